@@ -1,0 +1,26 @@
+// A file mapped for reading.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+namespace autoglm {
+
+/// Read-only, private mapping of a regular file. Move-only; unmapped at destruction.
+/// Errors: model_not_found (no such path), bad_file (folder, device, pipe, no permission), always naming the path.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace autoglm

@@ -1,0 +1,67 @@
+// A loaded model: specification, weights, and one forward step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "format/model_source.h"
+#include "kernels/backend.h"
+#include "model/arch_spec.h"
+#include "model/batch.h"
+#include "model/kv_cache.h"
+#include "model/runtime.h"
+
+namespace autoglm {
+
+struct LoadOptions {
+  Precision precision = Precision::automatic;
+  KvType kv_type = KvType::q8;
+  int64_t context = 0;          // tokens that KV is planned for; 0: the default rule of CLI.md
+  int64_t batch_sequences = 1;  // sequences at once
+  int64_t batch_rows = 512;     // most rows of a step
+};
+
+/// What a run will hold, before anything is allocated. total = everything resident at the peak.
+struct MemoryPlan {
+  int64_t weights_bytes = 0;      // mapped file parts that are read, plus packed copies
+  int64_t kv_per_token_bytes = 0;
+  int64_t kv_bytes = 0;
+  int64_t activations_bytes = 0;
+  int64_t tokenizer_bytes = 0;
+  int64_t process_bytes = 0;
+  int64_t total_bytes = 0;
+  int64_t context = 0;            // the context chosen
+  std::string context_reason;     // why, for people
+};
+
+class Model {
+ public:
+  /// Plans, refuses what does not fit (Error out_of_memory with what would fit), then loads.
+  static std::unique_ptr<Model> load(std::shared_ptr<const ModelSource> source, Runtime& runtime,
+                                     const LoadOptions& options);
+  /// The plan alone: reads headers, allocates nothing.
+  static MemoryPlan plan(const ModelSource& source, const Runtime& runtime, const LoadOptions& options);
+
+  ~Model();
+  const ArchSpec& spec() const;
+  const MemoryPlan& memory() const;
+  int64_t context() const;
+  int64_t max_rows() const;
+  std::unique_ptr<KvCache> make_kv_cache() const;
+
+  /// One step. Appends the batch's rows to their sequences in `kv` (room must have been made with append(), which is
+  /// also what moves the length: past = length - rows) and computes logits of batch.logit_rows.
+  /// Returns [logit_rows, vocabulary] floats, valid until the next call. Throws nothing for valid batches.
+  std::span<const float> forward(const Batch& batch, KvCache& kv);
+  /// Final normed hidden states of logit_rows of the last forward with want_hidden: [logit_rows, hidden].
+  std::span<const float> hidden() const;
+
+ private:
+  struct State;
+  explicit Model(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace autoglm

@@ -1,0 +1,31 @@
+// What several engines of one process share.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/ledger.h"
+#include "base/pool.h"
+#include "kernels/backend.h"
+
+namespace autoglm {
+
+/// Ledger, pool and devices. Outlives every Model and Engine made with it.
+struct Runtime {
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<WorkerPool> pool;
+  std::unique_ptr<Backend> backend;
+};
+
+struct RuntimeOptions {
+  int threads = 0;              // 0: what affinity and quota allow
+  int64_t memory_limit = 0;     // bytes; 0: what the machine or its cgroup has
+  std::string isa = "auto";
+  bool pin = true;
+};
+
+/// Errors: bad_flag (ISA, threads beyond what the machine can hold).
+Runtime make_runtime(const RuntimeOptions& options);
+
+}  // namespace autoglm
