@@ -1,0 +1,61 @@
+# A thin front: every target is a script or a CMake preset that can be run by hand.
+JOBS = $(shell tools/jobs.sh)
+PREFIX ?= /usr/local
+PROMPT ?= Why is the sky blue? Answer in two sentences.
+BIN = build/bin/autoglm
+
+.PHONY: build run test check bench fuzz format lint dist install uninstall clean setup help
+
+help:
+	@echo "make run        install what is needed, build, fetch a small model, answer a prompt (PROMPT='...')"
+	@echo "make test       install what is needed, build, run every test"
+	@echo "make build      only $(BIN)"
+	@echo "make check      format, full clang-tidy, address/UB and thread sanitizers"
+	@echo "make bench      speed of the default model beside the machine's roofs"
+	@echo "make fuzz       every fuzz target for FUZZ_SECONDS (60)"
+	@echo "make format lint dist install uninstall clean"
+
+setup:
+	@tools/setup.sh build
+
+build: setup
+	@mkdir -p build && (cmake --preset release >build/configure.log 2>&1 || (cat build/configure.log; exit 1))
+	@cmake --build --preset release -j $(JOBS) --target autoglm
+
+run: build
+	@$(BIN) run smollm2:135m --pull always --max-tokens 128 "$(PROMPT)"
+	@$(BIN) list --suggest
+
+test:
+	@tools/setup.sh test
+	@tools/fetch_test_data.sh
+	@cmake --preset release
+	@cmake --build --preset release -j $(JOBS)
+	@ctest --test-dir build/release --output-on-failure -j 2
+
+check:
+	@tools/check.sh
+
+bench: build
+	@$(BIN) bench smollm2:135m --pull always
+
+fuzz:
+	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+format:
+	@tools/format.sh --fix
+
+lint:
+	@tools/lint.sh --all
+
+dist: build
+	@tools/dist.sh
+
+install: build
+	@tools/install.sh $(DESTDIR)$(PREFIX)
+
+uninstall:
+	@tools/install.sh --remove $(DESTDIR)$(PREFIX)
+
+clean:
+	rm -rf build dist

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The long check, run by hand before an issue is called done: format, full clang-tidy, then every test under the address
+# and undefined-behaviour sanitizers and the C++ tests under the thread sanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/setup.sh check
+tools/fetch_test_data.sh
+jobs=$(tools/jobs.sh)
+tools/format.sh
+tools/lint.sh --all
+export ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+for preset in asan tsan; do
+  cmake --preset $preset >/dev/null
+  cmake --build --preset $preset -j "$jobs"
+  ctest --test-dir build/$preset --output-on-failure -j "$jobs" -LE release
+done
+echo "check: all clean"

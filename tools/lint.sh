@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# clang-tidy (.clang-tidy's checks, every warning an error).
+#
+#   tools/lint.sh --all          every source file
+#   tools/lint.sh --since REV    the .cpp files that differ from REV, and those that include a header that differs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+database=build/release
+[ -f $database/compile_commands.json ] || cmake --preset release >/dev/null
+
+mapfile -t all < <(git ls-files 'src/*.cpp')
+files=()
+if [ "${1:---all}" = --since ]; then
+  changed=$(git diff --name-only --diff-filter=d "$2" -- '*.cpp' '*.h')
+  headers=$(grep '\.h$' <<<"$changed" | sed 's|^src/||' || true)
+  for file in "${all[@]}"; do
+    if grep -qxF "$file" <<<"$changed"; then
+      files+=("$file")
+    elif [ -n "$headers" ] && grep -qF -f <(sed 's|.*|#include "&"|' <<<"$headers") "$file"; then
+      files+=("$file")
+    fi
+  done
+else
+  files=("${all[@]}")
+fi
+[ ${#files[@]} -gt 0 ] || { echo "lint: nothing changed"; exit 0; }
+echo "lint: clang-tidy over ${#files[@]} files"
+printf '%s\n' "${files[@]}" | xargs -P "$(tools/jobs.sh)" -n 4 clang-tidy-19 -p $database --quiet 2> >(grep -vE 'warnings? generated|Suppressed|Use -header-filter' >&2)
+echo "lint: clean"
