@@ -6,7 +6,7 @@
 //  * Same tokens, same bits: a row's result never depends on how many rows are computed with it, on how a prompt is cut
 //    into chunks, on batch mates or on the number of threads. Sums over columns have one fixed order; attention splits
 //    the KV at absolute multiples of kKvSplit and merges in order; keys and values are read as they are stored.
-//  * Accumulation is float32 or exact integer.
+//  * Accumulation is float32 (or wider) or exact integer; kernels/quantize.h defines what is rounded before it.
 //  * Phases throw nothing and allocate nothing once begin_step() has seen the largest batch (reserve()).
 //
 // Shapes are [rows, columns], row-major; a "row" is one token of the batch.
@@ -220,10 +220,10 @@ struct GateUpArgs {
   Buffer* out;
 };
 
-/// How experts are chosen. Scores are float32: sigmoid or softmax of router . n(x). The top_k are chosen by
-/// score + correction (within the best `groups_used` of `groups`, a group's score being the sum of its two best), weighed
-/// by the scores without correction, normalized over the chosen if `normalize` (sum + 1e-20 for sigmoid), times `scale`.
-/// Ties go to the lower index.
+/// How experts are chosen. Scores are float32: sigmoid or softmax of router . n(x); the router's weight is loaded with
+/// Precision::f32 whatever its type. The top_k are chosen by score + correction (within the best `groups_used` of
+/// `groups`, a group's score being the sum of its two best), weighed by the scores without correction, normalized over
+/// the chosen if `normalize` (sum + 1e-20 for sigmoid), times `scale`. Ties go to the lower index.
 struct RouterSpec {
   int experts = 0;
   int top_k = 0;
