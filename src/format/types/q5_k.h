@@ -1,0 +1,22 @@
+// Q5_K: 256 values in groups of 32; 5-bit codes of 0..31. Value = d * scale * code - dmin * minimum.
+#pragma once
+
+#include "format/types/q4_k.h"
+
+namespace autoglm::types {
+
+struct BlockQ5_K {
+  static constexpr int kColumns = 256;
+  static constexpr GroupInfo kInfo{.group = 32, .bits = 5, .code_min = 0, .code_max = 31, .has_minimum = true};
+
+  Half d;
+  Half dmin;
+  ScaleMinimum6 packed;
+  uint8_t high_bits[32];  // column 32g + l: bit g of byte l is bit 4 of its code
+  uint8_t nibbles[128];   // as Q4_K
+
+  void groups(int8_t* codes, float* scales, float* minima) const;
+};
+static_assert(sizeof(BlockQ5_K) == 176 && alignof(BlockQ5_K) == 1);
+
+}  // namespace autoglm::types
