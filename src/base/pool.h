@@ -14,7 +14,7 @@ namespace autoglm {
 
 struct PoolOptions {
   int threads = 1;
-  std::vector<int> cpus;      // worker i is pinned to cpus[i]; empty: not pinned. Worker 0 is the caller: pinned too
+  std::vector<int> cpus{};    // worker i is pinned to cpus[i]; empty: not pinned. Worker 0 is the caller: pinned too
   int spin_microseconds = 50; // before a waiting worker sleeps
 };
 

@@ -1,0 +1,80 @@
+#include "base/mmap.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+
+namespace autoglm {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, int error) {
+  const std::string name = "'" + path.string() + "'";
+  if (error == ENOENT || error == ENOTDIR) {
+    fail(Code::model_not_found, "there is no file " + name, "check the path; `autoglm list` shows the models here");
+  }
+  if (error == EACCES || error == EPERM) {
+    fail(Code::bad_file, "no permission to read " + name, "check its owner and mode: ls -l " + path.string());
+  }
+  fail(Code::bad_file, "cannot read " + name + ": " + std::strerror(error));
+}
+
+std::string_view kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "not a regular file";
+}
+
+void check_regular(const std::filesystem::path& path, const struct stat& status) {
+  if (!S_ISREG(status.st_mode)) {
+    fail(Code::bad_file, "'" + path.string() + "' is " + std::string(kind_of(status.st_mode)) + ", not a file");
+  }
+}
+
+struct Descriptor {
+  int value = -1;
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  struct stat status{};
+  // Looked at before it is opened: opening a device can have effects, and opening a pipe waits for a writer.
+  if (::stat(path.c_str(), &status) != 0) refuse(path, errno);
+  check_regular(path, status);
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+  if (file.value < 0) refuse(path, errno);
+  if (::fstat(file.value, &status) != 0) refuse(path, errno);
+  check_regular(path, status);
+  if (status.st_size == 0) return;  // mmap refuses length 0; an empty span says the same
+  const auto size = static_cast<size_t>(status.st_size);
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
+  if (address == MAP_FAILED) refuse(path, errno);
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+}  // namespace autoglm
