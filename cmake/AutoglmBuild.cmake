@@ -18,6 +18,11 @@ if(AUTOGLM_SANITIZE)
   add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${sanitizers})
 endif()
+if(AUTOGLM_FUZZ)
+  # Coverage feedback in our own code; the fuzz targets alone link libFuzzer's main().
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
 # The same bits on every machine and compiler: a*b+c is fused only where the source says fma.
 add_compile_options(-ffp-contract=off)
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
