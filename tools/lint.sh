@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # clang-tidy (.clang-tidy's checks, every warning an error).
 #
-#   tools/lint.sh --all          every source file
-#   tools/lint.sh --since REV    the .cpp files that differ from REV, and those that include a header that differs
+#  --all          every source file
+#  --since REV    the .cpp files that differ from REV, and those that include a header that differs
 set -euo pipefail
 cd "$(dirname "$0")/.."
-database=build/release
-[ -f $database/compile_commands.json ] || cmake --preset release >/dev/null
+[ -f build/release/compile_commands.json ] || cmake --preset release >/dev/null
+# clang-tidy takes the first word for the compiler: the compile commands without ccache in front.
+database=build/lint
+mkdir -p $database
+sed -E 's|("command": ")[^"]*ccache |\1|' build/release/compile_commands.json >$database/compile_commands.json
 
 mapfile -t all < <(git ls-files 'src/*.cpp')
 files=()
