@@ -44,9 +44,9 @@ class Metadata {
   void set(std::string key, MetaValue value);
   const MetaValue* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
-  int64_t integer(std::string_view key) const;                     // missing: Error
+  int64_t integer(std::string_view key) const;  // missing: Error
   int64_t integer(std::string_view key, int64_t fallback) const;
-  double number(std::string_view key) const;                       // accepts integers too
+  double number(std::string_view key) const;  // accepts integers too
   double number(std::string_view key, double fallback) const;
   bool boolean(std::string_view key, bool fallback) const;
   std::string text(std::string_view key) const;
@@ -67,7 +67,7 @@ class ModelSource {
 
   Container container() const { return container_; }
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
-  const TensorEntry* find(std::string_view name) const;   // null if there is none
+  const TensorEntry* find(std::string_view name) const;  // null if there is none
   /// GGUF metadata (empty for a folder).
   const Metadata& metadata() const { return metadata_; }
   /// Text of a file of a Hugging Face folder ("config.json", "tokenizer.json", "generation_config.json",

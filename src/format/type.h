@@ -1,4 +1,5 @@
-// Storage types of tensors: one row a type here, one file a type below format/types/ with its layout, decode and encode.
+// Storage types of tensors: one row a type here, one file a type below format/types/ with its layout, decode and
+// encode.
 #pragma once
 
 #include <cstddef>
@@ -11,20 +12,35 @@ namespace autoglm {
 
 /// What a file may store. Block types hold `block_columns` consecutive values of one row.
 enum class Type : uint8_t {
-  f32, f16, bf16,
-  q4_0, q4_1, q5_0, q5_1, q8_0,
-  q2_k, q3_k, q4_k, q5_k, q6_k,
-  iq4_nl, iq4_xs,
-  i8, i16, i32, i64, f64,  // only as bookkeeping tensors (rope factors are f32); no kernel takes them as a weight
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  i8,
+  i16,
+  i32,
+  i64,
+  f64,  // only as bookkeeping tensors (rope factors are f32); no kernel takes them as a weight
 };
 
 /// One row of the type table.
 struct TypeInfo {
   Type type;
-  std::string_view name;   // as users write it: "Q4_K", "BF16" (upper case)
-  uint32_t ggml_id;        // number in a GGUF tensor header
-  int block_columns;       // values in a block: 1, 32 or 256
-  int block_bytes;         // bytes of a block
+  std::string_view name;  // as users write it: "Q4_K", "BF16" (upper case)
+  uint32_t ggml_id;       // number in a GGUF tensor header
+  int block_columns;      // values in a block: 1, 32 or 256
+  int block_bytes;        // bytes of a block
   bool quantized;
   /// Decodes n values (a multiple of block_columns) from blocks to out. Any byte pattern is defined behaviour.
   void (*decode)(const std::byte* blocks, float* out, int64_t n);
