@@ -1,61 +1,71 @@
 // Requests in, events out: continuous batching over one model.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
-#include <optional>
-#include <string>
+#include <unordered_map>
 #include <vector>
 
-#include "base/error.h"
-#include "model/model.h"
+#include "engine/request.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "engine/stepper.h"
 #include "text/chat_spec.h"
 #include "text/tokenizer.h"
 
 namespace autoglm {
 
-/// Checked by check(): a value outside its range is Error bad_request that names it.
-struct SamplingParams {
-  float temperature = 0.7f;         // 0: greedy
-  int top_k = 0;                    // 0: off
-  float top_p = 0.95f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-  float presence_penalty = 0.0f;
-  float frequency_penalty = 0.0f;
-  std::map<int32_t, float> logit_bias;
-  uint64_t seed = 0;                // 0: chosen from the system, and reported
-  int logprobs = -1;                // -1: none; k: the chosen token's and the k best
+struct EngineOptions {
+  int64_t max_sequences = 1;  // requests that run at once; the others wait
+  int64_t step_rows = 0;      // token budget of a step; 0: the model's most
 };
 
-struct Request {
-  std::vector<int32_t> prompt;
-  SamplingParams sampling;
-  int64_t max_tokens = -1;          // -1: until the context is full
-  std::vector<std::string> stop;    // strings; matched across token borders, never printed
-  bool ignore_eos = false;
+/// Belongs to one thread, which calls everything and hears every event. Model, tokenizer and the spec inside ChatModel
+/// outlive it.
+class Engine {
+ public:
+  Engine(Model& model, const Tokenizer& tokenizer, ChatModel chat, const EngineOptions& options = {});
+  Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, ChatModel chat,
+         const EngineOptions& options = {});
+  ~Engine();
+
+  /// Queues a request. Errors: bad_request (empty prompt, a token outside the vocabulary, a parameter out of range),
+  /// context_exceeded (with both numbers). Every request that is accepted gets exactly one finish event.
+  RequestId submit(Request request, EventSink sink);
+  /// Ends a request now, with what was held back and a finish event "cancelled"; its blocks are free. Unknown ids, and
+  /// calls from inside a sink, are allowed.
+  void cancel(RequestId id);
+  /// One step of every request that runs. Never throws: an exception fails the requests of its step.
+  void step();
+  bool has_work() const { return !scheduler_.empty(); }
+  int64_t free_blocks() const { return scheduler_.free_blocks(); }
+  int64_t context() const { return stepper_->context(); }
+
+ private:
+  struct Live;
+  void apply(const Plan& plan);
+  std::span<const float> forward(const Plan& plan);
+  void take(Live& live, std::span<const float> logits);
+  void emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error);
+  void finish(Live& live, FinishReason reason, std::optional<Error> error = {});
+  void fail_planned(const Plan& plan, const Error& error);
+  void collect();
+  std::string printed(int32_t token, Live& live) const;
+  void check(const Request& request) const;
+
+  std::unique_ptr<Stepper> stepper_;
+  const Tokenizer* tokenizer_;
+  ChatModel chat_;
+  int32_t open_mark_ = -1;  // id of the reasoning marks where they are control tokens, which print nothing
+  int32_t close_mark_ = -1;
+  Scheduler scheduler_;
+  Sampler sampler_;
+  std::unordered_map<RequestId, std::unique_ptr<Live>> live_;
+  std::vector<RequestId> ended_;  // to be dropped when nobody holds them any more
+  RequestId next_id_ = 1;
+
+  std::vector<int32_t> tokens_;  // of the step's batch
+  std::vector<BatchSequence> sequences_;
+  std::vector<int32_t> logit_rows_;
 };
-
-enum class FinishReason : uint8_t { none, stop, length, error, cancelled };
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob = 0.0f;
-};
-
-/// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a
-/// stop string.
-struct Event {
-  enum class Kind : uint8_t { text, reasoning, finish } kind = Kind::text;
-  std::string text;
-  std::vector<int32_t> tokens;                          // that this event covers
-  std::vector<std::vector<TokenLogprob>> logprobs;      // a row a token: the chosen one first, then the best
-  FinishReason finish = FinishReason::none;
-  std::optional<Error> error;
-};
-
-using RequestId = int64_t;
 
 }  // namespace autoglm

@@ -1,0 +1,291 @@
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "engine/stop_matcher.h"
+
+namespace autoglm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) {
+  const int64_t rows = options.step_rows > 0 ? std::min(options.step_rows, stepper.max_rows()) : stepper.max_rows();
+  return {.rows = rows, .sequences = options.max_sequences, .blocks = stepper.blocks(), .block_tokens = kKvBlock};
+}
+
+}  // namespace
+
+struct Engine::Live {
+  Live(RequestId id_in, Request request_in, EventSink sink_in, const Tokenizer& tokenizer, const ChatSpec* spec,
+       int64_t vocabulary)
+      : id(id_in),
+        request(std::move(request_in)),
+        sink(std::move(sink_in)),
+        sampling(request.sampling, request.prompt, vocabulary),
+        detokenizer(tokenizer),
+        stops(request.stop),
+        reasoning(spec == nullptr ? std::string_view() : spec->reasoning_open,
+                  spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
+        tokens(request.prompt) {}
+
+  int64_t sampled() const { return static_cast<int64_t>(tokens.size() - request.prompt.size()); }
+
+  RequestId id;
+  Request request;
+  EventSink sink;
+  SamplerState sampling;
+  Detokenizer detokenizer;
+  StopMatcher stops;
+  ReasoningSplitter reasoning;
+  std::vector<int32_t> tokens;  // prompt and answer
+  int64_t most = 0;             // tokens that may be sampled
+  SequenceId sequence = -1;     // -1: waits
+  bool ended = false;
+  Event pending;  // tokens whose text is still held back
+  int64_t preemptions = 0;
+  Clock::time_point submitted = Clock::now();
+  Clock::time_point started{};  // first row computed
+  Clock::time_point first{};    // first token
+  Clock::time_point last{};
+};
+
+Engine::Engine(Model& model, const Tokenizer& tokenizer, ChatModel chat, const EngineOptions& options)
+    : Engine(std::make_unique<ModelStepper>(model), tokenizer, std::move(chat), options) {}
+
+Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, ChatModel chat,
+               const EngineOptions& options)
+    : stepper_(std::move(stepper)),
+      tokenizer_(&tokenizer),
+      chat_(std::move(chat)),
+      scheduler_(limits_of(*stepper_, options)),
+      sampler_(stepper_->vocabulary()) {
+  if (chat_.spec == nullptr) return;
+  const auto control_id = [&](std::string_view mark) {
+    const std::optional<int32_t> id = mark.empty() ? std::nullopt : tokenizer.find(mark);
+    return id && tokenizer.kind(*id) == TokenKind::control ? *id : -1;
+  };
+  open_mark_ = control_id(chat_.spec->reasoning_open);
+  close_mark_ = control_id(chat_.spec->reasoning_close);
+}
+
+Engine::~Engine() = default;
+
+void Engine::check(const Request& request) const {
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t context = stepper_->context();
+  if (prompt == 0) fail(Code::bad_request, "the prompt is empty", "give at least one token");
+  for (const int32_t token : request.prompt) {
+    if (token < 0 || token >= stepper_->vocabulary()) {
+      fail(Code::bad_request, fmt::format("token {} is outside the vocabulary", token),
+           fmt::format("token ids go from 0 to {}", stepper_->vocabulary() - 1));
+    }
+  }
+  autoglm::check(request.sampling, stepper_->vocabulary());
+  if (request.max_tokens < -1) fail(Code::bad_request, "max_tokens is negative", "give 0 or more, or leave it out");
+  const int64_t least = request.max_tokens < 0 ? 1 : 0;
+  if (prompt + least > context) {
+    fail(Code::context_exceeded, fmt::format("the prompt has {} tokens and the context holds {}", prompt, context),
+         "shorten the prompt or give a larger --ctx");
+  }
+  if (request.max_tokens > context - prompt) {
+    fail(Code::context_exceeded,
+         fmt::format("the prompt has {} tokens and {} more were asked for, but the context holds {}", prompt,
+                     request.max_tokens, context),
+         fmt::format("ask for at most {} tokens or give a larger --ctx", context - prompt));
+  }
+}
+
+RequestId Engine::submit(Request request, EventSink sink) {
+  check(request);
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t most = request.max_tokens < 0 ? stepper_->context() - prompt : request.max_tokens;
+  if (!scheduler_.fits(prompt + most)) {
+    fail(Code::context_exceeded,
+         fmt::format("{} tokens are more than the KV cache holds ({})", prompt + most, stepper_->blocks() * kKvBlock),
+         "ask for fewer tokens or give a larger --ctx");
+  }
+  const RequestId id = next_id_++;
+  auto live =
+      std::make_unique<Live>(id, std::move(request), std::move(sink), *tokenizer_, chat_.spec, stepper_->vocabulary());
+  live->most = most;
+  Live& added = *live_.emplace(id, std::move(live)).first->second;
+  scheduler_.add(id, prompt);
+  if (most == 0) finish(added, FinishReason::length);
+  return id;
+}
+
+void Engine::cancel(RequestId id) {
+  const auto it = live_.find(id);
+  if (it != live_.end()) finish(*it->second, FinishReason::cancelled);
+}
+
+void Engine::step() {
+  collect();
+  const Plan& plan = scheduler_.plan();
+  try {
+    apply(plan);
+    if (plan.work.empty()) return;
+    const std::span<const float> logits = forward(plan);
+    size_t row = 0;
+    const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
+    for (const Work& work : plan.work) {
+      if (!work.sample) continue;
+      take(*live_.at(work.id), logits.subspan(row++ * vocabulary, vocabulary));
+    }
+  } catch (const Error& error) {
+    fail_planned(plan, error);
+  } catch (const std::exception& error) {
+    fail_planned(plan, Error(Code::internal, error.what()));
+  }
+  collect();
+}
+
+void Engine::apply(const Plan& plan) {
+  for (const RequestId id : plan.preempted) {
+    Live& live = *live_.at(id);
+    stepper_->free(std::exchange(live.sequence, -1));
+    ++live.preemptions;
+  }
+  for (const RequestId id : plan.admitted) {
+    Live& live = *live_.at(id);
+    live.sequence = stepper_->create();
+    if (live.started == Clock::time_point{}) live.started = Clock::now();
+  }
+}
+
+std::span<const float> Engine::forward(const Plan& plan) {
+  tokens_.clear();
+  sequences_.clear();
+  logit_rows_.clear();
+  for (const Work& work : plan.work) {
+    const Live& live = *live_.at(work.id);
+    AUTOGLM_CHECK(stepper_->append(live.sequence, work.rows), "the scheduler counted blocks that the cache has not");
+    sequences_.push_back({.sequence = live.sequence,
+                          .row_begin = static_cast<int64_t>(tokens_.size()),
+                          .rows = work.rows,
+                          .adapter = 0});
+    const auto begin = live.tokens.begin() + work.begin;
+    tokens_.insert(tokens_.end(), begin, begin + work.rows);
+    if (work.sample) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
+  }
+  return stepper_->forward({.tokens = tokens_,
+                            .embeddings = {},
+                            .positions = {},
+                            .sequences = sequences_,
+                            .logit_rows = logit_rows_,
+                            .want_hidden = false});
+}
+
+// A row of logits becomes a token, the token becomes text, and the request may end.
+void Engine::take(Live& live, std::span<const float> logits) {
+  if (live.ended) return;  // cancelled by another request's sink in this step
+  std::vector<TokenLogprob> logprobs;
+  const int32_t token = sampler_.sample(logits, live.sampling, logprobs);
+  live.last = Clock::now();
+  if (live.sampled() == 0) live.first = live.last;
+  if (token < 0) {
+    finish(live, FinishReason::error,
+           Error(Code::numeric, "the model computed a logit that is not a finite number",
+                 "the weights may be damaged: check the file's hash, or try --precision f32"));
+    return;
+  }
+  live.sampling.accept(token);
+  live.tokens.push_back(token);
+  live.pending.tokens.push_back(token);
+  if (live.request.sampling.logprobs >= 0) live.pending.logprobs.push_back(std::move(logprobs));
+  if (!live.request.ignore_eos && std::binary_search(chat_.ends.begin(), chat_.ends.end(), token)) {
+    finish(live, FinishReason::stop);
+    return;
+  }
+  const std::string text = live.stops.push(printed(token, live));
+  if (live.stops.stopped()) {
+    emit(live, text, FinishReason::none, {});
+    finish(live, FinishReason::stop);
+    return;
+  }
+  emit(live, text, FinishReason::none, {});
+  if (live.ended) return;  // its sink cancelled it
+  if (live.sampled() >= live.most) {
+    finish(live, FinishReason::length);
+    return;
+  }
+  scheduler_.grow(live.id);
+}
+
+std::string Engine::printed(int32_t token, Live& live) const {
+  std::string text = live.detokenizer.push(token);
+  if (token == open_mark_) text += chat_.spec->reasoning_open;
+  if (token == close_mark_) text += chat_.spec->reasoning_close;
+  return text;
+}
+
+// Gives text to the sink, as reasoning or answer; with a finish, what is left and the finish itself.
+void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error) {
+  std::vector<ReasoningSplitter::Part> parts = live.reasoning.push(text);
+  const bool last = reason != FinishReason::none;
+  if (last) std::ranges::move(live.reasoning.finish(), std::back_inserter(parts));
+  const auto give = [&live](Event event) {
+    event.tokens = std::exchange(live.pending.tokens, {});
+    event.logprobs = std::exchange(live.pending.logprobs, {});
+    if (live.sink) live.sink(event);
+  };
+  try {
+    for (ReasoningSplitter::Part& part : parts) {
+      if (live.ended && !last) return;  // the sink cancelled it: its finish has been told
+      Event event;
+      event.kind = part.kind;
+      event.text = std::move(part.text);
+      give(std::move(event));
+    }
+    if (!last) return;
+    Event event;
+    event.kind = Event::Kind::finish;
+    event.finish = reason;
+    event.error = std::move(error);
+    const bool began = live.sampled() > 0;
+    const auto now = Clock::now();
+    const auto started = live.started == Clock::time_point{} ? now : live.started;
+    event.usage = {.prompt_tokens = static_cast<int64_t>(live.request.prompt.size()),
+                   .completion_tokens = live.sampled(),
+                   .seed = live.sampling.params().seed,
+                   .queue_ms = milliseconds(live.submitted, started),
+                   .prefill_ms = milliseconds(started, began ? live.first : now),
+                   .decode_ms = began ? milliseconds(live.first, live.last) : 0.0,
+                   .preemptions = live.preemptions};
+    give(std::move(event));
+  } catch (...) {
+    // Whoever listens is gone: nothing can be told to them, and nobody else may suffer.
+    live.sink = nullptr;
+    if (!last) finish(live, FinishReason::cancelled);
+  }
+}
+
+void Engine::finish(Live& live, FinishReason reason, std::optional<Error> error) {
+  if (std::exchange(live.ended, true)) return;
+  scheduler_.remove(live.id);
+  if (live.sequence >= 0) stepper_->free(std::exchange(live.sequence, -1));
+  ended_.push_back(live.id);
+  std::string rest = live.stops.stopped() ? std::string() : live.stops.push(live.detokenizer.finish());
+  if (!live.stops.stopped()) rest += live.stops.finish();
+  emit(live, rest, reason, std::move(error));
+}
+
+void Engine::fail_planned(const Plan& plan, const Error& error) {
+  for (const Work& work : plan.work) finish(*live_.at(work.id), FinishReason::error, error);
+}
+
+void Engine::collect() {
+  for (const RequestId id : ended_) live_.erase(id);
+  ended_.clear();
+}
+
+}  // namespace autoglm

@@ -1,0 +1,81 @@
+// What a caller asks of the engine, and what it hears back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace autoglm {
+
+/// Checked by check(): a value outside its range is Error bad_request that names it.
+struct SamplingParams {
+  float temperature = 0.7f;         // 0: greedy
+  int top_k = 0;                    // 0: off
+  float top_p = 0.95f;              // 1: off
+  float min_p = 0.0f;               // 0: off
+  float repetition_penalty = 1.0f;  // over prompt and answer; 1: off
+  float presence_penalty = 0.0f;    // over the answer
+  float frequency_penalty = 0.0f;   // over the answer
+  std::map<int32_t, float> logit_bias;
+  uint64_t seed = 0;  // 0: chosen from the system, and reported
+  int logprobs = -1;  // -1: none; k: the chosen token's and the k best
+};
+
+void check(const SamplingParams& params, int64_t vocabulary);
+
+/// Where an answer's reasoning begins: nowhere (raw text), with the mark if it comes first, or in the prompt already.
+enum class ReasoningStart : uint8_t { none, at_mark, open };
+
+struct Request {
+  std::vector<int32_t> prompt;
+  SamplingParams sampling;
+  int64_t max_tokens = -1;        // -1: until the context is full
+  std::vector<std::string> stop;  // strings; matched across token borders, never printed
+  bool ignore_eos = false;
+  ReasoningStart reasoning = ReasoningStart::none;
+};
+
+enum class FinishReason : uint8_t { none, stop, length, error, cancelled };
+
+/// "stop", "length", "error", "cancelled".
+std::string_view name(FinishReason reason);
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0.0f;
+};
+
+/// A request in numbers, given with its finish.
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t completion_tokens = 0;  // every token sampled, the end token included
+  uint64_t seed = 0;              // the one that was used
+  double queue_ms = 0.0;          // until its first row was computed
+  double prefill_ms = 0.0;        // from there to the first token
+  double decode_ms = 0.0;         // from the first token to the last
+  int64_t preemptions = 0;
+};
+
+/// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a
+/// stop string. The texts of one kind put together are the whole answer.
+struct Event {
+  enum class Kind : uint8_t { text, reasoning, finish } kind = Kind::text;
+  std::string text;
+  std::vector<int32_t> tokens;                      // sampled since the event before
+  std::vector<std::vector<TokenLogprob>> logprobs;  // a row a token: the chosen one first, then the best
+  FinishReason finish = FinishReason::none;
+  std::optional<Error> error;
+  Usage usage;  // with finish
+};
+
+using RequestId = int64_t;
+
+/// Called on the engine's thread. One that throws ends its own request and no other.
+using EventSink = std::function<void(const Event&)>;
+
+}  // namespace autoglm

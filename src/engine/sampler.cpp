@@ -1,0 +1,279 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <random>
+
+namespace autoglm {
+namespace {
+
+constexpr float kBucketsPerNat = 16.0f;
+
+struct Scan {
+  float best = 0.0f;
+  bool finite = true;
+};
+
+// Eight running maxima, so that the compiler can use vector registers.
+Scan scan(std::span<const float> logits) {
+  constexpr size_t kLanes = 8;
+  std::array<float, kLanes> best;
+  best.fill(-INFINITY);
+  uint32_t largest_bits = 0;
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) {
+      const float value = logits[i + j];
+      best[j] = value > best[j] ? value : best[j];
+      largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(value) & 0x7fffffffU);
+    }
+  }
+  for (; i < logits.size(); ++i) {
+    best[0] = std::max(best[0], logits[i]);
+    largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(logits[i]) & 0x7fffffffU);
+  }
+  return {.best = *std::max_element(best.begin(), best.end()), .finite = largest_bits < 0x7f800000U};
+}
+
+// e^x for x <= 0, relative error below 3e-7: 2^n times a polynomial of the rest (Cody and Waite). Written here so that
+// every C library gives the same bits and the compiler can vectorize it. Below e^-87 it is 0.
+float exp_negative(float x) {
+  const float clamped = x < -87.0f ? -87.0f : x;
+  const float n = static_cast<float>(static_cast<int32_t>(clamped * 1.44269504f - 0.5f));
+  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const float scale = std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+  return x < -87.0f ? 0.0f : p * scale;
+}
+
+void log_probabilities(std::span<const float> logits, float best, int32_t chosen, int count,
+                       std::vector<TokenLogprob>& out) {
+  double mass = 0.0;
+  for (const float logit : logits) mass += exp_negative(logit - best);
+  const double log_mass = std::log(mass);
+  const auto of = [&](int32_t token) {
+    return TokenLogprob{token,
+                        static_cast<float>(static_cast<double>(logits[static_cast<size_t>(token)]) - best - log_mass)};
+  };
+  out.assign(1, of(chosen));
+  std::vector<int32_t> top;  // descending; equal logits by id
+  for (size_t i = 0; i < logits.size() && count > 0; ++i) {
+    if (top.size() == static_cast<size_t>(count) && logits[i] <= logits[static_cast<size_t>(top.back())]) continue;
+    const auto place =
+        std::find_if(top.begin(), top.end(), [&](int32_t id) { return logits[i] > logits[static_cast<size_t>(id)]; });
+    top.insert(place, static_cast<int32_t>(i));
+    if (top.size() > static_cast<size_t>(count)) top.pop_back();
+  }
+  for (const int32_t id : top) out.push_back(of(id));
+}
+
+}  // namespace
+
+std::array<uint32_t, 4> philox(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key) {
+  std::array<uint32_t, 4> c = counter;
+  std::array<uint32_t, 2> k = key;
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t a = uint64_t{0xD2511F53} * c[0];
+    const uint64_t b = uint64_t{0xCD9E8D57} * c[2];
+    c = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(b),
+         static_cast<uint32_t>(a >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(a)};
+    k[0] += 0x9E3779B9;
+    k[1] += 0xBB67AE85;
+  }
+  return c;
+}
+
+uint64_t system_seed() {
+  std::random_device device;
+  const uint64_t seed = (static_cast<uint64_t>(device()) << 32 | device()) >> 11;  // exact in a JSON number
+  return seed == 0 ? 1 : seed;
+}
+
+SamplerState::SamplerState(const SamplingParams& params, std::span<const int32_t> prompt, int64_t vocabulary)
+    : params_(params) {
+  if (params_.seed == 0) params_.seed = system_seed();
+  penalties_ =
+      params_.repetition_penalty != 1.0f || params_.presence_penalty != 0.0f || params_.frequency_penalty != 0.0f;
+  if (!penalties_) return;
+  counts_.assign(static_cast<size_t>(vocabulary), -1);
+  for (const int32_t token : prompt) {
+    int32_t& count = counts_.at(static_cast<size_t>(token));
+    if (count < 0) seen_.push_back(token);
+    count = 0;
+  }
+}
+
+double SamplerState::uniform() const {
+  const std::array<uint32_t, 4> bits =
+      philox({static_cast<uint32_t>(sampled_), static_cast<uint32_t>(sampled_ >> 32), 0, 0},
+             {static_cast<uint32_t>(params_.seed), static_cast<uint32_t>(params_.seed >> 32)});
+  const uint64_t wide = static_cast<uint64_t>(bits[0]) << 32 | bits[1];
+  return static_cast<double>(wide >> 11) * 0x1p-53;
+}
+
+void SamplerState::accept(int32_t token) {
+  ++sampled_;
+  if (!penalties_) return;
+  int32_t& count = counts_.at(static_cast<size_t>(token));
+  if (count < 0) {
+    seen_.push_back(token);
+    count = 0;
+  }
+  ++count;
+}
+
+void SamplerState::adjust(std::span<float> logits) const {
+  for (const auto& [token, bias] : params_.logit_bias) logits[static_cast<size_t>(token)] += bias;
+  for (const int32_t token : seen_) {
+    float& logit = logits[static_cast<size_t>(token)];
+    const int32_t count = counts_[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+    if (count > 0) logit -= params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
+  }
+}
+
+Sampler::Sampler(int64_t vocabulary) : vocabulary_(vocabulary) {
+  const auto n = static_cast<size_t>(vocabulary);
+  adjusted_.resize(n);
+  x_.resize(n);
+  weight_.resize(n);
+  candidates_.reserve(n);
+}
+
+int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs) {
+  AUTOGLM_CHECK(static_cast<int64_t>(logits.size()) == vocabulary_, "a row of logits has the vocabulary's size");
+  const SamplingParams& params = state.params();
+  Scan found = scan(logits);
+  if (!found.finite) return -1;
+  const float model_best = found.best;
+  std::span<const float> row = logits;
+  if (state.adjusts()) {
+    std::copy(logits.begin(), logits.end(), adjusted_.begin());
+    state.adjust(adjusted_);
+    row = adjusted_;
+    found = scan(row);
+    if (!found.finite) return -1;
+  }
+  int32_t token = 0;
+  if (params.temperature == 0.0f) {
+    token = static_cast<int32_t>(std::find(row.begin(), row.end(), found.best) - row.begin());
+  } else {
+    weigh(row, found.best, params.temperature);
+    token = draw(choose(params), state.uniform());
+  }
+  if (params.logprobs >= 0) log_probabilities(logits, model_best, token, params.logprobs, logprobs);
+  return token;
+}
+
+void Sampler::weigh(std::span<const float> logits, float best, float temperature) {
+  // A tiny temperature only makes far tokens impossible, never a division by a denormal.
+  const float inverse = 1.0f / std::max(temperature, 1e-6f);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    x_[i] = (logits[i] - best) * inverse;
+    weight_[i] = exp_negative(x_[i]);
+  }
+}
+
+namespace {
+
+int bucket_of(float x, int buckets) {
+  const float place = -x * kBucketsPerNat;
+  return place < static_cast<float>(buckets - 1) ? static_cast<int>(place) : buckets - 1;
+}
+
+}  // namespace
+
+Sampler::Cut Sampler::choose(const SamplingParams& params) {
+  const bool by_count = params.top_k > 0 && params.top_k < vocabulary_;
+  const bool by_mass = params.top_p < 1.0f;
+  Cut cut{-INFINITY, static_cast<int32_t>(vocabulary_)};
+  if (by_count || by_mass) {
+    bucket_count_.fill(0);
+    bucket_mass_.fill(0.0);
+    for (size_t i = 0; i < x_.size(); ++i) {
+      const auto b = static_cast<size_t>(bucket_of(x_[i], kBuckets));
+      ++bucket_count_[b];
+      bucket_mass_[b] += weight_[i];
+    }
+    double total = 0.0;
+    for (const double mass : bucket_mass_) total += mass;
+    int64_t count = 0;
+    double mass = 0.0;
+    int last = 0;
+    for (; last < kBuckets - 1; ++last) {
+      count += bucket_count_[static_cast<size_t>(last)];
+      mass += bucket_mass_[static_cast<size_t>(last)];
+      if (by_count ? count >= params.top_k : mass >= params.top_p * total) break;
+    }
+    gather(last);
+    size_t kept = candidates_.size();
+    if (by_count) {
+      kept = std::min(kept, static_cast<size_t>(params.top_k));
+      std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(kept) - 1, candidates_.end(),
+                       before);
+      total = 0.0;
+      for (size_t i = 0; i < kept; ++i) total += weight_[static_cast<size_t>(candidates_[i].id)];
+    }
+    if (by_mass) kept = cut_mass(kept, params.top_p * total);
+    const Candidate worst =
+        *std::max_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(kept), before);
+    cut = {worst.x, worst.id};
+  }
+  // The best token has x = 0, and p = 1 keeps it.
+  const float lowest = params.min_p > 0.0f ? std::min(0.0f, std::log(params.min_p)) : -INFINITY;
+  if (lowest > cut.x) cut = {lowest, static_cast<int32_t>(vocabulary_)};
+  return cut;
+}
+
+void Sampler::gather(int last_bucket) {
+  candidates_.clear();
+  for (size_t i = 0; i < x_.size(); ++i) {
+    if (bucket_of(x_[i], kBuckets) <= last_bucket) candidates_.push_back({x_[i], static_cast<int32_t>(i)});
+  }
+}
+
+// Of the first `kept` candidates, brings the fewest best that weigh at least `mass` to the front and returns how many:
+// a quickselect by weight.
+size_t Sampler::cut_mass(size_t kept, double mass) {
+  size_t low = 0;      // candidates before it are in
+  size_t high = kept;  // candidates from it on are out
+  while (high - low > 1) {
+    const size_t middle = low + (high - low) / 2;
+    const auto at = [this](size_t i) { return candidates_.begin() + static_cast<int64_t>(i); };
+    std::nth_element(at(low), at(middle), at(high), before);
+    double upper = 0.0;
+    for (size_t i = low; i < middle; ++i) upper += weight_[static_cast<size_t>(candidates_[i].id)];
+    if (upper >= mass) {
+      high = middle;
+    } else {
+      mass -= upper;
+      low = middle;
+    }
+  }
+  return high;
+}
+
+int32_t Sampler::draw(const Cut& cut, double uniform) const {
+  const auto kept = [&](size_t i) { return x_[i] > cut.x || (x_[i] == cut.x && static_cast<int32_t>(i) <= cut.id); };
+  double total = 0.0;
+  for (size_t i = 0; i < x_.size(); ++i) total += kept(i) ? static_cast<double>(weight_[i]) : 0.0;
+  const double goal = uniform * total;
+  double sum = 0.0;
+  int32_t last = 0;
+  for (size_t i = 0; i < x_.size(); ++i) {
+    if (!kept(i) || weight_[i] == 0.0f) continue;
+    last = static_cast<int32_t>(i);
+    sum += weight_[i];
+    if (sum > goal) break;
+  }
+  return last;  // rounding may leave the sum below the goal: the last one kept
+}
+
+}  // namespace autoglm

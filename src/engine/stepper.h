@@ -1,0 +1,42 @@
+// What the engine asks of a model and its cache. `ModelStepper` is the real one; tests put a dummy here.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "model/model.h"
+
+namespace autoglm {
+
+class Stepper {
+ public:
+  virtual ~Stepper() = default;
+  virtual int64_t vocabulary() const = 0;
+  virtual int64_t context() const = 0;   // longest sequence
+  virtual int64_t max_rows() const = 0;  // of a step
+  virtual int64_t blocks() const = 0;    // KV blocks of kKvBlock tokens
+  virtual SequenceId create() = 0;
+  virtual void free(SequenceId id) = 0;
+  virtual bool append(SequenceId id, int64_t tokens) = 0;
+  /// Logits of batch.logit_rows, [logit_rows, vocabulary], valid until the next call.
+  virtual std::span<const float> forward(const Batch& batch) = 0;
+};
+
+class ModelStepper : public Stepper {
+ public:
+  explicit ModelStepper(Model& model) : model_(&model), kv_(model.make_kv_cache()) {}
+  int64_t vocabulary() const override { return model_->spec().vocabulary; }
+  int64_t context() const override { return model_->context(); }
+  int64_t max_rows() const override { return model_->max_rows(); }
+  int64_t blocks() const override { return kv_->total_blocks(); }
+  SequenceId create() override { return kv_->create(); }
+  void free(SequenceId id) override { kv_->free(id); }
+  bool append(SequenceId id, int64_t tokens) override { return kv_->append(id, tokens); }
+  std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }
+
+ private:
+  Model* model_;
+  std::unique_ptr<KvCache> kv_;
+};
+
+}  // namespace autoglm
