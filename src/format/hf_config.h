@@ -45,9 +45,10 @@ class HfConfig {
   std::vector<std::string> texts(std::string_view key);  // layer_types and the like
 
   /// Rope of layers of this type ("full_attention", "sliding_attention"; empty: all layers), from any of the forms that
-  /// exist: flat rope_theta, rope_scaling, partial_rotary_factor and rope_local_base_freq (sliding layers); one
-  /// rope_parameters; or rope_parameters by layer type. Scalings that are not built are refused by name.
-  RopeParameters rope(std::string_view layer_type = {}, double default_theta = 10000.0);
+  /// exist: flat rope_theta, rope_scaling and partial_rotary_factor; one rope_parameters; or rope_parameters by layer
+  /// type. In the flat form sliding layers take rope_local_base_freq (or the default) and no scaling, as Gemma 3 does.
+  /// Scalings that are not built are refused by name. The defaults are the family's, for what the file leaves out.
+  RopeParameters rope(std::string_view layer_type = {}, double default_theta = 10000.0, double default_partial = 1.0);
 
   /// The key is understood and has no effect here, whatever its value (a window while use_sliding_window is false).
   void accept(std::string_view key);

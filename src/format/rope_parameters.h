@@ -10,7 +10,7 @@ enum class RopeScaling { none, linear, llama3 };
 
 struct RopeParameters {
   double theta = 10000.0;
-  double partial = 1.0;  // part of the head that is rotated (partial_rotary_factor); 1 if the file has none
+  double partial = 1.0;  // part of the head that is rotated (partial_rotary_factor)
   int dims = 0;          // rotated values of a head where the file gives the number (GGUF); 0: use `partial`
   RopeScaling scaling = RopeScaling::none;
   double factor = 1.0;            // linear, llama3
