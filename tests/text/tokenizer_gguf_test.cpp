@@ -1,0 +1,84 @@
+// The vocabularies of llama.cpp's source with the ids that Hugging Face's tokenizers gave for them.
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "base/error.h"
+#include "format/model_source.h"
+#include "text/tokenizer.h"
+
+namespace autoglm {
+namespace {
+
+std::string read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  EXPECT_TRUE(in.good()) << path;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::string oracle(const std::string& name) { return std::string(AUTOGLM_ORACLE_DIR) + "/" + name; }
+
+std::unique_ptr<Tokenizer> load(const std::string& name) { return load_tokenizer(*open_model(oracle(name), false)); }
+
+// Texts are separated by this line.
+std::vector<std::string> texts(const std::string& all) {
+  const std::string separator = "\n__ggml_vocab_test__\n";
+  std::vector<std::string> out;
+  size_t at = 0;
+  for (size_t end; (end = all.find(separator, at)) != std::string::npos; at = end + separator.size()) {
+    out.push_back(all.substr(at, end - at));
+  }
+  return out;
+}
+
+std::vector<std::vector<int32_t>> ids(const std::string& all) {
+  std::vector<std::vector<int32_t>> out;
+  std::istringstream lines(all);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream numbers(line);
+    out.emplace_back(std::istream_iterator<int32_t>(numbers), std::istream_iterator<int32_t>());
+  }
+  return out;
+}
+
+class VocabularyTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(VocabularyTest, IdsEqualTheExpectedOnes) {
+  const std::string file = std::string("llama-cpp-models/ggml-vocab-") + GetParam() + ".gguf";
+  const auto tokenizer = load(file);
+  ASSERT_NE(tokenizer, nullptr);
+  const auto input = texts(read(oracle(file + ".inp")));
+  const auto expected = ids(read(oracle(file + ".out")));
+  ASSERT_GT(input.size(), 30u);
+  ASSERT_GE(expected.size(), input.size());
+  for (size_t i = 0; i < input.size(); ++i) {
+    EXPECT_EQ(tokenizer->encode(input[i]), expected[i]) << "text " << i << ": '" << input[i] << "'";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(LlamaCpp, VocabularyTest,
+                         testing::Values("gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2", "qwen35", "command-r",
+                                         "falcon", "mpt", "refact", "starcoder"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(SmolLm2, EncodesAndDecodes) {
+  const auto tokenizer = load("smollm2-135m-q4_1.gguf");
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(tokenizer->size(), 49152);
+  EXPECT_EQ(tokenizer->description(), "bpe smollm");
+  EXPECT_EQ(tokenizer->eos(), 2);
+  EXPECT_EQ(tokenizer->ends(), std::vector<int32_t>{2});
+  EXPECT_FALSE(tokenizer->adds_bos());
+  const std::string text = "<|im_start|>user\nHello, 世界 123<|im_end|>\n";
+  const auto prompt = tokenizer->encode(text, {.special = true});
+  EXPECT_EQ(prompt.front(), 1);
+  EXPECT_EQ(tokenizer->decode(prompt, true), text);
+  EXPECT_EQ(tokenizer->decode(prompt), "user\nHello, 世界 123\n");
+}
+
+}  // namespace
+}  // namespace autoglm
