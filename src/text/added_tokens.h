@@ -18,7 +18,7 @@ struct AddedToken {
   bool single_word = false;  // not directly behind or before a word character
   bool lstrip = false;       // swallows white space on its left
   bool rstrip = false;
-  bool normalized = false;   // matched after normalization, as its normalized text
+  bool normalized = false;  // matched after normalization, as its normalized text
 };
 
 /// A stretch of text: an added token, or (id -1) text between them. `at` is its place in the text.
@@ -50,7 +50,7 @@ class AddedTokens {
   Found match(const Text& text, size_t at, bool normalized, Control control) const;
 
   std::vector<AddedToken> tokens_;
-  Trie raw_;         // values are indices of tokens_
+  Trie raw_;  // values are indices of tokens_
   Trie normalized_;
 };
 

@@ -121,7 +121,8 @@ class Bpe final : public TokenModel {
  private:
   int32_t entry(std::string_view text) const {
     const auto id = vocab_.find(text);
-    if (!id) fail(Code::bad_model_file, "a merge names the token '" + std::string(text) + "', which the vocabulary lacks");
+    if (!id)
+      fail(Code::bad_model_file, "a merge names the token '" + std::string(text) + "', which the vocabulary lacks");
     return *id;
   }
 

@@ -99,7 +99,8 @@ class Unicode final : public Normalizer {
       characters.insert(characters.end(), parts, parts + n);
     }
     order_marks(characters);
-    const auto n = utf8proc_normalize_utf32(characters.data(), static_cast<utf8proc_ssize_t>(characters.size()), options_);
+    const auto n =
+        utf8proc_normalize_utf32(characters.data(), static_cast<utf8proc_ssize_t>(characters.size()), options_);
     if (n < 0) fail(Code::internal, "Unicode normalization failed");
     std::string piece;
     for (size_t i = 0; i < static_cast<size_t>(n); ++i) utf8::append(piece, static_cast<char32_t>(characters[i]));
@@ -155,8 +156,8 @@ class Nmt final : public Normalizer {
  public:
   void apply(Text& text, const RunPlace&) const override {
     each_character(text, [](char32_t c, std::string_view same, std::string& out) {
-      const bool removed = (c >= 1 && c <= 8) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F ||
-                           c == 0x9F;
+      const bool removed =
+          (c >= 1 && c <= 8) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
       const bool space = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 ||
                          (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF ||
                          c == 0xFFFD;

@@ -104,7 +104,8 @@ class Pipeline final : public Tokenizer {
  private:
   void check(int32_t id) const {
     if (!p_.vocab->has(id)) {
-      fail(Code::bad_request, "token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(size()));
+      fail(Code::bad_request,
+           "token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(size()));
     }
   }
   bool hidden(int32_t id) const {

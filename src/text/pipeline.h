@@ -24,8 +24,8 @@ struct TokenizerParts {
   std::unique_ptr<TokenModel> model;  // refers to *vocab
   AddedTokens added;
   Decoders decoders;
-  std::string separator;         // between decoded texts, where the file has no decoder
-  std::vector<int32_t> prefix;   // around raw text
+  std::string separator;        // between decoded texts, where the file has no decoder
+  std::vector<int32_t> prefix;  // around raw text
   std::vector<int32_t> suffix;
   std::optional<int32_t> bos;
   std::optional<int32_t> eos;

@@ -7,8 +7,7 @@
 
 namespace autoglm {
 
-const std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+const std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 namespace {
 
@@ -97,11 +96,21 @@ void split(Pieces& pieces, SplitBehavior behavior, bool invert, Matches&& matche
     if (at < piece.end) parts.push_back({{at, piece.end}, invert});
     kept.clear();
     switch (behavior) {
-      case SplitBehavior::isolated: keep_all(parts, kept); break;
-      case SplitBehavior::removed: keep_unmatched(parts, kept); break;
-      case SplitBehavior::contiguous: join_equal(parts, kept); break;
-      case SplitBehavior::merged_with_previous: join_with_previous(parts, kept); break;
-      case SplitBehavior::merged_with_next: join_with_next(parts, kept); break;
+      case SplitBehavior::isolated:
+        keep_all(parts, kept);
+        break;
+      case SplitBehavior::removed:
+        keep_unmatched(parts, kept);
+        break;
+      case SplitBehavior::contiguous:
+        join_equal(parts, kept);
+        break;
+      case SplitBehavior::merged_with_previous:
+        join_with_previous(parts, kept);
+        break;
+      case SplitBehavior::merged_with_next:
+        join_with_next(parts, kept);
+        break;
     }
     for (const Range& range : kept) {
       if (range.begin < range.end) cut.push_back(range);
@@ -205,8 +214,8 @@ class Metaspace final : public PreTokenizer {
   explicit Metaspace(MetaspaceOptions options) : o_(std::move(options)) {}
   void apply(Pieces& pieces, const RunPlace& place) const override {
     rewrite(pieces, [&](std::string_view piece, size_t i, std::string& out) {
-      const bool wanted = o_.prepend == PrependScheme::always ||
-                          (o_.prepend == PrependScheme::first && place.at_start && i == 0);
+      const bool wanted =
+          o_.prepend == PrependScheme::always || (o_.prepend == PrependScheme::first && place.at_start && i == 0);
       if (wanted && !piece.starts_with(' ') && !piece.starts_with(o_.replacement)) out += o_.replacement;
       for (const char c : piece) {
         if (c == ' ') {

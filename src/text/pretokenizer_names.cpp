@@ -1,4 +1,5 @@
-// GGUF names a pre-tokenizer where a tokenizer.json spells it out. The patterns are those of the models' tokenizer.json.
+// GGUF names a pre-tokenizer where a tokenizer.json spells it out. The patterns are those of the models'
+// tokenizer.json.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -52,7 +53,7 @@ constexpr std::array kRows = {
     Row{"llama-bpe", {kLlama3}, true, true},
     Row{"qwen2", {kQwen2}, false, false, true},
     Row{"deepseek-r1-qwen", {kQwen2}, false, false, true},
-    Row{"qwen35", {kQwen35}, false, false, true},
+    Row{"qwen35", {kQwen35}},
     Row{"chatglm-bpe", {kGlm4}},
     Row{"glm4", {kGlm4}, true},
     Row{"glm5", {kGlm4}, true},

@@ -43,8 +43,8 @@ Regex::Regex(std::string_view pattern) : compiled_(std::make_unique<Compiled>())
                                   PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &where, context);
   pcre2_compile_context_free(context);
   if (compiled_->code == nullptr) {
-    fail(Code::bad_model_file, "the tokenizer's regular expression '" + compiled_->pattern + "' does not compile: " +
-                                   message_of(error));
+    fail(Code::bad_model_file,
+         "the tokenizer's regular expression '" + compiled_->pattern + "' does not compile: " + message_of(error));
   }
   pcre2_jit_compile(compiled_->code, PCRE2_JIT_COMPLETE);  // without JIT pcre2_match interprets
 }
@@ -74,7 +74,8 @@ struct Regex::Matcher::State {
 };
 
 Regex::Matcher::Matcher(const Regex& regex)
-    : state_(new State{regex.compiled_.get(), pcre2_match_data_create(1, nullptr), pcre2_match_context_create(nullptr)}) {
+    : state_(
+          new State{regex.compiled_.get(), pcre2_match_data_create(1, nullptr), pcre2_match_context_create(nullptr)}) {
   pcre2_set_heap_limit(state_->context, kHeapMaxKib);
 }
 

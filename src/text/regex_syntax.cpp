@@ -44,9 +44,12 @@ class Translator {
   void step() {
     const char c = in_[at_];
     switch (c) {
-      case '\\': return escape();
-      case '[': return set();
-      case '(': return open();
+      case '\\':
+        return escape();
+      case '[':
+        return set();
+      case '(':
+        return open();
       case ')':
         if (!groups_.empty()) {
           atom_ = groups_.back();
@@ -54,7 +57,8 @@ class Translator {
         }
         out_ += in_[at_++];
         return;
-      case '{': return interval();
+      case '{':
+        return interval();
       case '*':
       case '+':
       case '?':
@@ -116,12 +120,18 @@ class Translator {
       at_ += 2;
     };
     switch (c) {
-      case 's': return put("[" + std::string(kSpace) + "]");
-      case 'S': return put("[^" + std::string(kSpace) + "]");
-      case 'w': return put("[" + std::string(kWord) + "]");
-      case 'W': return put("[^" + std::string(kWord) + "]");
-      case 'h': return put("[0-9A-Fa-f]");
-      case 'H': return put("[^0-9A-Fa-f]");
+      case 's':
+        return put("[" + std::string(kSpace) + "]");
+      case 'S':
+        return put("[^" + std::string(kSpace) + "]");
+      case 'w':
+        return put("[" + std::string(kWord) + "]");
+      case 'W':
+        return put("[^" + std::string(kWord) + "]");
+      case 'h':
+        return put("[0-9A-Fa-f]");
+      case 'H':
+        return put("[^0-9A-Fa-f]");
       case 'b': {
         const std::string w = "[" + std::string(kWord) + "]";
         return put("(?:(?<=" + w + ")(?!" + w + ")|(?<!" + w + ")(?=" + w + "))");
@@ -129,8 +139,10 @@ class Translator {
       case 'y':
       case 'Y':
       case 'O':
-      case 'N': refuse(std::string("\\") + c);
-      default: copy_escape();
+      case 'N':
+        refuse(std::string("\\") + c);
+      default:
+        copy_escape();
     }
   }
 

@@ -23,7 +23,9 @@ struct Candidate {
   int32_t right;
   uint32_t size;  // of both, to know a stale candidate
   // A heap's top is its largest: the highest score, then the leftmost.
-  bool operator<(const Candidate& other) const { return score != other.score ? score < other.score : left > other.left; }
+  bool operator<(const Candidate& other) const {
+    return score != other.score ? score < other.score : left > other.left;
+  }
 };
 
 class SpmBpe final : public TokenModel {

@@ -26,7 +26,8 @@ Charsmap::Charsmap(std::string_view blob) {
   uint32_t size = 0;
   if (blob.size() < 4) fail(Code::bad_model_file, "the tokenizer's precompiled_charsmap is cut");
   std::memcpy(&size, blob.data(), 4);  // little-endian, as the machines that this runs on
-  if (size > blob.size() - 4 || size % 4 != 0) fail(Code::bad_model_file, "the tokenizer's precompiled_charsmap is cut");
+  if (size > blob.size() - 4 || size % 4 != 0)
+    fail(Code::bad_model_file, "the tokenizer's precompiled_charsmap is cut");
   units_.resize(size / 4);
   if (size > 0) std::memcpy(units_.data(), blob.data() + 4, size);
   replacements_ = blob.substr(4 + size);

@@ -1,4 +1,5 @@
-// From pieces of normalized text to ids: byte-pair merges by rank, merges by score, or the best path of a unigram model.
+// From pieces of normalized text to ids: byte-pair merges by rank, merges by score, or the best path of a unigram
+// model.
 #pragma once
 
 #include <array>

@@ -63,7 +63,8 @@ class Tokenizer {
 /// (an unknown pre-tokenizer or component, by name).
 std::unique_ptr<Tokenizer> load_tokenizer(const ModelSource& source);
 
-/// Puts pieces together and gives out whole UTF-8 characters only. Bytes that can never become valid come out as U+FFFD.
+/// Puts pieces together and gives out whole UTF-8 characters only. Bytes that can never become valid come out as
+/// U+FFFD.
 class Detokenizer {
  public:
   explicit Detokenizer(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}

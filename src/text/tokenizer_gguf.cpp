@@ -20,20 +20,26 @@ std::string key(std::string_view name) { return "tokenizer.ggml." + std::string(
 
 TokenKind kind_of(int64_t type) {
   switch (type) {
-    case 2: return TokenKind::unknown;
-    case 3: return TokenKind::control;
-    case 4: return TokenKind::user_defined;
-    case 5: return TokenKind::unused;
-    case 6: return TokenKind::byte;
-    default: return TokenKind::normal;
+    case 2:
+      return TokenKind::unknown;
+    case 3:
+      return TokenKind::control;
+    case 4:
+      return TokenKind::user_defined;
+    case 5:
+      return TokenKind::unused;
+    case 6:
+      return TokenKind::byte;
+    default:
+      return TokenKind::normal;
   }
 }
 
 // Converters have left some ends of turns as ordinary entries. Such a text is never an ordinary word.
 bool looks_like_control(std::string_view text) {
-  constexpr std::array kTexts = {"<|eot_id|>", "<|eom_id|>", "<|im_start|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
-                                 "<start_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<|user|>", "<|assistant|>",
-                                 "<|system|>", "<|observation|>"};
+  constexpr std::array kTexts = {"<|eot_id|>",    "<|eom_id|>",      "<|im_start|>",   "<|im_end|>",      "<|end|>",
+                                 "<end_of_turn>", "<start_of_turn>", "<|endoftext|>",  "<|end_of_text|>", "<|user|>",
+                                 "<|assistant|>", "<|system|>",      "<|observation|>"};
   return std::find(kTexts.begin(), kTexts.end(), text) != kTexts.end();
 }
 

@@ -17,7 +17,8 @@ void Trie::insert(std::string_view key, uint32_t value) {
 }
 
 uint32_t Trie::add_child(uint32_t node, unsigned char byte) {
-  if (nodes_ >= 1u << 24) fail(Code::limit_exceeded, "the tokenizer's vocabulary has over 16 million distinct prefixes");
+  if (nodes_ >= 1u << 24)
+    fail(Code::limit_exceeded, "the tokenizer's vocabulary has over 16 million distinct prefixes");
   if (nodes_ * 2 > edges_.size()) grow();
   const uint32_t to = nodes_++;
   values_.push_back(kNone);

@@ -136,7 +136,8 @@ class Unigram final : public TokenModel {
 
 }  // namespace
 
-std::unique_ptr<TokenModel> make_unigram(const Vocab& vocab, std::vector<double> scores, const UnigramOptions& options) {
+std::unique_ptr<TokenModel> make_unigram(const Vocab& vocab, std::vector<double> scores,
+                                         const UnigramOptions& options) {
   return std::make_unique<Unigram>(vocab, std::move(scores), options);
 }
 

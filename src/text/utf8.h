@@ -13,7 +13,7 @@ inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 /// What lies at one place of a byte string that may be anything.
 struct Scan {
-  size_t length = 0;        // bytes of the character, or of the maximal ill-formed part (Unicode 3.9, table 3-7)
+  size_t length = 0;  // bytes of the character, or of the maximal ill-formed part (Unicode 3.9, table 3-7)
   bool valid = false;
   bool incomplete = false;  // ill-formed only because the text ends here
 };

@@ -19,7 +19,8 @@ size_t hash(std::string_view text) { return std::hash<std::string_view>{}(text);
 Vocab::Vocab(std::span<const Entry> entries) {
   size_t total = 0;
   for (const Entry& entry : entries) total += entry.text.size();
-  if (total > kMaxText || entries.size() > kMaxText) fail(Code::bad_model_file, "the tokenizer's vocabulary is over 1 GiB");
+  if (total > kMaxText || entries.size() > kMaxText)
+    fail(Code::bad_model_file, "the tokenizer's vocabulary is over 1 GiB");
   texts_.reserve(total);
   ends_.reserve(entries.size());
   kinds_.reserve(entries.size());

@@ -1,4 +1,5 @@
 // The vocabularies of llama.cpp's source with the ids that Hugging Face's tokenizers gave for them.
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <sstream>
