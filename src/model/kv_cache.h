@@ -41,6 +41,10 @@ class KvCache {
     int64_t length = 0;
     bool live = false;
   };
+  Sequence& at(SequenceId id);
+  const Sequence& at(SequenceId id) const;
+  int32_t take();                // a free block, with one reference
+  void release(int32_t block);   // gives a reference back; -1 is ignored
   std::unique_ptr<KvStore> store_;
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;

@@ -21,6 +21,7 @@ struct LoadOptions {
   int64_t context = 0;          // tokens that KV is planned for; 0: the default rule of CLI.md
   int64_t batch_sequences = 1;  // sequences at once
   int64_t batch_rows = 512;     // most rows of a step
+  int64_t logit_rows = 0;       // most rows of a step that need logits; 0: batch_sequences
 };
 
 /// What a run will hold, before anything is allocated. total = everything resident at the peak.
@@ -33,7 +34,9 @@ struct MemoryPlan {
   int64_t process_bytes = 0;
   int64_t total_bytes = 0;
   int64_t context = 0;            // the context chosen
+  int64_t limit_bytes = 0;        // of the ledger, less what others in this process hold; 0: none
   std::string context_reason;     // why, for people
+  bool fits() const { return limit_bytes == 0 || total_bytes <= limit_bytes; }
 };
 
 class Model {
@@ -41,7 +44,7 @@ class Model {
   /// Plans, refuses what does not fit (Error out_of_memory with what would fit), then loads.
   static std::unique_ptr<Model> load(std::shared_ptr<const ModelSource> source, Runtime& runtime,
                                      const LoadOptions& options);
-  /// The plan alone: reads headers, allocates nothing.
+  /// The plan alone: reads headers, allocates nothing, and does not refuse: ask fits().
   static MemoryPlan plan(const ModelSource& source, const Runtime& runtime, const LoadOptions& options);
 
   ~Model();
@@ -49,6 +52,9 @@ class Model {
   const MemoryPlan& memory() const;
   int64_t context() const;
   int64_t max_rows() const;
+  int64_t max_logit_rows() const;
+  KvType kv_type() const;
+  Precision precision() const;
   std::unique_ptr<KvCache> make_kv_cache() const;
 
   /// One step. Appends the batch's rows to their sequences in `kv` (room must have been made with append(), which is

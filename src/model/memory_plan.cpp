@@ -1,0 +1,181 @@
+#include "model/memory_plan.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/ledger.h"
+#include "model/activations.h"
+#include "model/weights.h"
+
+namespace autoglm {
+namespace {
+
+constexpr int64_t kDefaultContext = 32768;
+constexpr int64_t kLeastContext = 256;  // below this a model is of no use to a person
+
+// The program's code, libraries, heap and thread stacks before a model is loaded, as measured.
+constexpr int64_t kProcessBytes = 24 << 20;
+
+int64_t text_bytes(const MetaArray& array) {
+  const auto* texts = std::get_if<std::vector<std::string>>(&array);
+  if (!texts) return 0;
+  int64_t bytes = 0;
+  // A string object, what it keeps outside itself, and the tokenizer's own copy with its place in a hash table.
+  for (const std::string& text : *texts) {
+    bytes += 96 + (text.size() > 15 ? 2 * static_cast<int64_t>(text.size()) : 0);
+  }
+  return bytes;
+}
+
+// Vocabulary and merges: in GGUF they lie in the metadata, in a folder in tokenizer.json.
+int64_t tokenizer_bytes(const ModelSource& source) {
+  int64_t bytes = 0;
+  for (const auto& [key, value] : source.metadata().all()) {
+    const auto* array = std::get_if<MetaArray>(&value);
+    if (array && key.starts_with("tokenizer.")) bytes += text_bytes(*array);
+  }
+  if (source.container() == Container::safetensors) {
+    for (std::string_view file : {"tokenizer.json", "tokenizer.model"}) {
+      if (const auto text = source.file(file)) bytes += 4 * static_cast<int64_t>(text->size());
+    }
+  }
+  return bytes;
+}
+
+int64_t logit_rows(const LoadOptions& options) {
+  return options.logit_rows > 0 ? options.logit_rows : options.batch_sequences;
+}
+
+// Everything but KV and what depends on the context.
+struct Fixed {
+  int64_t weights = 0;
+  int64_t tokenizer = 0;
+};
+
+void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context, MemoryPlan& plan) {
+  const Backend& backend = *in.runtime.backend;
+  const auto layers = kv_layers(in.spec, type);
+  const int64_t block = backend.kv_block_bytes(layers);
+  plan.context = context;
+  plan.weights_bytes = fixed.weights;
+  plan.tokenizer_bytes = fixed.tokenizer;
+  plan.process_bytes = kProcessBytes;
+  plan.kv_per_token_bytes = block / kKvBlock;
+  plan.kv_bytes = block * kv_blocks(context, in.options.batch_sequences);
+  plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +
+                           backend.scratch_bytes(step_limits(in.spec, in.options.batch_rows, context));
+  plan.total_bytes = plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.tokenizer_bytes +
+                     plan.process_bytes;
+}
+
+// The largest context up to `most`, in whole blocks, that fits; 0 if none does. More context never needs less memory.
+int64_t largest_context(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t most, MemoryPlan plan) {
+  int64_t low = 0;
+  int64_t high = most / kKvBlock;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    fill(in, fixed, type, middle * kKvBlock, plan);
+    if (plan.fits()) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low * kKvBlock;
+}
+
+Fixed fixed_parts(const PlanInputs& in) {
+  return {.weights = weight_bytes(in.tensors, *in.runtime.backend, in.options.precision),
+          .tokenizer = tokenizer_bytes(in.source)};
+}
+
+}  // namespace
+
+std::string_view name(KvType type) {
+  switch (type) {
+    case KvType::f32: return "f32";
+    case KvType::bf16: return "bf16";
+    case KvType::q8: return "q8";
+  }
+  return "";
+}
+
+std::vector<KvLayerSpec> kv_layers(const ArchSpec& spec, KvType type) {
+  std::vector<KvLayerSpec> out;
+  for (int layer = 0; layer < spec.layers; ++layer) {
+    const auto l = static_cast<size_t>(layer);
+    if (spec.latent()) {
+      out.push_back({.kind = KvLayerSpec::Kind::latent,
+                     .heads = 1,
+                     .key_dim = spec.kv_rank + spec.rope_dim,
+                     .value_dim = spec.kv_rank,
+                     .type = type});
+    } else {
+      out.push_back({.kind = KvLayerSpec::Kind::kv,
+                     .heads = spec.kv_heads[l],
+                     .key_dim = spec.head_dim[l],
+                     .value_dim = spec.head_dim[l],
+                     .type = type});
+    }
+  }
+  return out;
+}
+
+int64_t kv_blocks(int64_t context, int64_t sequences) { return (context + kKvBlock - 1) / kKvBlock * sequences; }
+
+MemoryPlan make_plan(const PlanInputs& in) {
+  const int64_t own = in.spec.train_context;
+  if (in.options.context > own) {
+    fail(Code::bad_flag,
+         "a context of " + std::to_string(in.options.context) + " tokens is longer than this model's own " +
+             std::to_string(own),
+         "use --ctx " + std::to_string(own) + " or less");
+  }
+  MemoryPlan plan;
+  const Ledger& ledger = *in.runtime.ledger;
+  // At least one byte, so that a full ledger does not look like one without a limit.
+  plan.limit_bytes = ledger.limit() == 0 ? 0 : std::max<int64_t>(1, ledger.limit() - ledger.total());
+  const Fixed fixed = fixed_parts(in);
+  if (in.options.context > 0) {
+    fill(in, fixed, in.options.kv_type, in.options.context, plan);
+    plan.context_reason = "as asked";
+    return plan;
+  }
+  const int64_t wanted = std::min(own, kDefaultContext);
+  fill(in, fixed, in.options.kv_type, wanted, plan);
+  plan.context_reason = own <= kDefaultContext ? "the model's own" : "the default; the model's own is " + std::to_string(own);
+  if (plan.fits()) return plan;
+  const int64_t fitting = largest_context(in, fixed, in.options.kv_type, wanted, plan);
+  if (fitting >= std::min(wanted, kLeastContext)) {
+    fill(in, fixed, in.options.kv_type, fitting, plan);
+    plan.context_reason = "what the memory limit of " + format_bytes(plan.limit_bytes) + " allows";
+  }
+  return plan;
+}
+
+void refuse_what_does_not_fit(const PlanInputs& in, const MemoryPlan& plan) {
+  if (plan.fits()) return;
+  const Fixed fixed = fixed_parts(in);
+  const KvType type = in.options.kv_type;
+  std::string hint;
+  const int64_t shorter = largest_context(in, fixed, type, plan.context, plan);
+  const int64_t with_q8 = type == KvType::q8 ? 0 : largest_context(in, fixed, KvType::q8, plan.context, plan);
+  if (shorter >= kKvBlock) hint = "--ctx " + std::to_string(shorter) + " fits";
+  if (with_q8 > shorter) {
+    hint += (hint.empty() ? "" : "; ") + ("--kv-type q8 --ctx " + std::to_string(with_q8) + " fits");
+  }
+  if (hint.empty()) {
+    MemoryPlan least = plan;
+    fill(in, fixed, KvType::q8, std::min(in.spec.train_context, kLeastContext), least);
+    hint = "even a context of " + std::to_string(least.context) + " needs " + format_bytes(least.total_bytes) +
+           ": take a smaller model or a smaller quantized type, or raise --memory-limit";
+  }
+  fail(Code::out_of_memory,
+       "this needs " + format_bytes(plan.total_bytes) + " (weights " + format_bytes(plan.weights_bytes) + ", KV cache " +
+           format_bytes(plan.kv_bytes) + " for " + std::to_string(plan.context) + " tokens, the rest " +
+           format_bytes(plan.total_bytes - plan.weights_bytes - plan.kv_bytes) + "), the limit leaves " +
+           format_bytes(plan.limit_bytes),
+       hint);
+}
+
+}  // namespace autoglm

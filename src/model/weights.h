@@ -1,0 +1,46 @@
+// A model's weights on the device, as the layer loop wants them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "model/arch_spec.h"
+#include "model/tensor_table.h"
+
+namespace autoglm {
+
+/// Empty handles where the family has no such tensor. Shapes are in tensor_table.cpp.
+struct LayerWeights {
+  Norm attention_norm, attention_post_norm, q_norm, k_norm, ffn_norm, ffn_post_norm;
+  Weight q, k, v, attention_output;
+  Buffer q_bias, k_bias, v_bias, attention_output_bias;
+  Weight q_a, q_b, kv_a, k_b, v_b;
+  Norm q_a_norm, kv_a_norm;
+  Weight gate, up, down;
+  Buffer gate_bias, up_bias, down_bias;
+  Weight router, expert_gate, expert_up, expert_down, shared_gate, shared_up, shared_down;
+  Buffer router_correction;
+};
+
+struct ModelWeights {
+  Weight embedding, output;  // the same handle when the head is tied
+  Norm output_norm;
+  std::vector<LayerWeights> layers;
+  /// Tensors that the file holds in pieces, put together; backends may read them in place.
+  std::vector<std::unique_ptr<std::byte[]>> copies;
+};
+
+/// Memory that the weights will keep resident: what is read in the mapped file, plus copies and packed forms.
+int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision);
+
+/// Hands every tensor to the backend. The source must outlive the result.
+ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,
+                          Backend& backend, Precision precision);
+
+/// The values of a vector tensor (norm, bias), with 1 added where the container stores a norm's weight less one.
+std::vector<float> read_vector(const ArchSpec& spec, Container container, const LocatedTensor& tensor);
+
+}  // namespace autoglm
