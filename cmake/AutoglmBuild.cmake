@@ -52,7 +52,8 @@ function(autoglm_test layer)
     return()
   endif()
   add_executable(test_${layer} ${sources})
-  target_link_libraries(test_${layer} PRIVATE autoglm_${layer} GTest::gmock GTest::gtest_main ${ARG_LIBRARIES})
+  target_link_libraries(test_${layer} PRIVATE autoglm_${layer} GTest::gmock GTest::gtest_main ${AUTOGLM_RAPIDCHECK}
+                                              ${ARG_LIBRARIES})
   target_compile_definitions(test_${layer} PRIVATE AUTOGLM_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
                                                    AUTOGLM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                    AUTOGLM_ORACLE_DIR="${CMAKE_SOURCE_DIR}/build/oracle")

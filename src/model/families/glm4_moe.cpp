@@ -16,6 +16,7 @@ ArchSpec from_gguf(GgufConfig& config, const ModelSource& source) {
   ArchSpec spec = structure(gguf_basics(config, source));
   spec.qk_norm = source.find("blk.0.attn_q_norm.weight") != nullptr;
   config.require("attention.value_length", spec.head_dim[0]);
+  spec.router.normalize = false;  // unless the file says otherwise
   gguf_experts(config, spec, static_cast<int>(config.integer("leading_dense_block_count", 0)));
   add_rope(spec, config.rope(), spec.head_dim[0], /*interleaved=*/false);
   return spec;

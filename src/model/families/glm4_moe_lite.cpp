@@ -32,7 +32,7 @@ ArchSpec from_gguf(GgufConfig& config, const ModelSource& source) {
   spec.router_correction = source.find("blk." + std::to_string(spec.layers - 1) + ".exp_probs_b.bias") != nullptr;
   // Early files of GLM-4.7-Flash do not say that the gate is a sigmoid.
   spec.router.sigmoid = spec.router_correction || spec.vocabulary == kFlashVocabulary;
-  spec.router.normalize = config.has("expert_weights_norm") ? config.boolean("expert_weights_norm", true) : false;
+  spec.router.normalize = false;  // written only where it is true
   gguf_experts(config, spec, static_cast<int>(config.integer("leading_dense_block_count", 0)));
   if (!spec.router.sigmoid) {
     refuse("this deepseek2 file chooses experts by softmax", "GLM-4.7-Flash, which does it by sigmoid, is supported");
