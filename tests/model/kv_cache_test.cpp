@@ -1,6 +1,7 @@
 // KvCache against a plain list of what every position of every sequence was written with.
 #include "model/kv_cache.h"
 
+#include <cstring>
 #include <map>
 #include <rapidcheck.h>
 

@@ -148,12 +148,6 @@ int add_rope(ArchSpec& spec, const RopeParameters& rope, int head_dim, bool inte
   return static_cast<int>(spec.ropes.size()) - 1;
 }
 
-RopeParameters glm_rope(HfConfig& config) {
-  RopeParameters rope = config.rope();
-  if (!config.has("partial_rotary_factor") && !config.has("rope_parameters")) rope.partial = 0.5;
-  return rope;
-}
-
 void set_rope_divisors(ArchSpec& spec, const ModelSource& source) {
   RopeSpec& rope = spec.ropes.at(0);
   spec.rope_origins[0].divisors = rope_divisors(source, rope.dims);

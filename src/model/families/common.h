@@ -19,11 +19,11 @@ ArchSpec hf_basics(HfConfig& config, const ModelSource& source, bool tied_defaul
 /// Experts of a config.json with GLM's keys.
 void hf_glm_experts(HfConfig& config, ArchSpec& spec, int dense_lead);
 
+/// The part of a head that GLM's configurations rotate where they do not say.
+inline constexpr double kGlmPartial = 0.5;
+
 /// Adds a rope over the first part of a head of `head_dim` and returns its number.
 int add_rope(ArchSpec& spec, const RopeParameters& rope, int head_dim, bool interleaved);
-
-/// Rope of GLM's configurations: half a head unless partial_rotary_factor says otherwise.
-RopeParameters glm_rope(HfConfig& config);
 
 /// Takes rope_freqs.weight of a GGUF, if there is one, into the first rope.
 void set_rope_divisors(ArchSpec& spec, const ModelSource& source);

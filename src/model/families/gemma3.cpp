@@ -44,7 +44,6 @@ ArchSpec from_gguf(GgufConfig& config, const ModelSource& source) {
   const double otherwise = spec.layers == 62 ? static_cast<double>(spec.hidden) / spec.heads[0] : head_dim;
   spec.attention_scale = static_cast<float>(config.number("attention.scale", inverse_root(otherwise)));
   spec.logit_softcap = static_cast<float>(config.number("final_logit_softcapping", 0.0));
-  spec.attention_softcap = static_cast<float>(config.number("attn_logit_softcapping", 0.0));
   add_rope(spec, config.rope(), head_dim, /*interleaved=*/false);
 
   const int64_t window = config.integer("attention.sliding_window", 0);
@@ -67,12 +66,13 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   const int head_dim = config.count("head_dim", 256);
   spec.head_dim.assign(spec.head_dim.size(), head_dim);
   config.require("hidden_activation", "gelu_pytorch_tanh");
+  config.accept("_sliding_window_pattern");  // what transformers 5 made layer_types from
   config.accept("hidden_act");  // an older name that transformers no longer reads
   config.require("use_bidirectional_attention", false);
   spec.qkv_bias = spec.output_bias = config.boolean("attention_bias", false);
   spec.attention_scale = inverse_root(config.number("query_pre_attn_scalar", 256.0));
   spec.logit_softcap = static_cast<float>(config.number("final_logit_softcapping", 0.0));
-  spec.attention_softcap = static_cast<float>(config.number("attn_logit_softcapping", 0.0));
+  config.accept("attn_logit_softcapping");  // Gemma 2's: transformers' Gemma 3 reads it and never applies it
   add_rope(spec, config.rope("full_attention", 1e6), head_dim, /*interleaved=*/false);
   add_rope(spec, config.rope("sliding_attention", 1e4), head_dim, /*interleaved=*/false);
 

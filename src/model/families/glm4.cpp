@@ -22,7 +22,7 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   ArchSpec spec = structure(hf_basics(config, source));
   spec.qkv_bias = config.boolean("attention_bias", true);
   config.require("hidden_act", "silu");
-  add_rope(spec, glm_rope(config), spec.head_dim[0], /*interleaved=*/true);
+  add_rope(spec, config.rope({}, 10000.0, kGlmPartial), spec.head_dim[0], /*interleaved=*/true);
   return spec;
 }
 
