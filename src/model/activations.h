@@ -26,7 +26,8 @@ struct Activations {
   std::vector<LayerActivations> layers;
 };
 
-/// Float32 values that the buffers of `rows` tokens and `logit_rows` head rows hold, host copies of the logits included.
+/// Float32 values that the buffers of `rows` tokens and `logit_rows` head rows hold, host copies of the logits
+/// included.
 int64_t activation_values(const ArchSpec& spec, int64_t rows, int64_t logit_rows);
 
 Activations make_activations(const ArchSpec& spec, Backend& backend, int64_t rows, int64_t logit_rows);

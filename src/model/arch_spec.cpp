@@ -113,7 +113,8 @@ void check_spec(const ArchSpec& s) {
   require(std::isfinite(s.embed_scale) && std::isfinite(s.logit_softcap) && std::isfinite(s.attention_softcap), s,
           "a scale or soft cap is not finite");
   const auto n = static_cast<size_t>(s.layers);
-  for (size_t size : {s.heads.size(), s.kv_heads.size(), s.head_dim.size(), s.ffn.size(), s.window.size(), s.rope.size()}) {
+  for (size_t size :
+       {s.heads.size(), s.kv_heads.size(), s.head_dim.size(), s.ffn.size(), s.window.size(), s.rope.size()}) {
     require(size == n, s, "a list by layer has another length than the layer count");
   }
   if (s.latent()) {

@@ -14,8 +14,8 @@ namespace autoglm {
 /// How rotary frequencies came about, kept so that a converter can write them again.
 struct RopeOrigin {
   double theta = 10000.0;
-  double linear_factor = 1.0;     // every frequency is divided by it
-  std::vector<float> divisors;    // one a frequency (llama3 scaling); empty: none
+  double linear_factor = 1.0;   // every frequency is divided by it
+  std::vector<float> divisors;  // one a frequency (llama3 scaling); empty: none
 };
 
 /// A tensor that this family stores under another name than the tensor table's.
@@ -27,15 +27,15 @@ struct Rename {
 /// Hyper-parameters and structure of one model, filled by its family (model/families/NAME.cpp) from GGUF metadata or
 /// config.json. Arrays have one entry a layer.
 struct ArchSpec {
-  std::string family;            // "llama", "glm4", ...
-  std::string architecture;      // the file's own word for it
+  std::string family;        // "llama", "glm4", ...
+  std::string architecture;  // the file's own word for it
   int64_t hidden = 0;
   int64_t vocabulary = 0;
-  int layers = 0;                // without the MTP layers, which are not run
-  int mtp_layers = 0;            // present in the file after the others
+  int layers = 0;      // without the MTP layers, which are not run
+  int mtp_layers = 0;  // present in the file after the others
   int64_t train_context = 0;
   float norm_eps = 1e-5f;
-  float latent_eps = 1e-6f;      // of the norms on MLA's latents
+  float latent_eps = 1e-6f;  // of the norms on MLA's latents
   float embed_scale = 1.0f;
   float logit_softcap = 0.0f;
   float attention_softcap = 0.0f;
@@ -45,28 +45,28 @@ struct ArchSpec {
   bool output_bias = false;
   bool ffn_bias = false;
   bool qk_norm = false;
-  bool pre_norms = true;         // norm before attention and FFN
-  bool post_norms = false;       // norm after attention and FFN, before the residual sum (sandwich)
+  bool pre_norms = true;    // norm before attention and FFN
+  bool post_norms = false;  // norm after attention and FFN, before the residual sum (sandwich)
   Activation activation = Activation::silu;
 
   std::vector<int> heads;
   std::vector<int> kv_heads;
   std::vector<int> head_dim;
   std::vector<int64_t> ffn;
-  std::vector<int> window;       // 0: full attention
-  std::vector<int> rope;         // index into ropes
+  std::vector<int> window;  // 0: full attention
+  std::vector<int> rope;    // index into ropes
   std::vector<RopeSpec> ropes;
   std::vector<RopeOrigin> rope_origins;  // parallel to ropes
 
   // Mixture of experts.
-  std::vector<bool> moe;         // which layers; empty: none
+  std::vector<bool> moe;  // which layers; empty: none
   RouterSpec router;
   int64_t expert_ffn = 0;
-  int64_t shared_ffn = 0;        // 0: no shared expert
+  int64_t shared_ffn = 0;  // 0: no shared expert
   bool router_correction = false;
 
   // Multi-head latent attention; kv_rank 0: plain attention.
-  int q_rank = 0;                // 0: q is one full projection
+  int q_rank = 0;  // 0: q is one full projection
   int kv_rank = 0;
   int nope_dim = 0;
   int rope_dim = 0;
@@ -77,8 +77,8 @@ struct ArchSpec {
   std::vector<Rename> hf_names;
   bool hf_norm_plus_one = false;    // safetensors hold w where the norm multiplies by 1 + w
   bool gguf_fused_gate_up = false;  // GGUF has [gate | up] as ffn_up of double width
-  /// GGUF stores the rows of q and k so that NeoX pairs (i, i + n/2) become neighbours (2i, 2i+1). The loader leaves the
-  /// rows where they are and turns neighbours instead (ropes[].interleaved); only the converter permutes.
+  /// GGUF stores the rows of q and k so that NeoX pairs (i, i + n/2) become neighbours (2i, 2i+1). The loader leaves
+  /// the rows where they are and turns neighbours instead (ropes[].interleaved); only the converter permutes.
   bool gguf_permuted_qk = false;
 
   bool is_moe(int layer) const { return !moe.empty() && moe[static_cast<size_t>(layer)]; }

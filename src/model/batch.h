@@ -13,18 +13,18 @@ struct BatchSequence {
   SequenceId sequence = 0;
   int64_t row_begin = 0;
   int64_t rows = 0;
-  int32_t adapter = 0;   // 0: the model itself
+  int32_t adapter = 0;  // 0: the model itself
 };
 
-/// n rows. Either `tokens` (n ids) or `embeddings` (n * hidden floats) is given. `positions` is [1 or 3][n]; empty means
-/// each sequence counts on from its length. `logit_rows` says which rows need logits, ascending.
+/// n rows. Either `tokens` (n ids) or `embeddings` (n * hidden floats) is given. `positions` is [1 or 3][n]; empty
+/// means each sequence counts on from its length. `logit_rows` says which rows need logits, ascending.
 struct Batch {
   std::span<const int32_t> tokens;
   std::span<const float> embeddings;
   std::span<const int32_t> positions;
   std::span<const BatchSequence> sequences;
   std::span<const int32_t> logit_rows;
-  bool want_hidden = false;   // also give the final normed hidden state of logit_rows
+  bool want_hidden = false;  // also give the final normed hidden state of logit_rows
   int64_t rows() const;
 };
 

@@ -49,8 +49,8 @@ void attend(const Step& s, const LayerWeights& w, LayerActivations& a) {
 void attend_latent(const Step& s, const LayerWeights& w, LayerActivations& a) {
   const bool low_rank = s.spec.q_rank > 0;
   const Projection down[] = {
-      {.weight = &w.kv_a, .out = &a.latent},                                         // w.kv_a [r+p, H]
-      {.weight = low_rank ? &w.q_a : &w.q, .out = low_rank ? &a.q_low : &a.q},       // w.q_a [t, H] or w.q [h*(o+p), H]
+      {.weight = &w.kv_a, .out = &a.latent},                                    // w.kv_a [r+p, H]
+      {.weight = low_rank ? &w.q_a : &w.q, .out = low_rank ? &a.q_low : &a.q},  // w.q_a [t, H] or w.q [h*(o+p), H]
   };
   s.backend.project({.rows = s.rows, .x = &s.x, .norm = if_set(w.attention_norm), .projections = down});
   if (low_rank) {

@@ -17,23 +17,23 @@ class KvCache {
  public:
   KvCache(std::unique_ptr<KvStore> store, int64_t max_sequences);
 
-  SequenceId create();                                  // an empty sequence
+  SequenceId create();  // an empty sequence
   void free(SequenceId id);
   int64_t length(SequenceId id) const;
   /// Makes room for `tokens` more; false (nothing changed) when there are not enough free blocks. Copies a shared last
   /// block before it is written.
   bool append(SequenceId id, int64_t tokens);
-  SequenceId fork(SequenceId id);                       // shares every block, copy on write
-  void truncate(SequenceId id, int64_t length);         // a rejected draft
-  void drop_before(SequenceId id, int64_t position);    // frees whole blocks that no window will read again
+  SequenceId fork(SequenceId id);                     // shares every block, copy on write
+  void truncate(SequenceId id, int64_t length);       // a rejected draft
+  void drop_before(SequenceId id, int64_t position);  // frees whole blocks that no window will read again
   std::vector<std::byte> export_block(SequenceId id, int64_t index) const;
   void import_block(SequenceId id, int64_t index, std::span<const std::byte> bytes);
 
-  std::span<const int32_t> blocks(SequenceId id) const; // -1 where dropped
+  std::span<const int32_t> blocks(SequenceId id) const;  // -1 where dropped
   int64_t free_blocks() const;
   int64_t total_blocks() const;
   KvStore& store() { return *store_; }
-  void check_integrity() const;                         // reference counts match; AUTOGLM_CHECK
+  void check_integrity() const;  // reference counts match; AUTOGLM_CHECK
 
  private:
   struct Sequence {
@@ -43,8 +43,8 @@ class KvCache {
   };
   Sequence& at(SequenceId id);
   const Sequence& at(SequenceId id) const;
-  int32_t take();                // a free block, with one reference
-  void release(int32_t block);   // gives a reference back; -1 is ignored
+  int32_t take();               // a free block, with one reference
+  void release(int32_t block);  // gives a reference back; -1 is ignored
   std::unique_ptr<KvStore> store_;
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;

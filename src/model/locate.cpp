@@ -68,10 +68,12 @@ class Locator {
     const std::string_view name =
         gguf ? renamed(spec_.gguf_names, row.role, row.gguf) : renamed(spec_.hf_names, row.role, row.hf);
     const std::string_view fused = gguf ? row.gguf_fused : row.hf_fused;
-    const bool ok = take_experts(out, name) || take(out, fill_in(name, layer), false) || take(out, fill_in(fused, layer), true);
+    const bool ok =
+        take_experts(out, name) || take(out, fill_in(name, layer), false) || take(out, fill_in(fused, layer), true);
     if (!ok) {
       fail(Code::bad_model_file,
-           "the model has no tensor '" + fill_in(name.empty() ? fused : name, layer) + "' (" + std::string(row.word) + ")",
+           "the model has no tensor '" + fill_in(name.empty() ? fused : name, layer) + "' (" + std::string(row.word) +
+               ")",
            "the file is incomplete, or its configuration is of another model");
     }
     check_type(out);
@@ -138,8 +140,8 @@ class Locator {
       out.type = entry.type;
       out.name = entry.name;
     } else if (entry.type != out.type) {
-      fail(Code::unsupported_model, "tensor '" + entry.name + "' is " + std::string(info(entry.type).name) + " where '" +
-                                        out.name + "' is " + std::string(info(out.type).name));
+      fail(Code::unsupported_model, "tensor '" + entry.name + "' is " + std::string(info(entry.type).name) +
+                                        " where '" + out.name + "' is " + std::string(info(out.type).name));
     }
     used_.insert(entry.name);
     if (!out.transposed && !out.pieces.empty()) {
@@ -182,8 +184,10 @@ class Locator {
     for (const TensorEntry& entry : source_.tensors()) {
       if (used_.contains(entry.name) || harmless(entry.name)) continue;
       fail(Code::unsupported_model,
-           "the model holds a tensor '" + entry.name + "' that architecture '" + spec_.architecture + "' is not known to have",
-           "it may be a variant with other mathematics, or have adapters merged in; leaving it out would give wrong answers");
+           "the model holds a tensor '" + entry.name + "' that architecture '" + spec_.architecture +
+               "' is not known to have",
+           "it may be a variant with other mathematics, or have adapters merged in; leaving it out would give wrong "
+           "answers");
     }
   }
 

@@ -64,8 +64,8 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   plan.kv_bytes = block * kv_blocks(context, in.options.batch_sequences);
   plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +
                            backend.scratch_bytes(step_limits(in.spec, in.options.batch_rows, context));
-  plan.total_bytes = plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.tokenizer_bytes +
-                     plan.process_bytes;
+  plan.total_bytes =
+      plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.tokenizer_bytes + plan.process_bytes;
 }
 
 // The largest context up to `most`, in whole blocks, that fits; 0 if none does. More context never needs less memory.
@@ -93,9 +93,12 @@ Fixed fixed_parts(const PlanInputs& in) {
 
 std::string_view name(KvType type) {
   switch (type) {
-    case KvType::f32: return "f32";
-    case KvType::bf16: return "bf16";
-    case KvType::q8: return "q8";
+    case KvType::f32:
+      return "f32";
+    case KvType::bf16:
+      return "bf16";
+    case KvType::q8:
+      return "q8";
   }
   return "";
 }
@@ -143,7 +146,8 @@ MemoryPlan make_plan(const PlanInputs& in) {
   }
   const int64_t wanted = std::min(own, kDefaultContext);
   fill(in, fixed, in.options.kv_type, wanted, plan);
-  plan.context_reason = own <= kDefaultContext ? "the model's own" : "the default; the model's own is " + std::to_string(own);
+  plan.context_reason =
+      own <= kDefaultContext ? "the model's own" : "the default; the model's own is " + std::to_string(own);
   if (plan.fits()) return plan;
   const int64_t fitting = largest_context(in, fixed, in.options.kv_type, wanted, plan);
   if (fitting >= std::min(wanted, kLeastContext)) {
@@ -171,8 +175,8 @@ void refuse_what_does_not_fit(const PlanInputs& in, const MemoryPlan& plan) {
            ": take a smaller model or a smaller quantized type, or raise --memory-limit";
   }
   fail(Code::out_of_memory,
-       "this needs " + format_bytes(plan.total_bytes) + " (weights " + format_bytes(plan.weights_bytes) + ", KV cache " +
-           format_bytes(plan.kv_bytes) + " for " + std::to_string(plan.context) + " tokens, the rest " +
+       "this needs " + format_bytes(plan.total_bytes) + " (weights " + format_bytes(plan.weights_bytes) +
+           ", KV cache " + format_bytes(plan.kv_bytes) + " for " + std::to_string(plan.context) + " tokens, the rest " +
            format_bytes(plan.total_bytes - plan.weights_bytes - plan.kv_bytes) + "), the limit leaves " +
            format_bytes(plan.limit_bytes),
        hint);

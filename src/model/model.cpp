@@ -115,7 +115,8 @@ void Model::State::prepare_step(const Batch& batch, const KvCache& kv, int64_t r
     AUTOGLM_CHECK(sequence.rows > 0 && sequence.row_begin == next, "sequences must cover the batch's rows in order");
     const int64_t past = kv.length(sequence.sequence) - sequence.rows;
     AUTOGLM_CHECK(past >= 0, "append() must make room before forward()");
-    segments.push_back({.blocks = kv.blocks(sequence.sequence), .past = past, .row_begin = next, .rows = sequence.rows});
+    segments.push_back(
+        {.blocks = kv.blocks(sequence.sequence), .past = past, .row_begin = next, .rows = sequence.rows});
     for (int64_t i = 0; i < sequence.rows; ++i) {
       positions[static_cast<size_t>(next + i)] = static_cast<int32_t>(past + i);
     }

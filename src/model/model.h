@@ -26,16 +26,16 @@ struct LoadOptions {
 
 /// What a run will hold, before anything is allocated. total = everything resident at the peak.
 struct MemoryPlan {
-  int64_t weights_bytes = 0;      // mapped file parts that are read, plus packed copies
+  int64_t weights_bytes = 0;  // mapped file parts that are read, plus packed copies
   int64_t kv_per_token_bytes = 0;
   int64_t kv_bytes = 0;
   int64_t activations_bytes = 0;
   int64_t tokenizer_bytes = 0;
   int64_t process_bytes = 0;
   int64_t total_bytes = 0;
-  int64_t context = 0;            // the context chosen
-  int64_t limit_bytes = 0;        // of the ledger, less what others in this process hold; 0: none
-  std::string context_reason;     // why, for people
+  int64_t context = 0;         // the context chosen
+  int64_t limit_bytes = 0;     // of the ledger, less what others in this process hold; 0: none
+  std::string context_reason;  // why, for people
   bool fits() const { return limit_bytes == 0 || total_bytes <= limit_bytes; }
 };
 

@@ -19,8 +19,8 @@ struct Runtime {
 };
 
 struct RuntimeOptions {
-  int threads = 0;              // 0: what affinity and quota allow
-  int64_t memory_limit = 0;     // bytes; 0: what the machine or its cgroup has
+  int threads = 0;           // 0: what affinity and quota allow
+  int64_t memory_limit = 0;  // bytes; 0: what the machine or its cgroup has
   std::string isa = "auto";
   bool pin = true;
 };

@@ -70,9 +70,9 @@ struct LocatedTensor {
   int layer = -1;
   TensorShape shape;
   Type type = Type::f32;
-  std::string name;                // of the (first) entry, for messages
+  std::string name;  // of the (first) entry, for messages
   std::vector<TensorPiece> pieces;
-  bool transposed = false;         // each piece is the transpose of its matrix (k_b inside kv_b)
+  bool transposed = false;  // each piece is the transpose of its matrix (k_b inside kv_b)
 
   bool is_view() const { return pieces.size() == 1 && !transposed; }
   int64_t bytes() const;
@@ -83,8 +83,8 @@ struct LocatedTensor {
 };
 
 /// Finds every tensor that the spec needs, in the order of for_each_tensor.
-/// Errors: bad_model_file (missing, wrong shape: both shapes are named), unsupported_model (a type that is no weight, or
-/// a tensor in the file that nothing here understands: ignoring one would change the mathematics).
+/// Errors: bad_model_file (missing, wrong shape: both shapes are named), unsupported_model (a type that is no weight,
+/// or a tensor in the file that nothing here understands: ignoring one would change the mathematics).
 std::vector<LocatedTensor> locate_tensors(const ArchSpec& spec, const ModelSource& source);
 
 }  // namespace autoglm

@@ -18,7 +18,8 @@ WeightSource source_of(const LocatedTensor& tensor, std::span<const std::byte> d
 }
 
 // Tells the system that these pages of a read-only file mapping are not needed for now, so that a tensor that was
-// copied is not resident twice. Clean file pages are dropped, memory that is not a file stays as it is; only whole pages.
+// copied is not resident twice. Clean file pages are dropped, memory that is not a file stays as it is; only whole
+// pages.
 void forget_pages(const LocatedTensor& tensor) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   for (const TensorPiece& piece : tensor.pieces) {
@@ -32,54 +33,92 @@ void forget_pages(const LocatedTensor& tensor) {
 // Where each role's handle lives in LayerWeights.
 Weight* weight_slot(LayerWeights& w, Role role) {
   switch (role) {
-    case Role::q: return &w.q;
-    case Role::k: return &w.k;
-    case Role::v: return &w.v;
-    case Role::attention_output: return &w.attention_output;
-    case Role::q_a: return &w.q_a;
-    case Role::q_b: return &w.q_b;
-    case Role::kv_a: return &w.kv_a;
-    case Role::k_b: return &w.k_b;
-    case Role::v_b: return &w.v_b;
-    case Role::gate: return &w.gate;
-    case Role::up: return &w.up;
-    case Role::down: return &w.down;
-    case Role::router: return &w.router;
-    case Role::expert_gate: return &w.expert_gate;
-    case Role::expert_up: return &w.expert_up;
-    case Role::expert_down: return &w.expert_down;
-    case Role::shared_gate: return &w.shared_gate;
-    case Role::shared_up: return &w.shared_up;
-    case Role::shared_down: return &w.shared_down;
-    default: return nullptr;
+    case Role::q:
+      return &w.q;
+    case Role::k:
+      return &w.k;
+    case Role::v:
+      return &w.v;
+    case Role::attention_output:
+      return &w.attention_output;
+    case Role::q_a:
+      return &w.q_a;
+    case Role::q_b:
+      return &w.q_b;
+    case Role::kv_a:
+      return &w.kv_a;
+    case Role::k_b:
+      return &w.k_b;
+    case Role::v_b:
+      return &w.v_b;
+    case Role::gate:
+      return &w.gate;
+    case Role::up:
+      return &w.up;
+    case Role::down:
+      return &w.down;
+    case Role::router:
+      return &w.router;
+    case Role::expert_gate:
+      return &w.expert_gate;
+    case Role::expert_up:
+      return &w.expert_up;
+    case Role::expert_down:
+      return &w.expert_down;
+    case Role::shared_gate:
+      return &w.shared_gate;
+    case Role::shared_up:
+      return &w.shared_up;
+    case Role::shared_down:
+      return &w.shared_down;
+    default:
+      return nullptr;
   }
 }
 
 Buffer* bias_slot(LayerWeights& w, Role role) {
   switch (role) {
-    case Role::q_bias: return &w.q_bias;
-    case Role::k_bias: return &w.k_bias;
-    case Role::v_bias: return &w.v_bias;
-    case Role::attention_output_bias: return &w.attention_output_bias;
-    case Role::gate_bias: return &w.gate_bias;
-    case Role::up_bias: return &w.up_bias;
-    case Role::down_bias: return &w.down_bias;
-    case Role::router_correction: return &w.router_correction;
-    default: return nullptr;
+    case Role::q_bias:
+      return &w.q_bias;
+    case Role::k_bias:
+      return &w.k_bias;
+    case Role::v_bias:
+      return &w.v_bias;
+    case Role::attention_output_bias:
+      return &w.attention_output_bias;
+    case Role::gate_bias:
+      return &w.gate_bias;
+    case Role::up_bias:
+      return &w.up_bias;
+    case Role::down_bias:
+      return &w.down_bias;
+    case Role::router_correction:
+      return &w.router_correction;
+    default:
+      return nullptr;
   }
 }
 
 Norm* norm_slot(LayerWeights& w, Role role) {
   switch (role) {
-    case Role::attention_norm: return &w.attention_norm;
-    case Role::attention_post_norm: return &w.attention_post_norm;
-    case Role::q_norm: return &w.q_norm;
-    case Role::k_norm: return &w.k_norm;
-    case Role::q_a_norm: return &w.q_a_norm;
-    case Role::kv_a_norm: return &w.kv_a_norm;
-    case Role::ffn_norm: return &w.ffn_norm;
-    case Role::ffn_post_norm: return &w.ffn_post_norm;
-    default: return nullptr;
+    case Role::attention_norm:
+      return &w.attention_norm;
+    case Role::attention_post_norm:
+      return &w.attention_post_norm;
+    case Role::q_norm:
+      return &w.q_norm;
+    case Role::k_norm:
+      return &w.k_norm;
+    case Role::q_a_norm:
+      return &w.q_a_norm;
+    case Role::kv_a_norm:
+      return &w.kv_a_norm;
+    case Role::ffn_norm:
+      return &w.ffn_norm;
+    case Role::ffn_post_norm:
+      return &w.ffn_post_norm;
+    default:
+      return nullptr;
   }
 }
 

@@ -46,10 +46,10 @@ INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(golden_names())
 
 TEST(Golden, EveryFamilyHasOne) {
   const auto names = golden_names();
-  for (const char* family : {"llama", "qwen2", "qwen3", "qwen3_moe", "gemma3", "chatglm", "glm", "glm4", "glm4_moe", "glm4_moe_lite"}) {
-    const auto shapes = std::count_if(names.begin(), names.end(), [&](const std::string& name) {
-      return name.substr(0, name.rfind('-')) == family;
-    });
+  for (const char* family :
+       {"llama", "qwen2", "qwen3", "qwen3_moe", "gemma3", "chatglm", "glm", "glm4", "glm4_moe", "glm4_moe_lite"}) {
+    const auto shapes = std::count_if(
+        names.begin(), names.end(), [&](const std::string& name) { return name.substr(0, name.rfind('-')) == family; });
     EXPECT_GE(shapes, 2) << family;
   }
 }

@@ -1,9 +1,9 @@
 // KvCache against a plain list of what every position of every sequence was written with.
 #include "model/kv_cache.h"
 
+#include <rapidcheck.h>
 #include <cstring>
 #include <map>
-#include <rapidcheck.h>
 
 namespace autoglm {
 namespace {

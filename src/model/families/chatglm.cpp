@@ -44,7 +44,8 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   config.accept("vocab_size");  // without the padding rows that the embedding has
   spec.train_context = config.integer("seq_length");
   spec.norm_eps = static_cast<float>(config.number("layernorm_epsilon", 1e-5));
-  spec.tied_head = config.boolean("tie_word_embeddings", false) || source.find("transformer.output_layer.weight") == nullptr;
+  spec.tied_head =
+      config.boolean("tie_word_embeddings", false) || source.find("transformer.output_layer.weight") == nullptr;
   spec.qkv_bias = config.boolean("add_qkv_bias", false);
   const int heads = config.count("num_attention_heads");
   const int head_dim = config.count("kv_channels", 128);

@@ -29,12 +29,14 @@ std::vector<float> rope_divisors(const ModelSource& source, int dims) {
   const TensorEntry* entry = source.find("rope_freqs.weight");
   if (!entry) return {};
   if (entry->type != Type::f32 || entry->shape != std::vector<int64_t>{dims / 2}) {
-    fail(Code::bad_model_file, "tensor 'rope_freqs.weight' is not a list of " + std::to_string(dims / 2) + " F32 values");
+    fail(Code::bad_model_file,
+         "tensor 'rope_freqs.weight' is not a list of " + std::to_string(dims / 2) + " F32 values");
   }
   std::vector<float> out(static_cast<size_t>(dims / 2));
   info(Type::f32).decode(entry->data.data(), out.data(), dims / 2);
   for (float divisor : out) {
-    if (!std::isfinite(divisor) || divisor <= 0) fail(Code::bad_model_file, "'rope_freqs.weight' holds a value that is not positive");
+    if (!std::isfinite(divisor) || divisor <= 0)
+      fail(Code::bad_model_file, "'rope_freqs.weight' holds a value that is not positive");
   }
   return out;
 }
@@ -87,11 +89,13 @@ void gguf_experts(GgufConfig& config, ArchSpec& spec, int dense_lead) {
   r.normalize = config.boolean("expert_weights_norm", r.normalize);
   const int64_t gating = config.integer("expert_gating_func", r.sigmoid ? 2 : 1);
   if (gating != 1 && gating != 2) {
-    refuse("expert_gating_func " + std::to_string(gating) + " is not supported", "1 (softmax) and 2 (sigmoid) are built");
+    refuse("expert_gating_func " + std::to_string(gating) + " is not supported",
+           "1 (softmax) and 2 (sigmoid) are built");
   }
   r.sigmoid = gating == 2;
   spec.expert_ffn = config.integer("expert_feed_forward_length");
-  spec.shared_ffn = config.integer("expert_shared_feed_forward_length", config.integer("expert_shared_count", 0) * spec.expert_ffn);
+  spec.shared_ffn =
+      config.integer("expert_shared_feed_forward_length", config.integer("expert_shared_count", 0) * spec.expert_ffn);
   config.accept("expert_shared_count");
   spec.moe.assign(static_cast<size_t>(spec.layers), true);
   for (int layer = 0; layer < std::min(dense_lead, spec.layers); ++layer) spec.moe[static_cast<size_t>(layer)] = false;
@@ -134,7 +138,8 @@ void hf_glm_experts(HfConfig& config, ArchSpec& spec, int dense_lead) {
 int add_rope(ArchSpec& spec, const RopeParameters& rope, int head_dim, bool interleaved) {
   const int dims = rope.dims > 0 ? rope.dims : static_cast<int>(head_dim * rope.partial);
   if (dims < 2 || dims > head_dim || dims % 2 != 0) {
-    fail(Code::bad_model_file, "the rotary dimension " + std::to_string(dims) + " does not fit a head of " + std::to_string(head_dim));
+    fail(Code::bad_model_file,
+         "the rotary dimension " + std::to_string(dims) + " does not fit a head of " + std::to_string(head_dim));
   }
   if (!(rope.theta > 0) || !(rope.factor > 0)) fail(Code::bad_model_file, "the rotary base or factor is not positive");
   RopeOrigin origin{.theta = rope.theta, .linear_factor = 1.0, .divisors = {}};
@@ -157,7 +162,8 @@ void set_rope_divisors(ArchSpec& spec, const ModelSource& source) {
 void require_full_attention(HfConfig& config, const ArchSpec& spec) {
   const auto types = config.texts("layer_types");
   for (const std::string& type : types) {
-    if (type != "full_attention") refuse("layer_types of config.json holds '" + type + "', which this family is not known to have");
+    if (type != "full_attention")
+      refuse("layer_types of config.json holds '" + type + "', which this family is not known to have");
   }
   if (!types.empty() && types.size() != static_cast<size_t>(spec.layers)) {
     fail(Code::bad_model_file, "layer_types of config.json has " + std::to_string(types.size()) + " entries for " +

@@ -18,8 +18,8 @@ struct Family {
   std::string_view name;
   std::vector<std::string_view> gguf;  // general.architecture; the first is what `convert` writes
   std::vector<std::string_view> hf;    // model_type
-  ArchSpec (*from_gguf)(GgufConfig& config, const ModelSource& source);    // null: no GGUF of its own
-  ArchSpec (*from_config)(HfConfig& config, const ModelSource& source);    // null: no folder of its own
+  ArchSpec (*from_gguf)(GgufConfig& config, const ModelSource& source);  // null: no GGUF of its own
+  ArchSpec (*from_config)(HfConfig& config, const ModelSource& source);  // null: no folder of its own
 };
 
 // One a file.

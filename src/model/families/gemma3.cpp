@@ -67,7 +67,7 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   spec.head_dim.assign(spec.head_dim.size(), head_dim);
   config.require("hidden_activation", "gelu_pytorch_tanh");
   config.accept("_sliding_window_pattern");  // what transformers 5 made layer_types from
-  config.accept("hidden_act");  // an older name that transformers no longer reads
+  config.accept("hidden_act");               // an older name that transformers no longer reads
   config.require("use_bidirectional_attention", false);
   spec.qkv_bias = spec.output_bias = config.boolean("attention_bias", false);
   spec.attention_scale = inverse_root(config.number("query_pre_attn_scalar", 256.0));
@@ -83,7 +83,7 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
     fail(Code::bad_model_file, "layer_types of config.json has another length than num_hidden_layers");
   }
   for (int layer = 0; layer < spec.layers; ++layer) {
-    const std::string type = !types.empty()                ? types[static_cast<size_t>(layer)]
+    const std::string type = !types.empty()               ? types[static_cast<size_t>(layer)]
                              : (layer + 1) % pattern != 0 ? "sliding_attention"
                                                           : "full_attention";
     if (type != "sliding_attention" && type != "full_attention") refuse("layer_types holds '" + type + "'");

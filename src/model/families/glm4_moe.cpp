@@ -29,7 +29,8 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   spec.qk_norm = config.boolean("use_qk_norm", false);
   config.require("hidden_act", "silu");
   config.accept("output_router_logits");
-  hf_glm_experts(config, spec, config.has("first_k_dense_replace") ? static_cast<int>(config.integer("first_k_dense_replace")) : 1);
+  hf_glm_experts(config, spec,
+                 config.has("first_k_dense_replace") ? static_cast<int>(config.integer("first_k_dense_replace")) : 1);
   add_rope(spec, config.rope({}, 10000.0, kGlmPartial), spec.head_dim[0], /*interleaved=*/false);
   return spec;
 }

@@ -57,11 +57,14 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   add_rope(spec, config.rope(), spec.rope_dim, config.boolean("rope_interleave", true));
 
   const auto types = config.texts("mlp_layer_types");
-  hf_glm_experts(config, spec, config.has("first_k_dense_replace") ? static_cast<int>(config.integer("first_k_dense_replace")) : 1);
+  hf_glm_experts(config, spec,
+                 config.has("first_k_dense_replace") ? static_cast<int>(config.integer("first_k_dense_replace")) : 1);
   if (types.empty()) return spec;
-  if (types.size() != spec.moe.size()) refuse("mlp_layer_types of config.json has another length than num_hidden_layers");
+  if (types.size() != spec.moe.size())
+    refuse("mlp_layer_types of config.json has another length than num_hidden_layers");
   for (size_t layer = 0; layer < types.size(); ++layer) {
-    if (types[layer] != "dense" && types[layer] != "sparse") refuse("mlp_layer_types of config.json holds '" + types[layer] + "'");
+    if (types[layer] != "dense" && types[layer] != "sparse")
+      refuse("mlp_layer_types of config.json holds '" + types[layer] + "'");
     spec.moe[layer] = types[layer] == "sparse";
   }
   return spec;

@@ -54,8 +54,8 @@ ArchSpec read_config(const ModelSource& source) {
 }  // namespace
 
 std::span<const Family* const> families() {
-  static const std::array all = {&llama_family(),   &qwen2_family(), &qwen3_family(), &qwen3_moe_family(),
-                                 &gemma3_family(),  &chatglm_family(), &glm_family(),  &glm4_family(),
+  static const std::array all = {&llama_family(),    &qwen2_family(),        &qwen3_family(), &qwen3_moe_family(),
+                                 &gemma3_family(),   &chatglm_family(),      &glm_family(),   &glm4_family(),
                                  &glm4_moe_family(), &glm4_moe_lite_family()};
   return all;
 }
