@@ -24,6 +24,7 @@ import subprocess
 import gguf
 import numpy as np
 import torch
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -33,6 +34,15 @@ OUT = ROOT / "tests" / "data" / "real"
 MODELS = {"smollm2": "smollm2-135m-q4_1.gguf", "gemma3": "gemma3-270m-q4_k_m.gguf"}
 TOKENS = 384
 CONTEXT = 512
+
+
+def load_tokenizer(file):
+    """transformers rebuilds a tokenizer from the GGUF but for the pre-tokenizer: SmolLM's cuts digits out first."""
+    tokenizer = AutoTokenizer.from_pretrained(ORACLE, gguf_file=file)
+    if gguf.GGUFReader(ORACLE / file).fields["tokenizer.ggml.pre"].contents() == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return tokenizer
 
 
 def check_weights(model, file):
@@ -94,7 +104,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for name, file in MODELS.items():
         old = json.loads((OUT / f"{name}.json").read_text()) if (OUT / f"{name}.json").exists() else {}
-        tokenizer = AutoTokenizer.from_pretrained(ORACLE, gguf_file=file)
+        tokenizer = load_tokenizer(file)
         mixed = tokenizer((TEXTS / "mixed.txt").read_text(encoding="utf-8"))["input_ids"]
         prose = tokenizer((TEXTS / "prose.txt").read_text(encoding="utf-8"))["input_ids"]
         assert len(mixed) >= TOKENS and len(prose) >= 4000, (len(mixed), len(prose))
