@@ -1,1 +1,49 @@
-int main() { return 0; }
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+extern char** environ;
+
+namespace {
+
+// A signal handler is given no context: the one object of the program that must be global.
+autoglm::Interrupt interrupt;
+
+void on_interrupt(int) { interrupt.request(); }
+
+// The first Ctrl-C asks; the handler is then gone, so the second one ends the program at once. Without SA_RESTART:
+// whoever waits for input wakes up and sees the request.
+void install_signals() {
+  struct sigaction action{};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of the write, not the end of the program
+}
+
+// Descriptors 0 to 2 may be closed: a model file opened in their place would be written to by the next message.
+void reserve_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+    // Opened for the wrong direction on purpose: using it is an error, as it was.
+    if (::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) != descriptor) return;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  reserve_standard_descriptors();
+  install_signals();
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  std::vector<std::string> environment;
+  for (char** line = environ; line != nullptr && *line != nullptr; ++line) environment.emplace_back(*line);
+  return autoglm::run_program(arguments, environment, interrupt);
+}

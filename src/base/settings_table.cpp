@@ -1,0 +1,371 @@
+// THE settings table. A new setting is a row here; everything else follows from it.
+#include <algorithm>
+#include <cctype>
+#include <string>
+
+#include "base/error.h"
+#include "base/settings.h"
+
+namespace autoglm {
+namespace {
+
+using enum SettingType;
+
+constexpr double kKiB = 1024.0;
+constexpr double kMiB = 1024.0 * kKiB;
+constexpr double kTiB = 1024.0 * 1024.0 * kMiB;
+constexpr double kDay = 86400e6;  // microseconds
+constexpr double kMaxTokens = 16777216;
+
+// Commands that name a model, load one, and sample from one.
+constexpr std::string_view kNames =
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench convert selftest rm";
+constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench selftest";
+constexpr std::string_view kSamples = "run chat serve config";
+constexpr std::string_view kServes = "serve config";
+constexpr std::string_view kFinds =
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench convert selftest";
+
+// clang-format off: a row is read as a paragraph
+constexpr Setting kTable[] = {
+    // --- every command ---
+    {.key = "profile", .flag = "--profile", .type = choice, .default_value = "balanced",
+     .choices = "efficient|balanced|performance", .commands = "*",
+     .help = {"a set of values to start from; anything said elsewhere goes before it",
+              "一组起始值；其他地方给出的值优先"}},
+    {.key = "config", .flag = "--config", .type = path, .commands = "*",
+     .help = {"read settings from this YAML file", "从这个 YAML 文件读取设置"}},
+    {.key = "lang", .flag = "--lang", .type = choice, .default_value = "auto", .choices = "en|zh",
+     .commands = "*",
+     .help = {"language of help, hints and reports; auto follows LANG", "帮助、提示和报告的语言；auto 跟随 LANG"}},
+    {.key = "json", .flag = "--json", .type = boolean, .default_value = "false", .commands = "*",
+     .help = {"print exactly one JSON object on stdout, errors included",
+              "在标准输出上只打印一个 JSON 对象，错误也一样"}},
+    {.key = "quiet", .flag = "--quiet", .short_flag = "-q", .type = boolean, .default_value = "false",
+     .commands = "*",
+     .help = {"no progress and no notes on stderr; errors remain", "标准错误上不显示进度和说明；错误仍会显示"}},
+    {.key = "log_level", .flag = "--log-level", .type = choice, .default_value = "warn",
+     .choices = "trace|debug|info|warn|error|off", .commands = "*",
+     .help = {"how much is logged on stderr", "标准错误上的日志详细程度"}},
+    {.key = "home", .flag = "--home", .type = path, .commands = "*",
+     .help = {"keep models, caches and results below this folder instead of the XDG places",
+              "把模型、缓存和结果放在这个文件夹下，而不是 XDG 目录"}},
+    {.key = "cache.dir", .flag = "--cache-dir", .type = path, .commands = "*",
+     .help = {"keep packs and the prefix cache here", "把权重包和前缀缓存放在这里"}},
+    {.key = "cache.enabled", .flag = "--cache", .type = boolean, .default_value = "true", .commands = "*",
+     .help = {"use caches on disk; --no-cache neither reads nor writes them", "使用磁盘缓存；--no-cache 既不读也不写"}},
+
+    // --- the machine ---
+    {.key = "runtime.threads", .flag = "--threads", .short_flag = "-t", .type = integer,
+     .default_value = "auto", .min = 1, .max = 1024, .unit = "threads", .commands = "*",
+     .help = {"worker threads; auto: as many as affinity, CPU quota and physical cores allow",
+              "工作线程数；auto：由亲和性、CPU 配额和物理核心数决定"}},
+    {.key = "runtime.memory_limit", .flag = "--memory-limit", .type = size, .default_value = "auto",
+     .min = 16 * kMiB, .max = 1024 * kTiB, .commands = "*",
+     .help = {"memory that may be used; what does not fit is refused before loading",
+              "可以使用的内存；放不下的内容在加载前就会被拒绝"}},
+    {.key = "runtime.isa", .flag = "--isa", .type = choice, .default_value = "auto",
+     .choices = "ref|generic|avx2|avxvnni|avx512|neon", .commands = "*",
+     .help = {"instruction set of the kernels; auto: the best this CPU has. ref is the slow oracle",
+              "内核使用的指令集；auto：本机 CPU 支持的最好的一种。ref 是很慢的参考实现"}},
+    {.key = "runtime.affinity", .flag = "--affinity", .type = text, .default_value = "auto", .commands = "*",
+     .help = {"pin workers: auto, none, or CPU numbers such as 0,2-3", "线程绑核：auto、none 或 CPU 编号，例如 0,2-3"}},
+    {.key = "runtime.priority", .flag = "--priority", .type = choice, .default_value = "normal",
+     .choices = "low|normal|high", .commands = "*",
+     .help = {"priority of this process; high needs the permission to raise it",
+              "进程优先级；high 需要提升优先级的权限"}},
+
+    // --- the model ---
+    {.key = "model", .flag = "--model", .short_flag = "-m", .type = text, .commands = kNames,
+     .help = {"the model, where it is not given as an argument: a path, a name, hf:OWNER/REPO, ms:OWNER/REPO, https://",
+              "没有作为参数给出时使用的模型：路径、名称、hf:OWNER/REPO、ms:OWNER/REPO 或 https://"}},
+    {.key = "store.pull", .flag = "--pull", .type = choice, .default_value = "ask",
+     .choices = "ask|always|never", .commands = kFinds,
+     .help = {"download a model that is not here; never asks without a terminal",
+              "本地没有模型时是否下载；没有终端时不会询问"}},
+    {.key = "store.accept_license", .flag = "--accept-license", .type = boolean, .default_value = "false",
+     .commands = "pull run chat serve",
+     .help = {"you have read and accept the licence of the model to download", "已阅读并接受所下载模型的许可证"}},
+    {.key = "context", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "auto", .min = 16,
+     .max = kMaxTokens, .unit = "tokens", .commands = "run chat serve inspect config logits bench",
+     .help = {"longest prompt and answer together; auto: the least of the model's own, 32768, and what memory allows",
+              "提示与回答合计的最大长度；auto：取模型自身长度、32768 和内存允许值中最小的"}},
+    {.key = "precision.strategy", .flag = "--precision", .type = choice, .default_value = "auto",
+     .choices = "f32|dynamic=auto", .commands = kLoads,
+     .help = {"precision of activations; auto: int8 against quantized weights, bf16 against BF16; f32: the exact path",
+              "激活值的精度；auto：量化权重用 int8，BF16 权重用 bf16；f32：精确但慢的路径"}},
+    {.key = "kv_cache.type", .flag = "--kv-type", .type = choice, .default_value = "q8",
+     .choices = "f32|bf16|q8", .commands = kLoads,
+     .help = {"storage of keys and values; --precision f32 implies f32 where nothing is asked for",
+              "键值缓存的存储类型；没有指定时，--precision f32 意味着 f32"}},
+    {.key = "kv_cache.max_bytes", .flag = "--kv-max-bytes", .type = size, .default_value = "auto", .min = kMiB,
+     .max = 1024 * kTiB, .commands = kServes,
+     .help = {"memory for keys and values of all requests", "所有请求的键值缓存可用内存"}},
+    {.key = "kv_cache.persist", .flag = "--kv-persist", .type = boolean, .default_value = "true",
+     .commands = kServes,
+     .help = {"keep shared prefixes on disk across restarts", "重启后仍在磁盘上保留共享前缀"}},
+
+    // --- sampling ---
+    {.key = "sampling.max_tokens", .flag = "--max-tokens", .short_flag = "-n", .type = integer,
+     .default_value = "auto", .min = 1, .max = kMaxTokens, .unit = "tokens", .commands = kSamples,
+     .help = {"end an answer after this many tokens; auto: when the context is full",
+              "回答的最大 token 数；auto：直到上下文用完"}},
+    {.key = "sampling.temperature", .flag = "--temp", .type = real, .default_value = "auto", .min = 0,
+     .max = 100, .commands = kSamples,
+     .help = {"0: always the likeliest token; auto: the model's own, else 0.7",
+              "0：总是选最可能的 token；auto：模型自带的值，否则 0.7"}},
+    {.key = "sampling.top_k", .flag = "--top-k", .type = integer, .default_value = "auto", .min = 0,
+     .max = 10000000, .unit = "tokens", .commands = kSamples,
+     .help = {"sample among the k likeliest; 0: all; auto: the model's own, else 0",
+              "只在最可能的 k 个中采样；0：全部；auto：模型自带的值，否则 0"}},
+    {.key = "sampling.top_p", .flag = "--top-p", .type = real, .default_value = "auto", .min = 1e-6, .max = 1,
+     .commands = kSamples,
+     .help = {"sample among the likeliest that together have this probability; auto: the model's own, else 0.95",
+              "只在累计概率达到此值的最可能 token 中采样；auto：模型自带的值，否则 0.95"}},
+    {.key = "sampling.min_p", .flag = "--min-p", .type = real, .default_value = "auto", .min = 0, .max = 1,
+     .commands = kSamples,
+     .help = {"leave out what is less likely than this share of the likeliest; auto: the model's own, else 0",
+              "去掉概率低于最大概率乘以此值的 token；auto：模型自带的值，否则 0"}},
+    {.key = "sampling.repetition_penalty", .flag = "--repeat-penalty", .type = real, .default_value = "auto",
+     .min = 0.01, .max = 100, .commands = kSamples,
+     .help = {"divides the logits of tokens that were there already; 1: off; auto: the model's own, else 1",
+              "对已出现 token 的 logit 的惩罚因子；1：关闭；auto：模型自带的值，否则 1"}},
+    {.key = "sampling.presence_penalty", .flag = "--presence-penalty", .type = real, .default_value = "0",
+     .min = -2, .max = 2, .commands = kSamples,
+     .help = {"subtracted once from the logit of each token of the answer",
+              "从回答中出现过的每个 token 的 logit 中减去一次"}},
+    {.key = "sampling.frequency_penalty", .flag = "--frequency-penalty", .type = real, .default_value = "0",
+     .min = -2, .max = 2, .commands = kSamples,
+     .help = {"subtracted from the logit of each token of the answer, times how often it was there",
+              "按出现次数从回答中每个 token 的 logit 中减去"}},
+    {.key = "sampling.logit_bias", .flag = "--logit-bias", .type = list, .unit = "ID=VALUE",
+     .commands = kSamples,
+     .help = {"add VALUE to the logit of token ID; may be repeated",
+              "给编号为 ID 的 token 的 logit 加上 VALUE；可重复"}},
+    {.key = "sampling.seed", .flag = "--seed", .short_flag = "-s", .type = integer, .default_value = "auto",
+     .min = 0, .max = 9007199254740992.0, .commands = "run chat serve config bench",
+     .help = {"seed of the random numbers; the same seed gives the same answer; auto: from the system, and reported",
+              "随机数种子；相同的种子得到相同的回答；auto：由系统产生并报告"}},
+    {.key = "sampling.stop", .flag = "--stop", .type = list, .unit = "TEXT", .commands = kSamples,
+     .help = {"end the answer before this text; may be repeated", "在这段文字之前结束回答；可重复"}},
+    {.key = "chat.system", .flag = "--system", .type = text, .commands = "run chat config",
+     .help = {"system message", "系统消息"}},
+    {.key = "chat.think", .flag = "--think", .type = choice, .default_value = "auto", .choices = "on|off",
+     .commands = "run chat config",
+     .help = {"let the model reason first, where its template can; auto: as the template does",
+              "模板支持时，让模型先思考；auto：按模板默认"}},
+    {.key = "run.raw", .flag = "--raw", .type = boolean, .default_value = "false", .commands = "run",
+     .help = {"continue the prompt as it is, without a chat template", "直接续写提示，不使用聊天模板"}},
+    {.key = "run.ignore_eos", .flag = "--ignore-eos", .type = boolean, .default_value = "false",
+     .commands = "run",
+     .help = {"do not stop where the model ends its answer", "模型结束回答时不停止"}},
+
+    // --- the server ---
+    {.key = "server.host", .flag = "--host", .type = text, .default_value = "127.0.0.1", .commands = kServes,
+     .help = {"address to listen on", "监听地址"}},
+    {.key = "server.port", .flag = "--port", .type = integer, .default_value = "8080", .min = 0, .max = 65535,
+     .commands = kServes,
+     .help = {"port; 0: any free one", "端口；0：任意空闲端口"}},
+    {.key = "server.alias", .flag = "--alias", .type = text, .commands = kServes,
+     .help = {"the model's name in the API", "模型在 API 中的名称"}},
+    {.key = "server.api_key_file", .flag = "--api-key-file", .type = path, .commands = kServes,
+     .help = {"file with one API key a line; requests without one are refused",
+              "每行一个 API 密钥的文件；没有密钥的请求会被拒绝"}},
+    {.key = "server.cors_origin", .flag = "--cors-origin", .type = list, .unit = "URL", .commands = kServes,
+     .help = {"origin whose web pages may call the API; may be repeated", "允许其网页调用 API 的来源；可重复"}},
+    {.key = "server.tls_cert", .flag = "--tls-cert", .type = path, .commands = kServes,
+     .help = {"certificate chain (PEM) for https", "https 使用的证书链（PEM）"}},
+    {.key = "server.tls_key", .flag = "--tls-key", .type = path, .commands = kServes,
+     .help = {"private key (PEM) of the certificate", "证书的私钥（PEM）"}},
+    {.key = "server.timeout", .flag = "--timeout", .type = duration, .default_value = "30s", .min = 1e3,
+     .max = kDay, .commands = kServes,
+     .help = {"longest that a connection may stay idle", "连接允许的最长空闲时间"}},
+    {.key = "server.drain_timeout", .flag = "--drain-timeout", .type = duration, .default_value = "30s",
+     .min = 0, .max = kDay, .commands = kServes,
+     .help = {"at shutdown, time for running requests to finish", "关闭时留给正在处理的请求的时间"}},
+    {.key = "server.max_queue", .flag = "--max-queue", .type = integer, .default_value = "256", .min = 0,
+     .max = 1000000, .unit = "requests", .commands = kServes,
+     .help = {"requests that may wait; more get 429", "允许排队的请求数；超出则返回 429"}},
+    {.key = "server.target_itl", .flag = "--target-itl", .type = duration, .default_value = "auto", .min = 100,
+     .max = 60e6, .commands = kServes,
+     .help = {"gap between tokens of a stream that prefill must respect", "预填充需要遵守的流式 token 间隔"}},
+    {.key = "server.deadlines.queue", .flag = "--deadline-queue", .type = duration, .min = 1e3, .max = kDay,
+     .commands = kServes,
+     .help = {"longest wait in the queue", "在队列中的最长等待时间"}},
+    {.key = "server.deadlines.prefill", .flag = "--deadline-prefill", .type = duration, .min = 1e3, .max = kDay,
+     .commands = kServes,
+     .help = {"longest time until the first token", "到第一个 token 的最长时间"}},
+    {.key = "server.deadlines.decode", .flag = "--deadline-decode", .type = duration, .min = 1e3, .max = kDay,
+     .commands = kServes,
+     .help = {"longest time from the first token to the last", "从第一个到最后一个 token 的最长时间"}},
+    {.key = "batching.mode", .flag = "--batching", .type = choice, .default_value = "continuous",
+     .choices = "none|static|dynamic|continuous", .commands = kServes,
+     .help = {"how requests share a step", "请求如何共用一个计算步"}},
+    {.key = "batching.max_batch_size", .flag = "--max-batch-size", .type = integer, .default_value = "32",
+     .min = 1, .max = 4096, .unit = "requests", .commands = kServes,
+     .help = {"requests that are computed together", "一起计算的请求数"}},
+    {.key = "batching.timeout_microseconds", .flag = "--batch-timeout", .type = integer,
+     .default_value = "1000", .min = 0, .max = 60e6, .unit = "us", .commands = kServes,
+     .help = {"static and dynamic: wait this long for a batch to fill", "static 和 dynamic：等待凑齐一批的时间"}},
+    {.key = "batching.enable_padding", .flag = "--padding", .type = boolean, .default_value = "true",
+     .commands = kServes,
+     .help = {"static: pad a batch to its longest request", "static：把一批补齐到最长的请求"}},
+
+    // --- the store ---
+    {.key = "list.available", .flag = "--available", .type = boolean, .default_value = "false",
+     .commands = "list",
+     .help = {"show the catalogue instead of what is here", "显示目录，而不是本地已有的模型"}},
+    {.key = "list.suggest", .flag = "--suggest", .type = boolean, .default_value = "false", .commands = "list",
+     .help = {"show the three best models that would fit this machine, as commands",
+              "以命令形式显示适合本机的三个最好的模型"}},
+    {.key = "clean.dry_run", .flag = "--dry-run", .type = boolean, .default_value = "false",
+     .commands = "clean",
+     .help = {"only say what would be removed", "只说明会删除什么"}},
+
+    // --- looking at models ---
+    {.key = "inspect.batch", .flag = "--batch", .type = integer, .default_value = "1", .min = 1, .max = 4096,
+     .unit = "requests", .commands = "inspect",
+     .help = {"requests at once, for the memory estimate", "内存估计中同时处理的请求数"}},
+    {.key = "inspect.fit", .flag = "--fit", .type = boolean, .default_value = "false", .commands = "inspect",
+     .help = {"show the longest context that fits, for each KV type", "对每种 KV 类型显示放得下的最大上下文"}},
+    {.key = "hw.probe", .flag = "--probe", .type = boolean, .default_value = "true", .commands = "hw",
+     .help = {"measure the roofs (takes a few seconds)", "测量性能上限（需要几秒）"}},
+    {.key = "docs", .flag = "--docs", .type = choice, .choices = "en|zh", .commands = "config",
+     .help = {"print docs/CONFIG.md", "打印 docs/CONFIG.md"}, .hidden = true},
+
+    // --- text ---
+    {.key = "tokenize.file", .flag = "--file", .short_flag = "-f", .type = path, .commands = "tokenize",
+     .help = {"take the text from this file", "从这个文件读取文本"}},
+    {.key = "tokenize.special", .flag = "--special", .type = boolean, .default_value = "false",
+     .commands = "tokenize",
+     .help = {"recognize control tokens in the text; without it they are text",
+              "识别文本中的控制 token；否则它们只是文本"}},
+    {.key = "tokenize.bos", .flag = "--bos", .type = boolean, .default_value = "false", .commands = "tokenize",
+     .help = {"put the begin token first, where the model has one", "模型有起始 token 时放在最前面"}},
+    {.key = "template.messages", .flag = "--messages", .type = path, .commands = "template",
+     .help = {"JSON file with the list of messages; - is stdin", "包含消息列表的 JSON 文件；- 表示标准输入"}},
+    {.key = "template.tools", .flag = "--tools", .type = path, .commands = "template",
+     .help = {"JSON file with the list of tools", "包含工具列表的 JSON 文件"}},
+    {.key = "template.generation_prompt", .flag = "--generation-prompt", .type = boolean,
+     .default_value = "true", .commands = "template",
+     .help = {"end with what opens the model's answer", "以引出模型回答的内容结尾"}},
+    {.key = "template.var", .flag = "--var", .type = list, .unit = "K=V", .commands = "template",
+     .help = {"a variable for the template (V as JSON, else text); may be repeated",
+              "模板变量（V 按 JSON 解析，否则为文本）；可重复"}},
+    {.key = "template.tokenize", .flag = "--tokenize", .type = boolean, .default_value = "false",
+     .commands = "template",
+     .help = {"also give the token ids", "同时给出 token 编号"}},
+    {.key = "template.file", .flag = "--template-file", .type = path, .commands = "template",
+     .help = {"use this Jinja file; no model is needed then", "使用这个 Jinja 文件；此时不需要模型"}},
+
+    // --- numbers ---
+    {.key = "logits.tokens", .flag = "--tokens", .type = ids, .min = 0, .max = 2147483647, .commands = "logits",
+     .help = {"token ids, separated by commas", "token 编号，用逗号分隔"}},
+    {.key = "logits.last", .flag = "--last", .type = integer, .min = 1, .max = kMaxTokens, .unit = "positions",
+     .commands = "logits",
+     .help = {"only the last K positions", "只输出最后 K 个位置"}},
+    {.key = "logits.out", .flag = "--out", .short_flag = "-o", .type = path, .commands = "logits",
+     .help = {"write the logits here as .npy (f32 [positions, vocab]) instead of printing them",
+              "把 logits 写成 .npy 文件（f32 [positions, vocab]），而不打印"}},
+    {.key = "perplexity.window", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "512",
+     .min = 8, .max = kMaxTokens, .unit = "tokens", .commands = "perplexity",
+     .help = {"tokens in a window; its second half is scored", "窗口的 token 数；对后半部分计分"}},
+    {.key = "bench.prompt", .flag = "--prompt", .short_flag = "-p", .type = integer, .default_value = "512",
+     .min = 0, .max = kMaxTokens, .unit = "tokens", .commands = "bench",
+     .help = {"length of the prompt", "提示长度"}},
+    {.key = "bench.gen", .flag = "--gen", .short_flag = "-n", .type = integer, .default_value = "64", .min = 0,
+     .max = kMaxTokens, .unit = "tokens", .commands = "bench",
+     .help = {"tokens to generate", "生成的 token 数"}},
+    {.key = "bench.reps", .flag = "--reps", .short_flag = "-r", .type = integer, .default_value = "5", .min = 1,
+     .max = 10000, .unit = "times", .commands = "bench",
+     .help = {"repetitions after the warm-up; medians are reported", "预热之后的重复次数；报告中位数"}},
+    {.key = "bench.depth", .flag = "--depth", .short_flag = "-d", .type = integer, .default_value = "0",
+     .min = 0, .max = kMaxTokens, .unit = "tokens", .commands = "bench",
+     .help = {"tokens that are in the KV cache before the measurement", "测量前 KV 缓存中已有的 token 数"}},
+    {.key = "bench.batch", .flag = "--batch", .short_flag = "-b", .type = integer, .default_value = "1",
+     .min = 1, .max = 4096, .unit = "sequences", .commands = "bench",
+     .help = {"sequences that decode together", "同时解码的序列数"}},
+    {.key = "bench.shape", .flag = "--shape", .type = text, .unit = "NAME", .commands = "bench",
+     .help = {"random weights of a known shape instead of a model: glm4-9b, glm-edge-1.5b, llama-1b, smollm2-135m, ...",
+              "使用已知形状的随机权重代替模型：glm4-9b、glm-edge-1.5b、llama-1b、smollm2-135m 等"}},
+    {.key = "bench.type", .flag = "--type", .type = text, .unit = "TYPE", .commands = "bench",
+     .help = {"with --shape: type of the weights", "配合 --shape：权重的类型"}},
+    {.key = "bench.peer", .flag = "--peer", .type = text, .unit = "PROGRAM", .commands = "bench",
+     .help = {"also measure this llama-bench, alternating with ours", "同时与这个 llama-bench 程序交替测量"}},
+    {.key = "convert.type", .flag = "--type", .type = choice, .default_value = "auto",
+     .choices = "f32|f16|bf16", .commands = "convert",
+     .help = {"type of the matrices; auto: as in the source", "矩阵的类型；auto：与来源相同"}},
+
+};
+// clang-format on
+
+constexpr ProfileValue kProfileValues[] = {
+    {"efficient", "batching.max_batch_size", "8", "fewer requests at once need less memory"},
+    {"efficient", "server.max_queue", "64", "a short queue suits a small machine"},
+    {"efficient", "runtime.priority", "low", "other programs go first"},
+    {"performance", "batching.max_batch_size", "64", "more requests a step give more tokens per second"},
+    {"performance", "server.max_queue", "1024", "a long queue keeps the batch full"},
+};
+
+bool contains_word(std::string_view words, std::string_view word) {
+  for (size_t at = 0; at < words.size();) {
+    const size_t end = std::min(words.find(' ', at), words.size());
+    if (words.substr(at, end - at) == word) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+std::string upper(std::string_view name) {
+  std::string out;
+  for (const char c : name) out += c == '-' || c == '.' ? '_' : static_cast<char>(std::toupper(c));
+  return out;
+}
+
+}  // namespace
+
+std::span<const Setting> settings_table() { return kTable; }
+
+std::span<const ProfileValue> profile_values() { return kProfileValues; }
+
+const Setting* find_setting(std::string_view key) {
+  for (const Setting& setting : kTable) {
+    if (setting.key == key) return &setting;
+  }
+  return nullptr;
+}
+
+bool takes(std::string_view command, const Setting& setting) {
+  return setting.commands == "*" || contains_word(setting.commands, command);
+}
+
+std::string environment_name(const Setting& setting) {
+  for (const Setting& other : kTable) {
+    if (&other == &setting) break;
+    if (other.flag != setting.flag) continue;
+    // An earlier key has the flag's name. This one's says its section, so that a value meant for one does not reach the
+    // other: AUTOGLM_CTX is the context, AUTOGLM_PERPLEXITY_CTX perplexity's window.
+    return "AUTOGLM_" + upper(setting.key.substr(0, setting.key.find('.'))) + "_" + upper(setting.flag.substr(2));
+  }
+  return "AUTOGLM_" + upper(setting.flag.substr(2));
+}
+
+std::string_view name(Origin origin) {
+  switch (origin) {
+    case Origin::flag:
+      return "flag";
+    case Origin::environment:
+      return "environment";
+    case Origin::file:
+      return "file";
+    case Origin::profile:
+      return "profile";
+    case Origin::machine:
+      return "machine";
+    case Origin::fallback:
+      return "default";
+  }
+  return "default";
+}
+
+}  // namespace autoglm

@@ -1,0 +1,90 @@
+// `autoglm config`: every effective setting, with where it comes from and why.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/help.h"
+
+namespace autoglm {
+namespace {
+
+// What belongs to one call rather than to a configuration.
+bool of_this_call(const Setting& setting) {
+  return setting.hidden || setting.key == "config" || setting.key == "json" || setting.key == "quiet";
+}
+
+std::vector<std::string_view> shown_keys() {
+  std::vector<std::string_view> keys;
+  for (const Setting& setting : settings_table()) {
+    if (takes("config", setting) && !of_this_call(setting)) keys.push_back(setting.key);
+  }
+  return keys;
+}
+
+nlohmann::json json_value(const Settings& settings, const Setting& setting) {
+  if (!settings.is_set(setting.key)) {
+    return setting.default_value == "auto" ? nlohmann::json("auto") : nlohmann::json();
+  }
+  switch (setting.type) {
+    case SettingType::boolean:
+      return settings.boolean(setting.key);
+    case SettingType::integer:
+      return settings.integer(setting.key);
+    case SettingType::real:
+      return settings.real(setting.key);
+    case SettingType::list:
+      return settings.list(setting.key);
+    case SettingType::ids:
+      return settings.ids(setting.key);
+    case SettingType::size:
+    case SettingType::duration:
+      return settings.to_yaml_value(setting.key);  // with its unit
+    case SettingType::choice:
+    case SettingType::text:
+    case SettingType::path:
+      return settings.text(setting.key);
+  }
+  return {};
+}
+
+int run(Context& context) {
+  const Settings& settings = context.settings();
+  if (settings.is_set("docs")) {
+    context.print(config_document(settings.text("docs") == "zh" ? Language::zh : Language::en));
+    return 0;
+  }
+  const std::vector<std::string_view> keys = shown_keys();
+  if (!context.json()) {
+    context.print(settings.to_yaml(keys));
+    return 0;
+  }
+  nlohmann::json rows = nlohmann::json::array();
+  for (const std::string_view key : keys) {
+    rows.push_back({{"key", key},
+                    {"value", json_value(settings, *find_setting(key))},
+                    {"origin", name(settings.origin(key))},
+                    {"reason", settings.reason(key)}});
+  }
+  context.print_json({{"settings", rows}});
+  return 0;
+}
+
+}  // namespace
+
+const Command kConfig = {
+    .name = "config",
+    .summary = {"each effective setting, where it comes from and why", "每个生效的设置、来源及原因"},
+    .positionals = {{"MODEL", false, {"the model whose settings are wanted", "要查看其设置的模型"}}},
+    .details = {"The output is YAML that --config takes again. Origins: flag, environment, file, profile, machine, "
+                "default; the first of them that says something holds.",
+                "输出是可以再用 --config 读入的 YAML。来源依次为：flag、environment、file、profile、machine、default；"
+                "最先给出值的来源生效。"},
+    .examples = {{"autoglm config > my.yaml", {"write down what holds now", "保存当前生效的设置"}},
+                 {"autoglm config --config my.yaml --threads 2",
+                  {"what holds when a flag is added", "加上一个选项后生效的设置"}}},
+    .json_keys = "settings[{key, value, origin, reason}]",
+    .run = run,
+};
+
+}  // namespace autoglm

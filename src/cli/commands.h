@@ -1,0 +1,14 @@
+// Every command, defined in cmd_NAME.cpp. commands.cpp lists them in the order of the help page.
+#pragma once
+
+#include "cli/command.h"
+
+namespace autoglm {
+
+extern const Command kHw;
+extern const Command kConfig;
+extern const Command kVersion;
+extern const Command kCompletion;
+extern const Command kMan;
+
+}  // namespace autoglm

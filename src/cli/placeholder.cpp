@@ -1,1 +1,0 @@
-// Holds the layer until its first working file.
