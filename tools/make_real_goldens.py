@@ -6,7 +6,8 @@
 
 For each model of build/oracle (tools/fetch_test_data.sh brings them) transformers loads the GGUF dequantized to float32
 and runs the first 384 tokens of tests/data/texts/mixed.txt:
-    NAME.json  {"text", "tokens": 384 ids, "prose_tokens": ids of prose.txt, "perplexity": {...}}
+    NAME.json  {"text", "tokens": 384 ids, "prose_tokens": ids of prose.txt, "exact_perplexity": in
+               float32, "perplexity": {...}}
     NAME.npy   float32 [384, hidden]: the hidden states after the final norm; times the head they are the logits
 The dequantized weights are compared with the `gguf` package's own (a wrong permutation or norm would show), and NAME.npy
 with the logits that the model itself returns.
@@ -87,6 +88,22 @@ def exact_hidden(model, tokens):
     return hidden.float().numpy()
 
 
+def exact_perplexity(model, tokens, bos):
+    """The same measure in float32: what llama.cpp's number would be without its rounding of activations."""
+    losses = []
+    for begin in range(0, len(tokens) - CONTEXT + 1, CONTEXT):
+        chunk = tokens[begin : begin + CONTEXT]
+        if bos is not None:
+            chunk = [bos] + chunk[1:]
+        with torch.no_grad():
+            hidden = model.model(torch.tensor([chunk])).last_hidden_state[0, CONTEXT // 2 : CONTEXT - 1]
+            for i in range(0, len(hidden), 64):  # Gemma's vocabulary is large
+                wanted = torch.tensor(chunk[CONTEXT // 2 + 1 + i :][: len(hidden[i : i + 64])])
+                losses.append(torch.nn.functional.cross_entropy(model.lm_head(hidden[i : i + 64]), wanted,
+                                                                reduction="none"))
+    return torch.cat(losses).double().mean().exp().item()
+
+
 def llama_perplexity(program, file):
     command = [program, "-m", str(file), "-f", str(TEXTS / "prose.txt"), "-c", str(CONTEXT), "-t", "2", "-ngl", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -112,13 +129,15 @@ def main():
                                                      attn_implementation="eager").eval()
         checked = check_weights(model, ORACLE / file)
         np.save(OUT / f"{name}.npy", exact_hidden(model, mixed[:TOKENS]))
+        bos = tokenizer.bos_token_id if mixed[0] == tokenizer.bos_token_id else None
+        exact = exact_perplexity(model, prose, bos)
         del model
         golden = {"text": "mixed.txt", "tokens": mixed[:TOKENS], "prose_tokens": prose,
-                  "perplexity": old.get("perplexity")}
+                  "exact_perplexity": exact, "perplexity": old.get("perplexity")}
         if arguments.llama_perplexity:
             golden["perplexity"] = llama_perplexity(arguments.llama_perplexity, ORACLE / file)
         (OUT / f"{name}.json").write_text(json.dumps(golden) + "\n", encoding="utf-8")
-        print(f"{name}: {checked} tensors checked, {len(prose)} tokens of prose, perplexity {golden['perplexity']}")
+        print(f"{name}: {checked} tensors checked, {len(prose)} tokens of prose, perplexity {golden['perplexity']} exact {exact}")
 
 
 if __name__ == "__main__":
