@@ -226,18 +226,27 @@ std::span<const std::byte> LocatedTensor::view() const {
   return pieces[0].entry->data.subspan(static_cast<size_t>(pieces[0].first_row * stride), static_cast<size_t>(bytes()));
 }
 
-void LocatedTensor::copy_to(std::byte* out) const {
+std::span<const std::byte> LocatedTensor::piece(size_t index, std::vector<std::byte>& scratch) const {
   const int64_t stride = piece_row_bytes(*this);
-  for (const TensorPiece& piece : pieces) {
-    const std::byte* in = piece.entry->data.data() + piece.first_row * stride;
-    if (transposed && type == Type::f32) {
-      transpose<uint32_t>(in, out, piece.rows, shape.rows);
-    } else if (transposed) {
-      transpose<uint16_t>(in, out, piece.rows, shape.rows);
-    } else {
-      std::memcpy(out, in, static_cast<size_t>(piece.rows * stride));
-    }
-    out += piece.rows * stride;
+  const TensorPiece& piece = pieces[index];
+  const auto bytes = piece.entry->data.subspan(static_cast<size_t>(piece.first_row * stride),
+                                               static_cast<size_t>(piece.rows * stride));
+  if (!transposed) return bytes;
+  scratch.resize(bytes.size());
+  if (type == Type::f32) {
+    transpose<uint32_t>(bytes.data(), scratch.data(), piece.rows, shape.rows);
+  } else {
+    transpose<uint16_t>(bytes.data(), scratch.data(), piece.rows, shape.rows);
+  }
+  return scratch;
+}
+
+void LocatedTensor::copy_to(std::byte* out) const {
+  std::vector<std::byte> scratch;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const std::span<const std::byte> bytes = piece(i, scratch);
+    std::memcpy(out, bytes.data(), bytes.size());
+    out += bytes.size();
   }
 }
 

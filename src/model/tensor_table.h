@@ -78,6 +78,8 @@ struct LocatedTensor {
   int64_t bytes() const;
   /// The bytes of a view.
   std::span<const std::byte> view() const;
+  /// The rows of one piece as the tensor wants them; `scratch` holds them if they must be transposed.
+  std::span<const std::byte> piece(size_t index, std::vector<std::byte>& scratch) const;
   /// Copies all pieces, in order, into out (bytes() long). Transposes F32, F16 and BF16.
   void copy_to(std::byte* out) const;
 };

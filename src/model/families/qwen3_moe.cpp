@@ -16,7 +16,8 @@ ArchSpec structure(ArchSpec spec) {
 ArchSpec from_gguf(GgufConfig& config, const ModelSource& source) {
   ArchSpec spec = structure(gguf_basics(config, source));
   config.require("attention.value_length", spec.head_dim[0]);
-  gguf_experts(config, spec, 0);  // weights of the chosen are normalized unless the file says otherwise
+  gguf_experts(config, spec, 0);               // weights of the chosen are normalized unless the file says otherwise
+  config.accept("leading_dense_block_count");  // which layers have experts is seen from their tensors
   for (int layer = 0; layer < spec.layers; ++layer) {
     const std::string router = "blk." + std::to_string(layer) + ".ffn_gate_inp.weight";
     spec.moe[static_cast<size_t>(layer)] = source.find(router) != nullptr;
