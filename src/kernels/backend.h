@@ -1,7 +1,8 @@
 // What a device can do, in phases.
 //
 // `model/forward.cpp` calls a backend about eight times a layer, on opaque handles. No raw pointer and no file block
-// crosses this line, and how a phase is spread over threads is the backend's own affair. Three rules bind every backend:
+// crosses this line, and how a phase is spread over threads is the backend's own affair. Three rules bind every
+// backend:
 //
 //  * Same tokens, same bits: a row's result never depends on how many rows are computed with it, on how a prompt is cut
 //    into chunks, on batch mates or on the number of threads. Sums over columns have one fixed order; attention splits
@@ -55,11 +56,11 @@ struct Weight {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t count = 1;
-  Type type = Type::f32;       // of the source
-  std::string_view layout;     // the packed layout's name, for reports
+  Type type = Type::f32;    // of the source
+  std::string_view layout;  // the packed layout's name, for reports
   int device = 0;
-  int shard = 0;               // which slice of a tensor-parallel split this is
-  int64_t bytes = 0;           // memory it owns (0 where it reads the mapped file)
+  int shard = 0;      // which slice of a tensor-parallel split this is
+  int64_t bytes = 0;  // memory it owns (0 where it reads the mapped file)
   std::shared_ptr<void> storage;
   explicit operator bool() const { return storage != nullptr; }
 };
@@ -87,16 +88,16 @@ struct RopeSpec {
   int dims = 0;
   bool interleaved = false;
   std::vector<float> inv_freq;
-  float magnitude = 1.0f;      // factor on cos and sin
-  std::vector<int> sections;   // M-RoPE: pairs that take positions[0], [1], [2]; empty: all take positions[0]
+  float magnitude = 1.0f;     // factor on cos and sin
+  std::vector<int> sections;  // M-RoPE: pairs that take positions[0], [1], [2]; empty: all take positions[0]
 };
 
 /// What a layer caches for a token.
 struct KvLayerSpec {
   enum class Kind : uint8_t { kv, latent } kind = Kind::kv;
-  int heads = 0;       // KV heads (1 for latent)
-  int key_dim = 0;     // kv: per head; latent: latent dims + rope dims
-  int value_dim = 0;   // kv: per head; latent: latent dims (a prefix of the key)
+  int heads = 0;      // KV heads (1 for latent)
+  int key_dim = 0;    // kv: per head; latent: latent dims + rope dims
+  int value_dim = 0;  // kv: per head; latent: latent dims (a prefix of the key)
   KvType type = KvType::q8;
 };
 
@@ -105,9 +106,9 @@ class KvStore {
  public:
   virtual ~KvStore() = default;
   virtual int64_t blocks() const = 0;
-  virtual int64_t block_bytes() const = 0;                              // all layers of one block
-  virtual void copy_block(int32_t from, int32_t to) = 0;                // copy on write after a fork
-  virtual void export_block(int32_t block, std::span<std::byte> out) const = 0;   // block_bytes() bytes
+  virtual int64_t block_bytes() const = 0;                                       // all layers of one block
+  virtual void copy_block(int32_t from, int32_t to) = 0;                         // copy on write after a fork
+  virtual void export_block(int32_t block, std::span<std::byte> out) const = 0;  // block_bytes() bytes
   virtual void import_block(int32_t block, std::span<const std::byte> in) = 0;
 };
 
@@ -148,7 +149,7 @@ struct ProjectArgs {
   int64_t rows;
   const Buffer* x;
   int64_t in_offset = 0;
-  const Norm* norm;                          // null: none
+  const Norm* norm;  // null: none
   std::span<const Projection> projections;
 };
 
@@ -161,20 +162,20 @@ struct AttentionArgs {
   Buffer* v;
   const Norm* q_norm = nullptr;
   const Norm* k_norm = nullptr;
-  int rope = -1;                             // from add_rope(); -1: none
+  int rope = -1;  // from add_rope(); -1: none
   int heads = 0;
   int kv_heads = 0;
   int key_dim = 0;
   int value_dim = 0;
-  float scale = 0.0f;                        // on q.k
-  float softcap = 0.0f;                      // s = cap * tanh(s / cap); 0: none
-  int window = 0;                            // position p sees (p - window, p]; 0: all before it
+  float scale = 0.0f;    // on q.k
+  float softcap = 0.0f;  // s = cap * tanh(s / cap); 0: none
+  int window = 0;        // position p sees (p - window, p]; 0: all before it
   KvView kv;
   Buffer* out = nullptr;
 };
 
-/// MLA in its absorbed form. q [n, heads*(nope+rope_dims)]; latent [n, kv_rank+rope_dims] as the kv_a projection gave it.
-/// The latent part is normed, the rope part rotated (and q's), both appended. For head h: q' = q_nope . k_b[h]
+/// MLA in its absorbed form. q [n, heads*(nope+rope_dims)]; latent [n, kv_rank+rope_dims] as the kv_a projection gave
+/// it. The latent part is normed, the rope part rotated (and q's), both appended. For head h: q' = q_nope . k_b[h]
 /// (k_b: [heads] x [kv_rank, nope] maps nope -> kv_rank), scores over latent + rope, then out_h = v_b[h] . (P . latent)
 /// (v_b: [heads] x [value_dim, kv_rank]). out [n, heads*value_dim].
 struct LatentAttentionArgs {
@@ -241,12 +242,12 @@ struct ExpertsArgs {
   const Buffer* x;
   const Norm* norm;
   const Weight* router;
-  const Buffer* correction = nullptr;        // [1, experts]
+  const Buffer* correction = nullptr;  // [1, experts]
   RouterSpec spec;
-  const Weight* gate;                        // count = experts
+  const Weight* gate;  // count = experts
   const Weight* up;
   const Weight* down;
-  const Weight* shared_gate = nullptr;       // null: no shared expert
+  const Weight* shared_gate = nullptr;  // null: no shared expert
   const Weight* shared_up = nullptr;
   const Weight* shared_down = nullptr;
   Activation activation = Activation::silu;
@@ -257,9 +258,9 @@ struct ExpertsArgs {
 /// Final norm and logits of the chosen rows only. logits [chosen, vocabulary]; hidden (optional) takes the normed rows.
 struct HeadArgs {
   const Buffer* x;
-  std::span<const int32_t> rows;             // batch rows that need logits
+  std::span<const int32_t> rows;  // batch rows that need logits
   const Norm* norm;
-  const Weight* head;                        // null: only hidden
+  const Weight* head;  // null: only hidden
   float softcap = 0.0f;
   Buffer* logits = nullptr;
   Buffer* hidden = nullptr;
@@ -268,25 +269,30 @@ struct HeadArgs {
 /// The largest step that will be asked for; scratch is sized from it once.
 struct StepLimits {
   int64_t rows = 0;
-  int64_t widest = 0;      // largest column count of any buffer or weight input
-  int64_t heads = 0;       // largest query head count
-  int64_t head_dim = 0;    // largest key or latent dim
-  int64_t context = 0;     // longest sequence
+  int64_t widest = 0;    // largest column count of any weight, and largest row count of one but the head
+  int64_t heads = 0;     // largest query head count
+  int64_t head_dim = 0;  // largest key or latent dim
+  int64_t context = 0;   // longest sequence
   int64_t experts = 0;
+  int64_t top_k = 0;         // experts a token uses
+  int64_t expert_width = 0;  // largest inner width of an expert, the shared one included; 0: widest
+  bool latent = false;       // whether latent_attention() will be called
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string_view name() const = 0;                       // "ref", "avx512", ...
+  virtual std::string_view name() const = 0;  // "ref", "avx512", ...
 
   // Memory. Bytes are known before anything is allocated, so that the plan can be printed and refused.
   virtual int64_t weight_bytes(const WeightSource& source, Precision precision) const = 0;  // beyond the mapped file
+  /// An embedding table that is not also the head is best loaded with Precision::f32: it is then read where it is
+  /// mapped.
   virtual Weight load(const WeightSource& source, Precision precision) = 0;
   virtual Buffer make_buffer(int64_t rows, int64_t cols) = 0;
-  virtual void write(const Buffer& to, int64_t row, std::span<const float> values) = 0;     // values.size() % cols == 0
+  virtual void write(const Buffer& to, int64_t row, std::span<const float> values) = 0;  // values.size() % cols == 0
   virtual void read(const Buffer& from, int64_t row, std::span<float> out) const = 0;
-  virtual int add_rope(const RopeSpec& spec) = 0;                  // returns its number
+  virtual int add_rope(const RopeSpec& spec) = 0;  // returns its number
   virtual int64_t kv_block_bytes(std::span<const KvLayerSpec> layers) const = 0;
   virtual std::unique_ptr<KvStore> make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) = 0;
   virtual int64_t scratch_bytes(const StepLimits& limits) const = 0;

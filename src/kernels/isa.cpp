@@ -2,7 +2,10 @@
 #include <string>
 
 #include "base/error.h"
+#include "hw/cpu.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/isa_tables.h"
 #include "kernels/ref/ref_backend.h"
 
 namespace autoglm {
@@ -14,8 +17,34 @@ struct IsaRow {
   std::unique_ptr<Backend> (*make)(WorkerPool& pool);
 };
 
+#if defined(__x86_64__)
+bool has_avx2() {
+  const CpuFeatures f = cpu_features();
+  return f.avx2 && f.fma && f.f16c && f.bmi2;
+}
+bool has_avxvnni() { return has_avx2() && cpu_features().avxvnni; }
+bool has_avx512() { return has_avx2() && cpu_features().avx512 && cpu_features().avx512vnni; }
+
+std::unique_ptr<Backend> make_avx512(WorkerPool& pool) {
+  cpu::IsaTable table = cpu::avx512_table();
+  if (cpu_features().avx512bf16) cpu::use_avx512_bf16(table);
+  return cpu::make_cpu_backend(table, pool);
+}
+#endif
+#if defined(__aarch64__)
+constexpr std::string_view kGeneric = "neon";
+#else
+constexpr std::string_view kGeneric = "generic";
+#endif
+
 // Best first. `ref` stands last and is never chosen by `auto`.
 const IsaRow kIsas[] = {
+#if defined(__x86_64__)
+    {"avx512", has_avx512, make_avx512},
+    {"avxvnni", has_avxvnni, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::avxvnni_table(), pool); }},
+    {"avx2", has_avx2, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::avx2_table(), pool); }},
+#endif
+    {kGeneric, [] { return true; }, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::generic_table(), pool); }},
     {"ref", [] { return true; }, [](WorkerPool&) { return make_ref_backend(); }},
 };
 

@@ -1,0 +1,210 @@
+// Weights, buffers, rope tables and scratch of the CPU backend.
+#include "kernels/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace autoglm::cpu {
+namespace {
+
+struct CpuBuffer {
+  explicit CpuBuffer(int64_t floats) : pages(floats * 4) {}
+  Pages pages;
+};
+
+constexpr int64_t kAlign = 64;
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const IsaTable& table, WorkerPool& pool) {
+  return std::make_unique<CpuBackend>(table, pool);
+}
+
+const CpuWeight& weight_of(const Weight& weight) {
+  AUTOGLM_CHECK(weight, "empty weight");
+  return *static_cast<const CpuWeight*>(weight.storage.get());
+}
+
+float* row_of(const Buffer& buffer, int64_t row) {
+  AUTOGLM_CHECK(buffer && row >= 0 && row < buffer.rows, "row outside its buffer");
+  auto* storage = static_cast<CpuBuffer*>(buffer.storage.get());
+  return reinterpret_cast<float*>(storage->pages.data()) + row * buffer.cols;
+}
+
+const KvSegment* segment_of(const KvView& kv, int64_t row) {
+  for (const KvSegment& segment : kv.segments) {
+    if (row >= segment.row_begin && row < segment.row_begin + segment.rows) return &segment;
+  }
+  return nullptr;
+}
+
+CpuBackend::CpuBackend(const IsaTable& table, WorkerPool& pool) : isa_(table), pool_(pool) {
+  workers_.resize(static_cast<size_t>(pool.size()));
+}
+
+int64_t CpuBackend::weight_bytes(const WeightSource& source, Precision precision) const {
+  return packed_bytes(plan_weight(source, precision));
+}
+
+Weight CpuBackend::load(const WeightSource& source, Precision precision) {
+  auto storage = std::make_shared<CpuWeight>(pack_weight(source, precision, pool_));
+  Weight weight;
+  weight.rows = source.rows;
+  weight.cols = source.cols;
+  weight.count = source.count;
+  weight.type = source.type;
+  weight.layout = layout_name(*storage);
+  weight.bytes = packed_bytes(*storage);
+  weight.storage = std::move(storage);
+  return weight;
+}
+
+Buffer CpuBackend::make_buffer(int64_t rows, int64_t cols) {
+  return {rows, cols, std::make_shared<CpuBuffer>(std::max<int64_t>(1, rows * cols))};
+}
+
+void CpuBackend::write(const Buffer& to, int64_t row, std::span<const float> values) {
+  const auto size = static_cast<int64_t>(values.size());
+  AUTOGLM_CHECK(size % to.cols == 0 && row >= 0 && row + size / to.cols <= to.rows, "write outside a buffer");
+  if (size > 0) std::copy(values.begin(), values.end(), row_of(to, row));
+}
+
+void CpuBackend::read(const Buffer& from, int64_t row, std::span<float> out) const {
+  const auto size = static_cast<int64_t>(out.size());
+  AUTOGLM_CHECK(size % from.cols == 0 && row >= 0 && row + size / from.cols <= from.rows, "read outside a buffer");
+  if (size > 0) std::copy_n(row_of(from, row), size, out.begin());
+}
+
+int64_t CpuBackend::kv_block_bytes(std::span<const KvLayerSpec> layers) const { return kv_bytes(layers); }
+
+std::unique_ptr<KvStore> CpuBackend::make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) {
+  return std::make_unique<CpuKvStore>(layers, blocks);
+}
+
+// ---- Scratch
+
+int64_t CpuBackend::expert_slots(const StepLimits& limits) {
+  return std::max(limits.rows, limits.experts) + limits.rows * limits.top_k;
+}
+
+int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {
+  const int64_t queries = std::max<int64_t>(kTileQueries, limits.heads);
+  const int64_t head = round_up(limits.head_dim, 16);
+  const int64_t floats = 2 * limits.widest * kPanel + 2 * kChunk * kPanel + round_up(limits.widest, 16) +
+                         queries * (3 * head + kSplitTokens + 4) + head * kBlockTokens;
+  return floats * 4 + 16 * kAlign;
+}
+
+int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
+  // A row of activations in every form that a weight may want: codes (2 bytes a column), bf16, f32.
+  const auto forms = [](int64_t rows, int64_t cols) { return rows * (cols + 32) * 8 + 3 * kAlign; };
+  const int64_t rows = limits.rows, slots = expert_slots(limits);
+  const int64_t linear = forms(rows, limits.widest) + rows * limits.widest * 4 + kAlign;
+  int64_t experts = 0, latent = 0;
+  if (limits.experts > 0) {
+    const int64_t width = limits.expert_width > 0 ? limits.expert_width : limits.widest;
+    experts = linear + rows * limits.experts * 4 + limits.experts * 4 + slots * 16 + slots * width * 4 +
+              2 * forms(slots, width) + 16 * kAlign;
+  }
+  if (limits.latent) {
+    const int64_t queries = latent_rows(rows) * limits.heads;
+    latent = 2 * forms(queries, limits.head_dim) + 2 * (queries * limits.head_dim * 4 + kAlign);
+  }
+  return std::max({linear, experts, latent});
+}
+
+int64_t CpuBackend::partial_bytes(const StepLimits& limits) const {
+  const int64_t splits = round_up(limits.context, kKvSplit) / kKvSplit;
+  return pool_.size() > 1 ? limits.heads * splits * (round_up(limits.head_dim, 16) + 2) * 4 : 0;
+}
+
+int64_t CpuBackend::tile_bytes(const StepLimits& limits) const {
+  return std::max<int64_t>(1, limits.rows * limits.heads) * static_cast<int64_t>(sizeof(AttentionTile));
+}
+
+int64_t CpuBackend::scratch_bytes(const StepLimits& limits) const {
+  int64_t ropes = 0;
+  for (const Rope& rope : ropes_) ropes += limits.rows * rope.spec.dims * 4;
+  return pool_.size() * worker_bytes(limits) + step_bytes(limits) + partial_bytes(limits) + tile_bytes(limits) + ropes;
+}
+
+void CpuBackend::reserve(const StepLimits& limits) {
+  limits_ = limits;
+  worker_pages_ = Pages(pool_.size() * worker_bytes(limits));
+  step_pages_ = Pages(step_bytes(limits));
+  partial_pages_ = Pages(partial_bytes(limits));
+  tile_pages_ = Pages(tile_bytes(limits));
+  place_workers();
+  for (Rope& rope : ropes_) rope.table = Pages(limits.rows * rope.spec.dims * 4);
+}
+
+void CpuBackend::place_workers() {
+  const int64_t bytes = worker_bytes(limits_);
+  const int64_t queries = std::max<int64_t>(kTileQueries, limits_.heads);
+  const int64_t head = round_up(limits_.head_dim, 16);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    Carver carver(worker_pages_.data() + static_cast<int64_t>(i) * bytes / kAlign * kAlign, bytes - kAlign);
+    Worker& w = workers_[i];
+    for (int place = 0; place < 2; ++place) {
+      w.expanded[place] = carver.take<uint8_t>(limits_.widest * kPanel * 4);
+      w.tile[place] = carver.take<float>(kChunk * kPanel);
+    }
+    w.row = carver.take<float>(round_up(limits_.widest, 16));
+    w.q = carver.take<float>(queries * head);
+    w.scores = carver.take<float>(queries * kSplitTokens);
+    w.part = carver.take<float>(queries * head);
+    w.out = carver.take<float>(queries * head);
+    w.part_max = carver.take<float>(queries);
+    w.part_sum = carver.take<float>(queries);
+    w.max = carver.take<float>(queries);
+    w.sum = carver.take<float>(queries);
+    w.keys = carver.take<float>(head * kBlockTokens);
+  }
+}
+
+// ---- Rope
+
+int CpuBackend::add_rope(const RopeSpec& spec) {
+  AUTOGLM_CHECK(spec.dims % 2 == 0 && spec.inv_freq.size() * 2 == static_cast<size_t>(spec.dims), "bad rope");
+  AUTOGLM_CHECK(spec.sections.empty() || spec.sections.size() == 3, "M-RoPE has three sections");
+  ropes_.push_back({spec, Pages(limits_.rows * spec.dims * 4)});
+  return static_cast<int>(ropes_.size()) - 1;
+}
+
+/// Cosines and sines of one batch row, in double and rounded once.
+void CpuBackend::fill_rope(const Rope& rope, int64_t row, std::span<const int32_t> positions) const {
+  const int pairs = rope.spec.dims / 2;
+  float* cosines = reinterpret_cast<float*>(rope.table.data()) + row * rope.spec.dims;
+  const bool three = !rope.spec.sections.empty() && static_cast<int64_t>(positions.size()) == 3 * step_rows_;
+  for (int i = 0; i < pairs; ++i) {
+    int axis = 0;  // M-RoPE: the first sections[0] pairs turn by time, the next by height, the rest by width
+    if (three) {
+      for (int end = rope.spec.sections[0]; axis < 2 && i >= end;)
+        end += rope.spec.sections[static_cast<size_t>(++axis)];
+    }
+    const double position = positions[static_cast<size_t>(axis * step_rows_ + row)];
+    const double angle = position * static_cast<double>(rope.spec.inv_freq[static_cast<size_t>(i)]);
+    cosines[i] = static_cast<float>(std::cos(angle) * rope.spec.magnitude);
+    cosines[pairs + i] = static_cast<float>(std::sin(angle) * rope.spec.magnitude);
+  }
+}
+
+void CpuBackend::begin_step(int64_t rows, std::span<const int32_t> positions) {
+  const auto n = static_cast<int64_t>(positions.size());
+  AUTOGLM_CHECK(n == rows || n == 3 * rows, "positions are [1 or 3][rows]");
+  AUTOGLM_CHECK(rows <= limits_.rows, "more rows than reserve() foresaw");
+  step_rows_ = rows;
+  const auto one = [&](int64_t row) {
+    for (const Rope& rope : ropes_) fill_rope(rope, row, positions);
+  };
+  if (rows < 16) {
+    for (int64_t row = 0; row < rows; ++row) one(row);
+  } else if (!ropes_.empty()) {
+    parallel([&](Worker&) { share(0, rows, 16, one); });
+  }
+}
+
+}  // namespace autoglm::cpu

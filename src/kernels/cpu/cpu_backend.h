@@ -1,0 +1,220 @@
+// The CPU backend: every phase once, in terms of an ISA's table of functions.
+//
+// A phase is one parallel region: rows are prepared (normed, rounded) by all workers, a barrier, then panels of 32
+// output rows are taken by whoever is free. Which worker computes what never changes a result. Scratch is carved at the
+// start of each phase from one block that reserve() sized; nothing is allocated in a step.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/isa_table.h"
+#include "kernels/cpu/kv_store.h"
+#include "kernels/cpu/memory.h"
+#include "kernels/cpu/pack.h"
+
+namespace autoglm::cpu {
+
+std::unique_ptr<Backend> make_cpu_backend(const IsaTable& table, WorkerPool& pool);
+
+/// Rows of activations in the forms that the weights of a phase want; null: not wanted.
+struct Activations {
+  int64_t cols = 0;
+  ActGroup* codes = nullptr;  // [rows][cols / 32]
+  uint16_t* bf16 = nullptr;   // [rows][cols, rounded up to 2]
+  float* f32 = nullptr;       // [rows][cols]
+
+  int64_t groups() const { return cols / 32; }
+  int64_t bf16_stride() const { return round_up(cols, 2); }
+};
+
+/// What a worker has to itself.
+struct Worker {
+  uint8_t* expanded[2] = {};  // a panel in the form that its kernel reads
+  float* tile[2] = {};        // [kChunk][32] products
+  float* row = nullptr;       // [widest]
+  // Attention, for at most `queries` queries:
+  float* q = nullptr;         // [queries][key_dim, rounded up to 4]
+  float* scores = nullptr;    // [queries][kSplitTokens]
+  float* part = nullptr;      // [queries][value_dim, rounded up to 16]: one split
+  float* out = nullptr;       // the merged splits
+  float* part_max = nullptr;  // [queries]
+  float* part_sum = nullptr;
+  float* max = nullptr;
+  float* sum = nullptr;
+  float* keys = nullptr;  // [key_dim][16]: a latent block, transposed
+};
+
+/// Query rows of one KV head that are computed together.
+struct AttentionTile {
+  int32_t segment;
+  int32_t kv_head;
+  int32_t first;  // row of the segment
+  int32_t rows;
+};
+
+/// One attention over a layer, plain or latent.
+struct AttentionTask {
+  const CpuKvStore* store = nullptr;
+  int layer = 0;
+  std::span<const KvSegment> segments;
+  const float* q = nullptr;  // [rows][q_stride]: head h at h * key_dim
+  int64_t q_stride = 0;
+  int64_t q_first_row = 0;  // batch row of q's first row
+  float* out = nullptr;     // [rows][out_stride]: head h at h * value_dim
+  int64_t out_stride = 0;
+  int heads = 0;
+  int group = 1;  // query heads that share a KV head
+  int key_dim = 0;
+  int value_dim = 0;
+  float scale = 1.0f;
+  float softcap = 0.0f;
+  int window = 0;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const IsaTable& table, WorkerPool& pool);
+
+  std::string_view name() const override { return isa_.name; }
+
+  // cpu_backend.cpp
+  int64_t weight_bytes(const WeightSource& source, Precision precision) const override;
+  Weight load(const WeightSource& source, Precision precision) override;
+  Buffer make_buffer(int64_t rows, int64_t cols) override;
+  void write(const Buffer& to, int64_t row, std::span<const float> values) override;
+  void read(const Buffer& from, int64_t row, std::span<float> out) const override;
+  int add_rope(const RopeSpec& spec) override;
+  int64_t kv_block_bytes(std::span<const KvLayerSpec> layers) const override;
+  std::unique_ptr<KvStore> make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) override;
+  int64_t scratch_bytes(const StepLimits& limits) const override;
+  void reserve(const StepLimits& limits) override;
+  void begin_step(int64_t rows, std::span<const int32_t> positions) override;
+
+  void embed(const EmbedArgs& args) override;  // linear.cpp
+  void project(const ProjectArgs& args) override;
+  void project_add(const ProjectAddArgs& args) override;
+  void gate_up(const GateUpArgs& args) override;
+  void head(const HeadArgs& args) override;
+  void attention(const AttentionArgs& args) override;               // attention.cpp
+  void latent_attention(const LatentAttentionArgs& args) override;  // latent_attention.cpp
+  void experts(const ExpertsArgs& args) override;                   // experts.cpp
+
+ private:
+  struct Rope {
+    RopeSpec spec;
+    Pages table;  // float[rows][dims] of this step: cosines, then sines
+  };
+
+  /// A shared counter from which workers take their next piece.
+  struct alignas(64) Counter {
+    std::atomic<int64_t> next{0};
+  };
+
+  /// Runs f(Worker&) on all workers with denormals off and all counters at 0.
+  template <typename F>
+  void parallel(F&& f);
+  /// Inside parallel(): pieces of `grain` of [0, n), each taken by one worker. Each loop of a region has its own counter.
+  template <typename F>
+  void share(int counter, int64_t n, int64_t grain, F&& f);
+  void barrier();
+  /// Pieces of a size that gives every worker several.
+  int64_t grain_of(int64_t n) const;
+  int64_t pool_size() const;
+  void fill_rope(const Rope& rope, int64_t row, std::span<const int32_t> positions) const;
+
+  // prepare.cpp: activations and panels
+  Activations carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const;
+  void prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to, Worker& worker) const;
+
+  // attention.cpp
+  void rotate(int rope, int64_t row, float* values) const;
+  void norm_head(const Norm* norm, float* values, int64_t n) const;
+  int64_t list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows);
+  void attend(const AttentionTask& task, int64_t first_row, int64_t rows);
+  void attend_by_splits(const AttentionTask& task, int64_t tiles);
+  void attend_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
+  void attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split, Worker& worker) const;
+  void load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
+  void score_block(const AttentionTask& task, const uint8_t* block, int queries, int column, Worker& worker) const;
+  void finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
+
+  // latent_attention.cpp
+  void latent_chunk(const LatentAttentionArgs& args, int64_t first, int64_t rows);
+  void multiply_heads(const CpuWeight& weight, const Activations& x, int64_t rows, float* out, int64_t stride,
+                      int64_t width, Worker& worker, int counter);
+  static int64_t latent_rows(int64_t rows);
+
+  // experts.cpp
+  void experts_chunk(const ExpertsArgs& args, int64_t first_row, int64_t rows);
+
+  // Sizes of the scratch areas, in bytes.
+  static int64_t expert_slots(const StepLimits& limits);
+  int64_t worker_bytes(const StepLimits& limits) const;
+  int64_t step_bytes(const StepLimits& limits) const;
+  int64_t partial_bytes(const StepLimits& limits) const;
+  int64_t tile_bytes(const StepLimits& limits) const;
+  void place_workers();
+
+  const IsaTable isa_;
+  WorkerPool& pool_;
+  std::array<Counter, 8> counters_;
+
+  StepLimits limits_;
+  Pages worker_pages_, step_pages_, partial_pages_, tile_pages_;
+  std::vector<Worker> workers_;
+  std::vector<Rope> ropes_;
+  int64_t step_rows_ = 0;
+};
+
+// Forms of activations, as bits.
+inline constexpr unsigned kCodes = 1, kBf16 = 2, kF32 = 4;
+
+const CpuWeight& weight_of(const Weight& weight);
+float* row_of(const Buffer& buffer, int64_t row);
+/// The form that a weight multiplies.
+unsigned form_of(const CpuWeight& weight);
+
+/// The segment that a batch row belongs to; null for a row that caches nothing.
+const KvSegment* segment_of(const KvView& kv, int64_t row);
+
+/// Queries that an attention tile aims for: enough to reuse keys and values from registers and cache.
+inline constexpr int kTileQueries = 32;
+
+/// Tokens whose products lie in a worker's tile at once; a multiple of 2, 3, 4 and 6.
+inline constexpr int64_t kChunk = 96;
+
+/// One panel of a weight, ready to be multiplied; made and used by one worker.
+class PanelProduct {
+ public:
+  /// `place`: which of the worker's two expansion buffers may be used. `rows`: how many it will meet, which decides
+  /// whether decoding the panel first pays.
+  PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t matrix, int64_t panel, int64_t rows,
+               Worker& worker, int place);
+  /// out[m][32] = rows index[first..first + m) of x (null: rows first.. of x) times the panel.
+  void multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const;
+  /// Output columns that exist: 32, or fewer in the last panel.
+  int64_t width() const { return width_; }
+
+ private:
+  const IsaTable& isa_;
+  const CpuWeight& weight_;
+  QuantLayout layout_;
+  const uint8_t* data_;
+  const float* row_scales_ = nullptr;
+  int64_t width_;
+};
+
+template <typename F>
+void for_chunks(int64_t m, F&& f) {
+  for (int64_t first = 0; first < m; first += kChunk) f(first, std::min(kChunk, m - first));
+}
+
+}  // namespace autoglm::cpu
+
+#include "kernels/cpu/parallel.inl"

@@ -1,0 +1,42 @@
+#include "kernels/cpu/isa_avx2/simd.h"
+#include "kernels/cpu/isa_tables.h"
+
+namespace autoglm::cpu {
+namespace avx2 {
+// clang-format off: later parts use earlier ones.
+#include "kernels/cpu/simd/dot_bf16.inl"
+#include "kernels/cpu/simd/gemm_float.inl"
+#include "kernels/cpu/simd/rows.inl"
+#include "kernels/cpu/simd/attention.inl"
+#include "kernels/cpu/simd/probe.inl"
+#include "kernels/cpu/simd/probe_bf16.inl"
+// clang-format on
+void gemm_quant(const QuantPanelArgs& args);  // gemm_quant.cpp
+}  // namespace avx2
+
+const IsaTable& avx2_table() {
+  using namespace avx2;
+  static constexpr IsaTable table = {
+      .name = "avx2",
+      .expand_nibbles = nullptr,
+      .gemm_quant = gemm_quant,
+      .gemm_f32 = gemm_f32,
+      .gemm_f16 = gemm_f16,
+      .gemm_bf16 = gemm_bf16,
+      .quantize = quantize,
+      .to_bf16 = to_bf16,
+      .rms_norm = rms_norm,
+      .activate = activate,
+      .softcap = softcap,
+      .axpy = axpy,
+      .scores = scores,
+      .softmax = softmax,
+      .weighted_sum = weighted_sum,
+      .probe_int8 = probe_int8,
+      .probe_bf16 = probe_bf16,
+      .probe_read = probe_read,
+  };
+  return table;
+}
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,59 @@
+// AVX-512 with VNNI: 16 rows a vector; 2 vectors x 6 tokens of int32 and of float32 sums fill 24 of 32 registers.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/isa_table.h"
+#include "kernels/cpu/simd/unroll.h"
+
+namespace autoglm::cpu::avx512 {
+
+constexpr int W = 16;
+#include "kernels/cpu/simd/common.inl"
+
+constexpr int kTokens = 6;
+constexpr int row_vectors(int) { return 2; }
+constexpr int float_row_vectors(int) { return 2; }
+constexpr int kScoreQueries = 4;
+constexpr int kValueQueries = 8;
+
+static inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+static inline F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline F load_f16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+static inline F load_scales(const uint16_t* p) { return load_f16(p); }
+
+using Codes = I;
+using Quad = I;
+using Sum = I;
+using ZeroShift = I;
+
+static inline Codes load_codes(const uint8_t* p) { return load_int(p); }
+static inline Codes low_codes(const uint8_t* p) { return load_int(p) & splat_int(0x0f0f0f0f); }
+static inline Codes high_codes(const uint8_t* p) { return (load_int(p) >> 4) & splat_int(0x0f0f0f0f); }
+static inline Quad load_quad(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return splat_int(four);
+}
+static inline ZeroShift zero_shift(int shift) { return splat_int(shift < 0 ? 32 : shift); }  // by 32: 0
+static inline I zero_term(int32_t neg_sum, ZeroShift shift) {
+  return (I)_mm512_sllv_epi32((__m512i)splat_int(neg_sum), (__m512i)shift);
+}
+template <bool nibble>
+static inline Sum start(I zero) {
+  return zero;
+}
+template <bool nibble>
+static inline Sum dot(Sum sum, Codes w, Quad x) {
+  return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
+}
+template <bool nibble>
+static inline I finish(Sum sum, I) {
+  return sum;
+}
+
+}  // namespace autoglm::cpu::avx512

@@ -1,0 +1,43 @@
+#include "kernels/cpu/isa_avxvnni/simd.h"
+#include "kernels/cpu/isa_tables.h"
+
+namespace autoglm::cpu {
+namespace avxvnni {
+// clang-format off: later parts use earlier ones.
+#include "kernels/cpu/simd/dot_bf16.inl"
+#include "kernels/cpu/simd/expand.inl"
+#include "kernels/cpu/simd/gemm_float.inl"
+#include "kernels/cpu/simd/rows.inl"
+#include "kernels/cpu/simd/attention.inl"
+#include "kernels/cpu/simd/probe.inl"
+#include "kernels/cpu/simd/probe_bf16.inl"
+// clang-format on
+void gemm_quant(const QuantPanelArgs& args);  // gemm_quant.cpp
+}  // namespace avxvnni
+
+const IsaTable& avxvnni_table() {
+  using namespace avxvnni;
+  static constexpr IsaTable table = {
+      .name = "avxvnni",
+      .expand_nibbles = expand_nibbles,
+      .gemm_quant = gemm_quant,
+      .gemm_f32 = gemm_f32,
+      .gemm_f16 = gemm_f16,
+      .gemm_bf16 = gemm_bf16,
+      .quantize = quantize,
+      .to_bf16 = to_bf16,
+      .rms_norm = rms_norm,
+      .activate = activate,
+      .softcap = softcap,
+      .axpy = axpy,
+      .scores = scores,
+      .softmax = softmax,
+      .weighted_sum = weighted_sum,
+      .probe_int8 = probe_int8,
+      .probe_bf16 = probe_bf16,
+      .probe_read = probe_read,
+  };
+  return table;
+}
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,109 @@
+// The compiler's vector extensions, 4 rows a vector: SSE4.2 on x86-64, NEON on AArch64. Only the sum of products of
+// adjacent int16 needs an instruction of its own.
+#pragma once
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include <cstdint>
+
+#include "kernels/cpu/isa_table.h"
+#include "kernels/cpu/simd/unroll.h"
+
+namespace autoglm::cpu::generic {
+
+constexpr int W = 4;
+#include "kernels/cpu/simd/common.inl"
+
+constexpr int kTokens = 4;
+constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
+constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
+constexpr int kScoreQueries = 2;
+constexpr int kValueQueries = 2;
+
+static inline F fma(F a, F b, F c) { return a * b + c; }  // SSE4.2 has no fused one: rounded twice
+static inline F fnma(F a, F b, F c) { return c - a * b; }
+
+/// Any float16 by integer steps, with no float32 denormal on the way.
+static inline F load_f16(const uint16_t* p) {
+  const I h = __builtin_convertvector(*reinterpret_cast<const HalvesUnaligned*>(p), I);
+  const I sign = (h & splat_int(0x8000)) << 16, magnitude = (h & splat_int(0x7fff)) << 13;
+  const I special = magnitude + splat_int(224 << 23), normal = magnitude + splat_int(112 << 23);
+  const F small = bits_to_float(magnitude + splat_int(113 << 23)) - bits_to_float(splat_int(113 << 23));
+  const I bits = magnitude < splat_int(1 << 23)     ? float_to_bits(small)
+                 : magnitude >= splat_int(31 << 23) ? special
+                                                    : normal;
+  return bits_to_float(bits | sign);
+}
+
+/// A float16 that is 0 or normal and finite.
+static inline F load_scales(const uint16_t* p) {
+  const I h = __builtin_convertvector(*reinterpret_cast<const HalvesUnaligned*>(p), I);
+  const I magnitude = (h & splat_int(0x7fff)) << 13;
+  const I bits = magnitude == I{} ? I{} : magnitude + splat_int(112 << 23);
+  return bits_to_float(bits | ((h & splat_int(0x8000)) << 16));
+}
+
+typedef int8_t Bytes8 __attribute__((vector_size(8)));
+typedef int8_t Bytes16 __attribute__((vector_size(16)));
+typedef int16_t Shorts __attribute__((vector_size(16)));
+
+struct Codes {
+  Shorts low, high;  // rows 0, 1 and rows 2, 3: four columns each
+};
+using Quad = Shorts;  // four columns, twice
+struct Sum {
+  I low, high;  // two partial sums a row
+};
+using ZeroShift = int32_t;  // the zero point itself
+
+static inline Codes widen(I bytes) {
+  const auto b = reinterpret_cast<Bytes16>(bytes);
+  return {__builtin_convertvector(__builtin_shufflevector(b, b, 0, 1, 2, 3, 4, 5, 6, 7), Shorts),
+          __builtin_convertvector(__builtin_shufflevector(b, b, 8, 9, 10, 11, 12, 13, 14, 15), Shorts)};
+}
+static inline Codes load_codes(const uint8_t* p) {  // signed: the zero point of bytes is always 128 here
+  return widen(load_int(p) ^ splat_int(static_cast<int32_t>(0x80808080)));
+}
+static inline Codes low_codes(const uint8_t* p) { return widen(load_int(p) & splat_int(0x0f0f0f0f)); }
+static inline Codes high_codes(const uint8_t* p) { return widen((load_int(p) >> 4) & splat_int(0x0f0f0f0f)); }
+static inline Quad load_quad(const int8_t* p) {
+  const Bytes8 twice = {p[0], p[1], p[2], p[3], p[0], p[1], p[2], p[3]};
+  return __builtin_convertvector(twice, Shorts);
+}
+static inline ZeroShift zero_shift(int shift) { return shift < 0 ? 0 : 1 << shift; }
+static inline I zero_term(int32_t neg_sum, ZeroShift zero) { return splat_int(neg_sum * zero); }
+
+/// a[2i] * b[2i] + a[2i + 1] * b[2i + 1].
+static inline I add_products(Shorts a, Shorts b) {
+#if defined(__SSE2__)
+  return (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__aarch64__)
+  const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
+  return (I)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+#else
+  I sum;
+  for (int i = 0; i < 4; ++i) sum[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+  return sum;
+#endif
+}
+
+template <bool nibble>
+static inline Sum start(I) {
+  return {I{}, I{}};
+}
+template <bool nibble>
+static inline Sum dot(Sum sum, Codes w, Quad x) {
+  return {sum.low + add_products(w.low, x), sum.high + add_products(w.high, x)};
+}
+template <bool nibble>
+static inline I finish(Sum sum, I zero) {
+  const I total =
+      __builtin_shufflevector(sum.low, sum.high, 0, 2, 4, 6) + __builtin_shufflevector(sum.low, sum.high, 1, 3, 5, 7);
+  return nibble ? total + zero : total;
+}
+
+}  // namespace autoglm::cpu::generic

@@ -1,0 +1,60 @@
+// The CPU's KV cache: blocks of 16 tokens in the layouts of isa_table.h.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/isa_table.h"
+#include "kernels/cpu/memory.h"
+
+namespace autoglm::cpu {
+
+/// Where things lie in a block of one layer. Kind kv, each head: keys, values, then (q8) 16 key scales and 16 value
+/// scales. Kind latent: rows [16][row_stride] that are key and value at once, then (q8) 16 scales.
+struct KvLayout {
+  KvLayerSpec spec;
+  int64_t offset = 0;  // of the layer in a block
+  int64_t head_bytes = 0;
+  int64_t value_at = 0;    // within a head
+  int64_t scales_at = 0;   // key scales; value scales follow
+  int64_t row_stride = 0;  // elements between the value rows of two tokens
+  int padded_key = 0;      // key_dim rounded up to 4
+
+  explicit KvLayout(const KvLayerSpec& spec);
+  int64_t bytes() const { return head_bytes * spec.heads; }
+  bool latent() const { return spec.kind == KvLayerSpec::Kind::latent; }
+  KvCode code() const { return static_cast<KvCode>(spec.type); }
+};
+
+class CpuKvStore final : public KvStore {
+ public:
+  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks);
+
+  int64_t blocks() const override { return blocks_; }
+  int64_t block_bytes() const override { return block_bytes_; }
+  void copy_block(int32_t from, int32_t to) override;
+  void export_block(int32_t block, std::span<std::byte> out) const override;
+  void import_block(int32_t block, std::span<const std::byte> in) override;
+
+  const KvLayout& layout(int layer) const { return layers_[static_cast<size_t>(layer)]; }
+  uint8_t* head(int layer, int32_t block, int head) const {
+    const KvLayout& l = layout(layer);
+    return pages_.data() + block * block_bytes_ + l.offset + head * l.head_bytes;
+  }
+  /// Stores token `slot` (0..15) of a block. `codes` holds max(key_dim, value_dim) bytes of scratch.
+  void append(int layer, int32_t block, int slot, int head, const float* key, const float* value, int8_t* codes) const;
+  void append_latent(int layer, int32_t block, int slot, const float* row, int8_t* codes) const;
+
+ private:
+  void check_block(int32_t block) const;
+
+  std::vector<KvLayout> layers_;
+  int64_t blocks_ = 0;
+  int64_t block_bytes_ = 0;
+  Pages pages_;
+};
+
+int64_t kv_bytes(std::span<const KvLayerSpec> layers);
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,57 @@
+// Zeroed pages from the system, and places carved out of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace autoglm::cpu {
+
+/// Anonymous memory: zero, page-aligned, resident only where touched. Moves; throws Error out_of_memory.
+class Pages {
+ public:
+  Pages() = default;
+  /// `huge` asks for huge pages: for what is streamed, such as weights.
+  explicit Pages(int64_t bytes, bool huge = false);
+  ~Pages();
+  Pages(Pages&& other) noexcept;
+  Pages& operator=(Pages&& other) noexcept;
+
+  uint8_t* data() const { return static_cast<uint8_t*>(data_); }
+  int64_t size() const { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+inline constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+/// Hands out 64-byte-aligned arrays from a block of memory, front to back. Running over the end is a bug.
+class Carver {
+ public:
+  Carver(uint8_t* begin, int64_t bytes) : at_(begin), left_(bytes) {}
+  template <typename T>
+  T* take(int64_t count) {
+    return reinterpret_cast<T*>(take_bytes(count * static_cast<int64_t>(sizeof(T))));
+  }
+
+ private:
+  uint8_t* take_bytes(int64_t bytes);
+  uint8_t* at_;
+  int64_t left_;
+};
+
+/// Denormal floats count as zero while this lives: on many CPUs each one costs a hundred cycles, and no result here
+/// depends on values below 1e-38. Every parallel region of the CPU backend holds one on each worker.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  uint64_t before_;
+};
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,57 @@
+// Weights in the layouts that the kernels read (isa_table.h), made once from the file's rows.
+//
+// Every quantized type maps to one of the quantized layouts by its integer form (format/quant_groups.h): codes that fit
+// 4 bits become nibbles, others bytes; scales by 32 or 16 columns; minima where the type has them. A new type is a
+// decoder in format and needs nothing here.
+#pragma once
+
+#include <string_view>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/isa_table.h"
+#include "kernels/cpu/memory.h"
+
+namespace autoglm::cpu {
+
+enum class Kind : uint8_t { mapped, quant, bf16, f16, f32 };
+
+/// What Weight::storage points to.
+struct CpuWeight {
+  Kind kind = Kind::mapped;
+  Type type = Type::f32;
+  QuantLayout layout;   // quant
+  int zero_shift = -1;  // quant
+  int64_t rows = 0;     // of one matrix
+  int64_t cols = 0;
+  int64_t count = 1;
+  int64_t panels = 0;  // of one matrix
+  int64_t panel_bytes = 0;
+  int64_t row_size = 0;  // bytes of a row in the file
+  const std::byte* source = nullptr;
+  Pages packed;      // count * panels panels
+  Pages row_scales;  // quant: float[count * panels * 32]
+
+  const uint8_t* panel(int64_t matrix, int64_t index) const {
+    return packed.data() + (matrix * panels + index) * panel_bytes;
+  }
+  const float* scales(int64_t matrix, int64_t index) const {
+    return reinterpret_cast<const float*>(row_scales.data()) + (matrix * panels + index) * kPanel;
+  }
+};
+
+/// The layout that a source gets: everything but the memory. Throws Error where no kernel takes the type.
+CpuWeight plan_weight(const WeightSource& source, Precision precision);
+
+/// Bytes that pack_weight() will allocate.
+int64_t packed_bytes(const CpuWeight& weight);
+
+/// "nibble32m", "byte16", "bf16", "mapped", ...
+std::string_view layout_name(const CpuWeight& weight);
+
+/// Packs on all workers of the pool.
+CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPool& pool);
+
+/// One panel of a mapped weight as float32 [cols][32]; `row` holds cols floats.
+void expand_mapped(const CpuWeight& weight, int64_t matrix, int64_t panel, float* row, float* out);
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,103 @@
+// Activations in the forms that weights multiply, and panels of weights ready to be multiplied.
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace autoglm::cpu {
+namespace {
+
+/// From this many rows on, decoding a panel's nibbles once costs less than decoding them for every tile of rows.
+constexpr int64_t kExpandRows = 12;
+
+}  // namespace
+
+unsigned form_of(const CpuWeight& weight) {
+  switch (weight.kind) {
+    case Kind::quant:
+      return kCodes;
+    case Kind::bf16:
+    case Kind::f16:
+      return kBf16;
+    case Kind::mapped:
+    case Kind::f32:
+      break;
+  }
+  return kF32;
+}
+
+Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const {
+  Activations x;
+  x.cols = cols;
+  if ((forms & kCodes) != 0) x.codes = carver.take<ActGroup>(rows * x.groups());
+  if ((forms & kBf16) != 0) x.bf16 = carver.take<uint16_t>(rows * x.bf16_stride());
+  if ((forms & kF32) != 0) x.f32 = carver.take<float>(rows * cols);
+  return x;
+}
+
+void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to,
+                             Worker& worker) const {
+  const int64_t cols = to.cols;
+  float* copy = to.f32 != nullptr ? to.f32 + row * cols : worker.row;
+  if (norm != nullptr && norm->weight) {
+    AUTOGLM_CHECK(norm->weight.cols == cols, "norm of the wrong width");
+    isa_.rms_norm(x, row_of(norm->weight, 0), norm->eps, cols, copy);
+    x = copy;
+  } else if (to.f32 != nullptr) {
+    std::memcpy(copy, x, static_cast<size_t>(cols) * sizeof(float));
+  }
+  if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.groups());
+  if (to.bf16 != nullptr) {
+    uint16_t* out = to.bf16 + row * to.bf16_stride();
+    isa_.to_bf16(x, cols, out);
+    if (cols % 2 != 0) out[cols] = 0;
+  }
+}
+
+PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t matrix, int64_t panel, int64_t rows,
+                           Worker& worker, int place)
+    : isa_(isa),
+      weight_(weight),
+      layout_(weight.layout),
+      data_(nullptr),
+      width_(std::min<int64_t>(kPanel, weight.rows - panel * kPanel)) {
+  if (weight.kind == Kind::mapped) {
+    expand_mapped(weight, matrix, panel, worker.row, reinterpret_cast<float*>(worker.expanded[place]));
+    data_ = worker.expanded[place];
+    return;
+  }
+  data_ = weight.panel(matrix, panel);
+  if (weight.kind != Kind::quant) return;
+  row_scales_ = weight.scales(matrix, panel);
+  if (layout_.nibble && isa.expand_nibbles != nullptr && rows >= kExpandRows) {
+    isa.expand_nibbles(layout_, data_, weight.cols / 32, worker.expanded[place]);
+    data_ = worker.expanded[place];
+    layout_.nibble = false;
+  }
+}
+
+void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
+  const int32_t* rows = index != nullptr ? index + first : nullptr;
+  const int64_t skip = index != nullptr ? 0 : first;  // rows of x before the first
+  switch (weight_.kind) {
+    case Kind::quant:
+      isa_.gemm_quant({layout_, weight_.zero_shift, data_, row_scales_, x.groups(), x.codes + skip * x.groups(),
+                       x.groups(), rows, m, out});
+      return;
+    case Kind::bf16:
+      isa_.gemm_bf16({reinterpret_cast<const uint16_t*>(data_), x.bf16_stride() / 2, x.bf16 + skip * x.bf16_stride(),
+                      x.bf16_stride(), rows, m, out});
+      return;
+    case Kind::f16:
+      isa_.gemm_f16({reinterpret_cast<const uint16_t*>(data_), x.cols, x.bf16 + skip * x.bf16_stride(), x.bf16_stride(),
+                     rows, m, out});
+      return;
+    case Kind::mapped:
+    case Kind::f32:
+      isa_.gemm_f32({reinterpret_cast<const float*>(data_), x.cols, x.f32 + skip * x.cols, x.cols, rows, m, out});
+      return;
+  }
+}
+
+}  // namespace autoglm::cpu

@@ -1,0 +1,159 @@
+// Attention over KV blocks of 16 tokens. A vector of scores holds tokens, a vector of outputs holds columns.
+
+/// Columns [4 d4, 4 d4 + 4) of the keys of W tokens from token `j` on.
+template <KvCode code>
+AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
+  if constexpr (code == KvCode::f32) {
+    const float* p = static_cast<const float*>(keys) + d4 * 64 + j;
+    AUTOGLM_UNROLL
+    for (int i = 0; i < 4; ++i) k[i] = load(p + i * 16);
+  } else if constexpr (code == KvCode::bf16) {
+    const uint16_t* p = static_cast<const uint16_t*>(keys) + d4 * 64 + 2 * j;
+    AUTOGLM_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const I pair = load_int(p + i * 32);
+      k[2 * i] = bits_to_float(pair << 16);
+      k[2 * i + 1] = bits_to_float(pair & splat_int(static_cast<int32_t>(0xffff0000)));
+    }
+  } else {
+    const I four = load_int(static_cast<const int8_t*>(keys) + d4 * 64 + 4 * j);
+    k[0] = to_float((four << 24) >> 24);
+    k[1] = to_float((four << 16) >> 24);
+    k[2] = to_float((four << 8) >> 24);
+    k[3] = to_float(four >> 24);
+  }
+}
+
+/// NQ queries x W tokens; four partial sums by column modulo 4, added as (0 + 1) + (2 + 3).
+template <KvCode code, int NQ>
+AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
+  F sum[NQ][4] = {};
+  const float* q = args.q + first * args.q_stride;
+  for (int d4 = 0; d4 < args.dim / 4; ++d4) {
+    F k[4];
+    load_keys<code>(args.keys, d4, j, k);
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      AUTOGLM_UNROLL
+      for (int i = 0; i < 4; ++i) sum[n][i] = fma(k[i], splat(q[n * args.q_stride + 4 * d4 + i]), sum[n][i]);
+    }
+  }
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) {
+    F s = (sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3]);
+    if constexpr (code == KvCode::q8) s = s * load(args.key_scales + j);
+    store(args.out + (first + n) * args.out_stride + j, s * splat(args.scale));
+  }
+}
+
+template <KvCode code>
+void scores_of(const ScoreArgs& args) {
+  int first = 0;
+  for (; first + kScoreQueries <= args.nq; first += kScoreQueries) {
+    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, kScoreQueries>(args, first, j);
+  }
+  for (; first < args.nq; ++first) {
+    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, 1>(args, first, j);
+  }
+}
+
+void scores(const ScoreArgs& args) {
+  switch (args.code) {
+    case KvCode::f32:
+      return scores_of<KvCode::f32>(args);
+    case KvCode::bf16:
+      return scores_of<KvCode::bf16>(args);
+    case KvCode::q8:
+      return scores_of<KvCode::q8>(args);
+  }
+}
+
+void softmax(SoftmaxArgs& args) {
+  float* s = args.scores;
+  if (args.softcap > 0.0f) {
+    const F cap = splat(args.softcap), inverse = splat(1.0f / args.softcap);
+    for (int i = 0; i < args.count; i += W) store(s + i, cap * tanh_lanes(load(s + i) * inverse));
+  }
+  for (int i = 0; i < args.begin; ++i) s[i] = -__builtin_inff();
+  for (int i = args.end; i < args.count; ++i) s[i] = -__builtin_inff();
+  F largest = splat(-__builtin_inff());
+  for (int i = 0; i < args.count; i += W) {
+    const F v = load(s + i);
+    largest = v > largest ? v : largest;  // a NaN is passed over here and comes back in the sum
+  }
+  float lanes[W];
+  store(lanes, largest);
+  float max = lanes[0];
+  for (int i = 1; i < W; ++i) max = lanes[i] > max ? lanes[i] : max;
+  for (int i = 0; i < args.count; i += W) store(s + i, exp_lanes(load(s + i) - splat(max)));
+  for (int i = 0; i < args.begin; ++i) s[i] = 0.0f;
+  for (int i = args.end; i < args.count; ++i) s[i] = 0.0f;
+  F sum = {};
+  for (int i = 0; i < args.count; i += W) sum = sum + load(s + i);
+  args.max = max;
+  args.sum = sum_lanes(sum);
+}
+
+template <KvCode code>
+AUTOGLM_INLINE F load_values(const void* block, int64_t at) {
+  if constexpr (code == KvCode::f32) {
+    return load(static_cast<const float*>(block) + at);
+  } else if constexpr (code == KvCode::bf16) {
+    const Halves v = *reinterpret_cast<const HalvesUnaligned*>(static_cast<const uint16_t*>(block) + at);
+    return bits_to_float(__builtin_convertvector(v, I) << 16);
+  } else {
+    const Bytes v = *reinterpret_cast<const BytesUnaligned*>(static_cast<const int8_t*>(block) + at);
+    return to_float(__builtin_convertvector(v, I));
+  }
+}
+
+/// NQ queries x NV vectors of columns from column `at` on.
+template <KvCode code, int NQ, int NV>
+AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, int first, int at) {
+  F sum[NQ][NV] = {};
+  const float* p = args.p + first * args.p_stride;
+  for (int j = args.begin; j < args.end; ++j) {
+    F v[NV];
+    AUTOGLM_UNROLL
+    for (int i = 0; i < NV; ++i) {
+      v[i] = load_values<code>(args.blocks[j / kBlockTokens], (j % kBlockTokens) * args.row_stride + at + i * W);
+    }
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      const F weight = splat(p[n * args.p_stride + j]);
+      AUTOGLM_UNROLL
+      for (int i = 0; i < NV; ++i) sum[n][i] = fma(weight, v[i], sum[n][i]);
+    }
+  }
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) {
+    AUTOGLM_UNROLL
+    for (int i = 0; i < NV; ++i) store(args.o + (first + n) * args.o_stride + at + i * W, sum[n][i]);
+  }
+}
+
+template <KvCode code, int NQ>
+AUTOGLM_INLINE void value_columns(const WeightedSumArgs& args, int first) {
+  constexpr int NV = 16 / W > 2 ? 16 / W : 2;
+  int at = 0;
+  for (; at + NV * W <= args.dim; at += NV * W) value_tile<code, NQ, NV>(args, first, at);
+  for (; at < args.dim; at += W) value_tile<code, NQ, 1>(args, first, at);
+}
+
+template <KvCode code>
+void weighted_sum_of(const WeightedSumArgs& args) {
+  int first = 0;
+  for (; first + kValueQueries <= args.nq; first += kValueQueries) value_columns<code, kValueQueries>(args, first);
+  for (; first < args.nq; ++first) value_columns<code, 1>(args, first);
+}
+
+void weighted_sum(const WeightedSumArgs& args) {
+  switch (args.code) {
+    case KvCode::f32:
+      return weighted_sum_of<KvCode::f32>(args);
+    case KvCode::bf16:
+      return weighted_sum_of<KvCode::bf16>(args);
+    case KvCode::q8:
+      return weighted_sum_of<KvCode::q8>(args);
+  }
+}

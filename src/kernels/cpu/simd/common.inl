@@ -1,0 +1,76 @@
+// Vectors of W float32 or int32 lanes in the compiler's own vector notation, which clang and GCC share. Included inside
+// the namespace of an ISA, after its `W`; the ISA's simd.h adds what the notation cannot say (fma, integer dot
+// products, float16).
+
+typedef float F __attribute__((vector_size(W * 4)));
+typedef int32_t I __attribute__((vector_size(W * 4)));
+typedef float FloatUnaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));
+typedef int32_t IntUnaligned __attribute__((vector_size(W * 4), aligned(1), may_alias));
+typedef int8_t Bytes __attribute__((vector_size(W)));
+typedef int8_t BytesUnaligned __attribute__((vector_size(W), aligned(1), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(W * 2)));
+typedef uint16_t HalvesUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
+
+static inline F load(const float* p) { return *reinterpret_cast<const FloatUnaligned*>(p); }
+static inline void store(float* p, F v) { *reinterpret_cast<FloatUnaligned*>(p) = v; }
+static inline I load_int(const void* p) { return *reinterpret_cast<const IntUnaligned*>(p); }
+static inline F splat(float v) { return v - F{}; }
+static inline I splat_int(int32_t v) { return v - I{}; }
+static inline F to_float(I v) { return __builtin_convertvector(v, F); }
+static inline F bits_to_float(I v) { return reinterpret_cast<F>(v); }
+static inline I float_to_bits(F v) { return reinterpret_cast<I>(v); }
+
+/// The first n < W lanes; the others are 0.
+static inline F load_part(const float* p, int64_t n) {
+  float lanes[W] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+static inline void store_part(float* p, F v, int64_t n) {
+  float lanes[W];
+  store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+/// Nearest integer, ties to even, for |v| < 2^22 (the sum has no fraction bits left).
+static inline F round_even(F v) {
+  const F magic = splat(12582912.0f);
+  return (v + magic) - magic;
+}
+
+// A NaN compares false and passes through.
+static inline F at_most(F v, float limit) { return v > splat(limit) ? splat(limit) : v; }
+static inline F at_least(F v, float limit) { return v < splat(limit) ? splat(limit) : v; }
+
+/// Swaps halves of 2 * step lanes: lane i gets lane i ^ step. Building block of the reductions, whose order is fixed.
+template <int step, typename V>
+static inline V swap_lanes(V v) {
+  if constexpr (sizeof(V) == 64) {
+    return __builtin_shufflevector(v, v, 0 ^ step, 1 ^ step, 2 ^ step, 3 ^ step, 4 ^ step, 5 ^ step, 6 ^ step, 7 ^ step,
+                                   8 ^ step, 9 ^ step, 10 ^ step, 11 ^ step, 12 ^ step, 13 ^ step, 14 ^ step,
+                                   15 ^ step);
+  } else if constexpr (sizeof(V) == 32) {
+    return __builtin_shufflevector(v, v, 0 ^ step, 1 ^ step, 2 ^ step, 3 ^ step, 4 ^ step, 5 ^ step, 6 ^ step,
+                                   7 ^ step);
+  } else {
+    return __builtin_shufflevector(v, v, 0 ^ step, 1 ^ step, 2 ^ step, 3 ^ step);
+  }
+}
+
+template <typename Op>
+static inline I reduce_int(I v, Op op) {
+  if constexpr (W >= 16) v = op(v, swap_lanes<8>(v));
+  if constexpr (W >= 8) v = op(v, swap_lanes<4>(v));
+  v = op(v, swap_lanes<2>(v));
+  return op(v, swap_lanes<1>(v));
+}
+static inline int32_t max_lane(I v) {
+  return reduce_int(v, [](I a, I b) { return a > b ? a : b; })[0];
+}
+static inline int32_t sum_lanes(I v) {
+  return reduce_int(v, [](I a, I b) { return a + b; })[0];
+}
+static inline float sum_lanes(F v) {
+  return bits_to_float(
+      reduce_int(float_to_bits(v), [](I a, I b) { return float_to_bits(bits_to_float(a) + bits_to_float(b)); }))[0];
+}

@@ -1,0 +1,125 @@
+// What happens to one row at a time: rounding of activations, norms, activation functions.
+
+/// exp with about 1.5 units in the last place: x = n ln 2 + r, a polynomial of degree 7 in r (Cephes expf), exponent
+/// added as bits. Clamped to [-87.3, 88.3]: no infinity and no denormal; NaN stays NaN.
+AUTOGLM_INLINE F exp_lanes(F x) {
+  x = at_least(at_most(x, 88.3f), -87.3f);
+  const F n = round_even(x * splat(1.44269504088896341f));
+  F r = fnma(n, splat(0.693359375f), x);
+  r = fnma(n, splat(-2.12194440e-4f), r);
+  F p = splat(1.9875691500e-4f);
+  p = fma(p, r, splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  p = fma(p * r, r, r) + splat(1.0f);
+  const I exponent = (__builtin_convertvector(at_most(at_least(n, -126.0f), 127.0f), I) + splat_int(127)) << 23;
+  return p * bits_to_float(exponent);
+}
+
+/// tanh(x) = 1 - 2 / (exp(2 x) + 1): an absolute error of 1e-7, which its users multiply by their scale.
+AUTOGLM_INLINE F tanh_lanes(F x) { return splat(1.0f) - splat(2.0f) / (exp_lanes(x + x) + splat(1.0f)); }
+
+/// kernels/quantize.h, 32 columns a group.
+void quantize(const float* x, int64_t groups, ActGroup* out) {
+  constexpr int V = 32 / W;
+  for (int64_t g = 0; g < groups; ++g, x += 32, ++out) {
+    F v[V];
+    I largest = {};
+    for (int i = 0; i < V; ++i) {
+      v[i] = load(x + i * W);
+      const I bits = float_to_bits(v[i]) & splat_int(0x7fffffff);
+      largest = bits > largest ? bits : largest;
+    }
+    const int32_t bits = max_lane(largest);
+    float amax;
+    __builtin_memcpy(&amax, &bits, 4);
+    const bool finite = bits < 0x7f800000;
+    const bool usable = finite && amax >= 1e-30f;
+    const float inverse = usable ? 127.0f / amax : 0.0f;
+    I sums[2] = {};
+    for (int i = 0; i < V; ++i) {
+      const I code = usable ? __builtin_convertvector(round_even(v[i] * splat(inverse)), I) : I{};
+      sums[i * 2 / V] += code;
+      *reinterpret_cast<BytesUnaligned*>(out->codes + i * W) = __builtin_convertvector(code, Bytes);
+    }
+    const int32_t low = sum_lanes(sums[0]), high = sum_lanes(sums[1]);
+    out->scale = usable ? amax / 127.0f : finite ? 0.0f : __builtin_nanf("");
+    out->neg_sum = -(low + high);
+    out->neg_sum16[0] = -low;
+    out->neg_sum16[1] = -high;
+    out->fsum = out->scale * static_cast<float>(low + high);
+    out->fsum16[0] = out->scale * static_cast<float>(low);
+    out->fsum16[1] = out->scale * static_cast<float>(high);
+    out->unused = 0;
+  }
+}
+
+/// float32 to bfloat16, ties to even; NaN stays a (quiet) NaN.
+void to_bf16(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, x + i, 4);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    out[i] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
+  }
+}
+
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+  F squares = {};
+  int64_t i = 0;
+  for (; i + W <= n; i += W) squares = fma(load(x + i), load(x + i), squares);
+  if (i < n) {
+    const F tail = load_part(x + i, n - i);
+    squares = fma(tail, tail, squares);
+  }
+  const float factor = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + eps);
+  const F scale = splat(factor);
+  for (i = 0; i + W <= n; i += W) {
+    const F y = load(x + i) * scale;
+    store(out + i, weight != nullptr ? y * load(weight + i) : y);
+  }
+  for (; i < n; ++i) out[i] = weight != nullptr ? x[i] * factor * weight[i] : x[i] * factor;
+}
+
+AUTOGLM_INLINE F silu(F x) { return x / (splat(1.0f) + exp_lanes(-x)); }
+
+AUTOGLM_INLINE F gelu(F x) {  // the tanh form; 0.7978845608 = sqrt(2 / pi)
+  const F inner = splat(0.7978845608f) * fma(splat(0.044715f) * x * x, x, x);
+  return splat(0.5f) * x * (splat(1.0f) + tanh_lanes(inner));
+}
+
+void activate(bool use_gelu, float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) {
+    if (n - i >= W) {
+      const F g = load(gate + i);
+      store(gate + i, (use_gelu ? gelu(g) : silu(g)) * load(up + i));
+    } else {
+      const F g = load_part(gate + i, n - i);
+      store_part(gate + i, (use_gelu ? gelu(g) : silu(g)) * load_part(up + i, n - i), n - i);
+    }
+  }
+}
+
+void softcap(float* x, int64_t n, float cap) {
+  const F scale = splat(cap), inverse = splat(1.0f / cap);
+  for (int64_t i = 0; i < n; i += W) {
+    if (n - i >= W) {
+      store(x + i, scale * tanh_lanes(load(x + i) * inverse));
+    } else {
+      store_part(x + i, scale * tanh_lanes(load_part(x + i, n - i) * inverse), n - i);
+    }
+  }
+}
+
+void axpy(float a, const float* x, int64_t n, float* y) {
+  const F factor = splat(a);
+  for (int64_t i = 0; i < n; i += W) {
+    if (n - i >= W) {
+      store(y + i, fma(factor, load(x + i), load(y + i)));
+    } else {
+      store_part(y + i, fma(factor, load_part(x + i, n - i), load_part(y + i, n - i)), n - i);
+    }
+  }
+}

@@ -1,0 +1,9 @@
+// Loops over register tiles must be unrolled whole, or their arrays end up in memory.
+#pragma once
+
+#if defined(__clang__)
+#define AUTOGLM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define AUTOGLM_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define AUTOGLM_INLINE static inline __attribute__((always_inline))
