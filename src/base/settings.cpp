@@ -51,10 +51,7 @@ void Settings::set(std::string_view key, std::string_view text, Origin origin, s
                    std::string_view place, bool append) {
   const size_t index = index_of(key);
   const Setting& setting = settings_table()[index];
-  ParsedSetting parsed;
-  if (!(text == "null" && origin == Origin::file && setting.default_value.empty())) {
-    parsed = parse_setting(setting, text);
-  }
+  ParsedSetting parsed = parse_setting(setting, text);
   if (!parsed.error.empty()) {
     std::string shown(text.substr(0, 80));
     std::replace(shown.begin(), shown.end(), '\0', ' ');
@@ -66,6 +63,11 @@ void Settings::set(std::string_view key, std::string_view text, Origin origin, s
     parsed.value.list.insert(parsed.value.list.begin(), entry.value.list.begin(), entry.value.list.end());
   }
   entry = {std::move(parsed.value), origin, std::move(reason)};
+}
+
+void Settings::clear(std::string_view key, Origin origin, std::string reason) {
+  Entry& entry = entries_[index_of(key)];
+  if (entry.origin >= origin) entry = {SettingValue{}, origin, std::move(reason)};
 }
 
 std::vector<std::string> Settings::load_environment(std::span<const std::string> environment) {

@@ -107,6 +107,9 @@ class Settings {
   void set(std::string_view key, std::string_view text, Origin origin, std::string reason, std::string_view place = {},
            bool append = false);
 
+  /// Says that there is none (`null` in a file), unless a stronger origin has set it.
+  void clear(std::string_view key, Origin origin, std::string reason);
+
   /// Reads AUTOGLM_* names from `environment` ("NAME=value" strings). Returns warnings about unknown names.
   std::vector<std::string> load_environment(std::span<const std::string> environment);
 

@@ -147,8 +147,12 @@ class Reader : public YAML::EventHandler {
       fail(Code::bad_config, fmt::format("{}: a value is needed", where),
            fmt::format("accepted: {}", accepted_values(*setting, Language::en)));
     }
-    // A quoted "null" is a text like any other.
-    settings_.set(setting->key, value, Origin::file, place(mark), where, append);
+    if (null && in_list_) refuse(mark, fmt::format("{} has an empty item", setting->key), "");
+    if (null) {
+      settings_.clear(setting->key, Origin::file, place(mark));
+    } else {
+      settings_.set(setting->key, value, Origin::file, place(mark), where, append);  // a quoted "null" is a text
+    }
     if (!in_list_) value_done();
   }
 
