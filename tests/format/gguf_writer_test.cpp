@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mmap.h"
 #include "format/test_files.h"
 
 namespace autoglm {
@@ -83,19 +84,19 @@ TEST(GgufWriter, FileReadsBackIdentical) {
   }
 }
 
-TEST(GgufWriter, CopyOfARealModelHasTheSameTensors) {
+// The original came from llama.cpp's tools: the same bytes mean the same types of numbers, order and padding.
+TEST(GgufWriter, CopyOfARealModelIsTheSameFile) {
   const TemporaryFolder folder;
-  const auto source = open_model(AUTOGLM_ORACLE_DIR "/smollm2-135m-q4_1.gguf");
+  const fs::path original = AUTOGLM_ORACLE_DIR "/smollm2-135m-q4_1.gguf";
+  const auto source = open_model(original);
   std::vector<GgufTensor> tensors;
   for (const TensorEntry& entry : source->tensors()) tensors.push_back({entry.name, entry.type, entry.shape});
   GgufWriter writer(folder.path() / "copy.gguf", source->metadata(), tensors);
   for (const TensorEntry& entry : source->tensors()) writer.write(entry.data);
   writer.finish();
-  const auto copy = open_model(folder.path() / "copy.gguf");
-  EXPECT_EQ(copy->metadata().all(), source->metadata().all());
-  for (const TensorEntry& entry : source->tensors()) {
-    EXPECT_TRUE(std::ranges::equal(copy->find(entry.name)->data, entry.data)) << entry.name;
-  }
+  const MappedFile left(original);
+  const MappedFile right(folder.path() / "copy.gguf");
+  EXPECT_TRUE(std::ranges::equal(left.bytes(), right.bytes()));
 }
 
 TEST(GgufWriter, NothingIsLeftOfAnUnfinishedFile) {
