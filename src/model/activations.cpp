@@ -58,7 +58,11 @@ Activations make_activations(const ArchSpec& spec, Backend& backend, int64_t row
 }
 
 StepLimits step_limits(const ArchSpec& spec, int64_t rows, int64_t context) {
-  StepLimits limits{.rows = rows, .widest = spec.hidden, .context = context, .experts = spec.router.experts};
+  StepLimits limits{.rows = rows, .widest = spec.hidden, .context = context};
+  limits.experts = spec.router.experts;
+  limits.top_k = spec.router.top_k;
+  limits.expert_width = std::max(spec.expert_ffn, spec.shared_ffn);
+  limits.latent = spec.latent();
   for (int layer = 0; layer < spec.layers; ++layer) {
     for_each_buffer(spec, layer, [&](int, int64_t width) { limits.widest = std::max(limits.widest, width); });
     limits.heads = std::max<int64_t>(limits.heads, spec.heads[static_cast<size_t>(layer)]);

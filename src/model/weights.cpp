@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace autoglm {
@@ -122,6 +124,14 @@ Norm* norm_slot(LayerWeights& w, Role role) {
   }
 }
 
+/// The precision that a matrix is loaded with. Which experts are chosen is decided in float32 in every precision; an
+/// embedding table that is not the head too is only looked up, which packing would not help.
+Precision precision_for(const LocatedTensor& tensor, bool tied_head, Precision precision) {
+  const Role role = tensor.row->role;
+  const bool exact = role == Role::router || (role == Role::token_embedding && !tied_head);
+  return exact ? Precision::f32 : precision;
+}
+
 class Loader {
  public:
   Loader(const ArchSpec& spec, const ModelSource& source, Backend& backend, Precision precision)
@@ -159,15 +169,19 @@ class Loader {
   }
 
   Weight matrix(const LocatedTensor& tensor) {
-    // Which experts are chosen is decided in float32 in every precision.
-    const Precision precision = tensor.row->role == Role::router ? Precision::f32 : precision_;
-    if (tensor.is_view()) return backend_.load(source_of(tensor, tensor.view()), precision);
+    const Precision precision = precision_for(tensor, spec_.tied_head, precision_);
+    const bool looked_up = tensor.row->role == Role::token_embedding;  // rows are read where they are mapped
+    if (tensor.is_view()) {
+      Weight weight = backend_.load(source_of(tensor, tensor.view()), precision);
+      if (weight.bytes > 0 && !looked_up) forget_pages(tensor);
+      return weight;
+    }
     const auto size = static_cast<size_t>(tensor.bytes());
     auto copy = std::make_unique_for_overwrite<std::byte[]>(size);
     tensor.copy_to(copy.get());
     forget_pages(tensor);
     Weight weight = backend_.load(source_of(tensor, {copy.get(), size}), precision);
-    if (weight.bytes == 0) out_.copies.push_back(std::move(copy));  // the backend reads it in place
+    if (weight.bytes == 0 || looked_up) out_.copies.push_back(std::move(copy));  // the backend reads it in place
     return weight;
   }
 
@@ -202,9 +216,11 @@ std::vector<float> read_vector(const ArchSpec& spec, Container container, const 
 }
 
 int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision) {
+  const bool tied_head =
+      std::none_of(tensors.begin(), tensors.end(), [](const LocatedTensor& t) { return t.row->role == Role::output; });
   int64_t total = 0;
   for (const LocatedTensor& tensor : tensors) {
-    const Precision use = tensor.row->role == Role::router ? Precision::f32 : precision;
+    const Precision use = precision_for(tensor, tied_head, precision);
     const int64_t owned = tensor.row->form == Form::matrix ? backend.weight_bytes(source_of(tensor, {}), use) : 0;
     total += owned > 0 ? owned : tensor.bytes();
   }

@@ -17,6 +17,12 @@ struct CpuBuffer {
 
 constexpr int64_t kAlign = 64;
 
+/// The limits with what follows from them: latent heads are inputs of a product too.
+StepLimits complete(StepLimits limits) {
+  limits.widest = std::max({limits.widest, limits.head_dim, limits.expert_width});
+  return limits;
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(const IsaTable& table, WorkerPool& pool) {
@@ -125,13 +131,15 @@ int64_t CpuBackend::tile_bytes(const StepLimits& limits) const {
   return std::max<int64_t>(1, limits.rows * limits.heads) * static_cast<int64_t>(sizeof(AttentionTile));
 }
 
-int64_t CpuBackend::scratch_bytes(const StepLimits& limits) const {
+int64_t CpuBackend::scratch_bytes(const StepLimits& asked) const {
+  const StepLimits limits = complete(asked);
   int64_t ropes = 0;
   for (const Rope& rope : ropes_) ropes += limits.rows * rope.spec.dims * 4;
   return pool_.size() * worker_bytes(limits) + step_bytes(limits) + partial_bytes(limits) + tile_bytes(limits) + ropes;
 }
 
-void CpuBackend::reserve(const StepLimits& limits) {
+void CpuBackend::reserve(const StepLimits& asked) {
+  const StepLimits limits = complete(asked);
   limits_ = limits;
   worker_pages_ = Pages(pool_.size() * worker_bytes(limits));
   step_pages_ = Pages(step_bytes(limits));
