@@ -57,6 +57,7 @@ void print_facts(const Context& context) {
 }
 
 int run(Context& context) {
+  context.interrupt().check();
   if (context.json()) {
     context.print_json(facts(context));
   } else {

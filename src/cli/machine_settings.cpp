@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/ledger.h"
 #include "hw/files.h"
+#include "kernels/backend.h"
 
 namespace autoglm {
 
@@ -21,6 +22,9 @@ void apply_machine(Settings& settings, const Machine& machine, std::string_view 
   constexpr int64_t kStep = 16 << 20;
   const int64_t memory = std::max(kStep, machine.usable_memory() / kStep * kStep);
   suggest("runtime.memory_limit", fmt::format("{}MiB", memory >> 20), machine.usable_memory_reason());
+  const std::vector<std::string_view> isas = usable_isas();
+  suggest("runtime.isa", std::string(isas.front()),
+          fmt::format("the best of what this CPU and this binary have: {}", fmt::join(isas, ", ")));
   if (settings.text("precision.strategy") == "f32") {
     suggest("kv_cache.type", "f32", "--precision f32 is exact only with exact keys and values");
   }

@@ -60,7 +60,16 @@ ParsedCommandLine parse_command_line(const Command& command, const std::vector<s
     positionals.push_back(app.add_option(std::string(positional.name), [](const CLI::results_t&) { return true; }));
   }
 
-  std::vector<std::string> reversed(words.rbegin(), words.rend());  // CLI11 takes from the back
+  // CLI11 takes words from the back, and the next word for the value of "--stop=": here that is the empty text.
+  std::vector<std::string> reversed;
+  bool flags = true;
+  for (const std::string& word : words) {
+    flags = flags && word != "--";
+    const bool empty_value = flags && word.starts_with("--") && word.ends_with('=');
+    reversed.push_back(empty_value ? word.substr(0, word.size() - 1) : word);
+    if (empty_value) reversed.emplace_back();
+  }
+  std::reverse(reversed.begin(), reversed.end());
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
