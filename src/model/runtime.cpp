@@ -1,10 +1,9 @@
 #include "model/runtime.h"
 
-#include <algorithm>
 #include <string>
-#include <thread>
 
 #include "base/error.h"
+#include "hw/machine.h"
 
 namespace autoglm {
 
@@ -14,11 +13,12 @@ Runtime make_runtime(const RuntimeOptions& options) {
     fail(Code::bad_flag, "cannot run " + std::to_string(options.threads) + " threads",
          "use 1 to " + std::to_string(kMostThreads) + ", or leave --threads out");
   }
+  const Machine machine = read_machine();
   Runtime runtime;
-  runtime.ledger = std::make_unique<Ledger>(options.memory_limit);
+  runtime.ledger = std::make_unique<Ledger>(options.memory_limit > 0 ? options.memory_limit : machine.usable_memory());
   PoolOptions pool;
-  pool.threads =
-      options.threads > 0 ? options.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  pool.threads = options.threads > 0 ? options.threads : machine.threads();
+  if (options.pin) pool.cpus = machine.pin_order(pool.threads);
   runtime.pool = std::make_unique<WorkerPool>(pool);
   runtime.backend = make_backend(options.isa, *runtime.pool);
   return runtime;

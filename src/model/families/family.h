@@ -42,5 +42,7 @@ std::string_view gguf_architecture(const ArchSpec& spec);
 /// Reads and checks the specification. Errors: unsupported_model (an unknown architecture, naming the known ones; a key
 /// that is not understood), bad_model_file.
 ArchSpec read_spec(const ModelSource& source);
+/// The same from a config.json alone; `source` answers which tensors there are.
+ArchSpec read_spec(HfConfig& config, const ModelSource& source);
 
 }  // namespace autoglm

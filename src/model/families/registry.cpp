@@ -39,18 +39,6 @@ ArchSpec read_gguf(const ModelSource& source) {
   return finish(std::move(spec), *family);
 }
 
-ArchSpec read_config(const ModelSource& source) {
-  const auto json = source.file("config.json");
-  if (!json) fail(Code::bad_model_file, "the folder has no config.json", "it must lie beside the safetensors files");
-  HfConfig config(*json);
-  const std::string type = config.model_type();
-  const Family* family = find_family(&Family::hf, type);
-  if (!family || !family->from_config) fail_unknown(&Family::hf, type);
-  ArchSpec spec = family->from_config(config, source);
-  config.finish();
-  return finish(std::move(spec), *family);
-}
-
 }  // namespace
 
 std::span<const Family* const> families() {
@@ -67,8 +55,21 @@ std::string_view gguf_architecture(const ArchSpec& spec) {
   AUTOGLM_CHECK(false, "a spec of no family");
 }
 
+ArchSpec read_spec(HfConfig& config, const ModelSource& source) {
+  const std::string type = config.model_type();
+  const Family* family = find_family(&Family::hf, type);
+  if (!family || !family->from_config) fail_unknown(&Family::hf, type);
+  ArchSpec spec = family->from_config(config, source);
+  config.finish();
+  return finish(std::move(spec), *family);
+}
+
 ArchSpec read_spec(const ModelSource& source) {
-  return source.container() == Container::gguf ? read_gguf(source) : read_config(source);
+  if (source.container() == Container::gguf) return read_gguf(source);
+  const auto json = source.file("config.json");
+  if (!json) fail(Code::bad_model_file, "the folder has no config.json", "it must lie beside the safetensors files");
+  HfConfig config(*json);
+  return read_spec(config, source);
 }
 
 }  // namespace autoglm

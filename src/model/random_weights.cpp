@@ -1,0 +1,243 @@
+#include "model/random_weights.h"
+
+#include <sys/mman.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+
+#include "base/error.h"
+#include "format/types/iq4_xs.h"
+#include "format/types/q2_k.h"
+#include "format/types/q3_k.h"
+#include "format/types/q4_k.h"
+#include "format/types/q5_k.h"
+#include "format/types/q6_k.h"
+#include "model/families/family.h"
+#include "model/gguf_metadata.h"
+#include "model/tensor_table.h"
+
+namespace autoglm {
+namespace {
+
+// splitmix64 (Steele, Lea and Flood 2014): any seed is a good one, so each tensor has its own.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t next() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+  }
+  /// About normal: four 16-bit uniforms, with mean 0 and deviation 1.
+  float normal() {
+    const uint64_t bits = next();
+    const int64_t sum =
+        static_cast<int64_t>((bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48));
+    return static_cast<float>(sum - 2 * 0xffff) * (1.7320508f / 65536.0f);
+  }
+
+ private:
+  uint64_t state_;
+};
+
+/// Where a K-quant's block holds its half-precision scales, for types that are decoded only.
+struct ScalePlaces {
+  size_t d;
+  size_t minimum;       // equal to d: none
+  float minimum_ratio;  // dmin / d that centres the values: half of the largest code
+};
+
+ScalePlaces scale_places(Type type) {
+  using namespace types;
+  switch (type) {
+    case Type::q2_k:
+      return {offsetof(BlockQ2_K, d), offsetof(BlockQ2_K, dmin), 1.5f};
+    case Type::q3_k:
+      return {offsetof(BlockQ3_K, d), offsetof(BlockQ3_K, d), 0};
+    case Type::q4_k:
+      return {offsetof(BlockQ4_K, d), offsetof(BlockQ4_K, dmin), 7.5f};
+    case Type::q5_k:
+      return {offsetof(BlockQ5_K, d), offsetof(BlockQ5_K, dmin), 15.5f};
+    case Type::q6_k:
+      return {offsetof(BlockQ6_K, d), offsetof(BlockQ6_K, d), 0};
+    case Type::iq4_xs:
+      return {offsetof(BlockIQ4_XS, d), offsetof(BlockIQ4_XS, d), 0};
+    default:
+      AUTOGLM_CHECK(false, "a type that can be encoded needs no scale places");
+  }
+}
+
+void put_half(std::byte* at, float value) {
+  const uint16_t bits = f32_to_f16(value);
+  std::memcpy(at, &bits, 2);
+}
+
+// Random codes and small scales, with d chosen so that the values have this deviation.
+void random_block(const TypeInfo& type, Random& random, float deviation, std::byte* block) {
+  for (int i = 0; i < type.block_bytes; ++i) block[i] = static_cast<std::byte>(random.next());
+  const ScalePlaces places = scale_places(type.type);
+  const auto set = [&](float d) {
+    put_half(block + places.d, d);
+    if (places.minimum != places.d) put_half(block + places.minimum, d * places.minimum_ratio);
+  };
+  set(1.0f);
+  std::vector<float> values(static_cast<size_t>(type.block_columns));
+  type.decode(block, values.data(), type.block_columns);
+  double squares = 0;
+  for (float value : values) squares += double{value} * value;
+  const double rms = std::sqrt(squares / type.block_columns);
+  set(rms > 0 ? static_cast<float>(deviation / rms) : 0.0f);
+}
+
+// Blocks to fill a tensor from: making every value anew would take minutes for a large model.
+std::vector<std::byte> make_palette(const TypeInfo& type, Random& random, float deviation) {
+  constexpr int64_t kValues = 64 * 1024;
+  const int64_t blocks = kValues / type.block_columns;
+  std::vector<std::byte> palette(static_cast<size_t>(blocks * type.block_bytes));
+  if (type.encode) {
+    std::vector<float> values(static_cast<size_t>(kValues));
+    for (float& value : values) value = deviation * random.normal();
+    type.encode(values.data(), palette.data(), kValues);
+    return palette;
+  }
+  for (int64_t i = 0; i < blocks; ++i) random_block(type, random, deviation, palette.data() + i * type.block_bytes);
+  return palette;
+}
+
+void fill_matrix(const TypeInfo& type, uint64_t seed, float deviation, std::span<std::byte> out) {
+  Random random(seed);
+  const auto palette = make_palette(type, random, deviation);
+  // Runs of a few blocks from random places of the palette.
+  const auto run = static_cast<size_t>(std::max(1, 256 / type.block_bytes) * type.block_bytes);
+  const size_t places = (palette.size() - run) / static_cast<size_t>(type.block_bytes) + 1;
+  for (size_t done = 0; done < out.size(); done += run) {
+    const size_t from = random.next() % places * static_cast<size_t>(type.block_bytes);
+    std::memcpy(out.data() + done, palette.data() + from, std::min(run, out.size() - done));
+  }
+}
+
+// Norms near 1, biases and corrections near 0, all different.
+void fill_vector(const TensorRow& row, uint64_t seed, std::span<std::byte> out) {
+  Random random(seed);
+  for (size_t i = 0; i + 4 <= out.size(); i += 4) {
+    const float value = row.form == Form::norm ? 1.0f + 0.05f * random.normal() : 0.02f * random.normal();
+    std::memcpy(out.data() + i, &value, 4);
+  }
+}
+
+/// A source that has nothing but names: tells a family's reader which head there is.
+class StubSource final : public ModelSource {
+ public:
+  StubSource() {
+    container_ = Container::safetensors;
+    for (const char* name : {"lm_head.weight", "transformer.output_layer.weight"})
+      tensors_.push_back({.name = name, .shape = {}, .data = {}});
+    index_tensors();
+  }
+};
+
+class RandomSource final : public ModelSource {
+ public:
+  RandomSource(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed, WorkerPool& pool) {
+    const ArchSpec spec = shape_spec(shape);
+    container_ = Container::gguf;
+    path_ = shape.name;
+    metadata_ = gguf_metadata(spec);
+    metadata_.set("general.name", shape.name);
+    const auto rows = list_tensors(spec, recipe);
+    allocate();
+    std::vector<std::span<std::byte>> places;
+    size_t offset = 0;
+    for (TensorEntry& tensor : tensors_) {
+      const auto bytes = static_cast<size_t>(row_bytes(tensor.type, tensor.columns()) * tensor.rows());
+      places.push_back({memory_ + offset, bytes});
+      tensor.data = places.back();
+      offset += aligned(bytes);
+    }
+    index_tensors();
+    pool.parallel_for(std::ssize(tensors_), 1, [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+        fill(spec, *rows[i], tensors_[i], seed * 1'000'003 + i, places[i]);
+      }
+    });
+  }
+  ~RandomSource() override {
+    if (memory_) munmap(memory_, size_);
+  }
+
+ private:
+  static size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+  // Fills tensors_ with names, types and shapes; returns their rows of the table. gate and up stand alone: every reader
+  // takes both forms.
+  std::vector<const TensorRow*> list_tensors(const ArchSpec& spec, const TypeRecipe& recipe) {
+    std::vector<const TensorRow*> rows;
+    for_each_tensor(spec, [&](const TensorRow& row, int layer, const TensorShape& shape) {
+      TensorEntry tensor{
+          .name = gguf_name(spec, row, layer), .type = type_of(spec, recipe, row, shape.cols), .shape = {}, .data = {}};
+      if (row.form != Form::matrix) {
+        tensor.shape = {shape.cols};
+      } else if (row.shard == Shard::experts) {
+        tensor.shape = {shape.count, shape.rows, shape.cols};
+      } else {
+        tensor.shape = {shape.rows, shape.cols};
+      }
+      size_ += aligned(static_cast<size_t>(row_bytes(tensor.type, shape.cols) * shape.rows * shape.count));
+      tensors_.push_back(std::move(tensor));
+      rows.push_back(&row);
+    });
+    return rows;
+  }
+
+  static Type type_of(const ArchSpec& spec, const TypeRecipe& recipe, const TensorRow& row, int64_t cols) {
+    if (row.form != Form::matrix || row.role == Role::router) return Type::f32;
+    Type type = recipe.matrix;
+    if (const auto named = recipe.roles.find(row.role); named != recipe.roles.end()) type = named->second;
+    if (row.role == Role::token_embedding && spec.tied_head) type = recipe.tied;
+    if (cols % info(type).block_columns != 0) {
+      const auto fallback = recipe.fallbacks.find(type);
+      if (fallback != recipe.fallbacks.end()) type = fallback->second;
+    }
+    return cols % info(type).block_columns == 0 ? type : Type::f16;
+  }
+
+  void allocate() {
+    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      fail(Code::out_of_memory, "the system has no " + std::to_string(size_) + " bytes for random weights");
+    }
+    memory_ = static_cast<std::byte*>(memory);
+  }
+
+  static void fill(const ArchSpec& spec, const TensorRow& row, const TensorEntry& tensor, uint64_t seed,
+                   std::span<std::byte> out) {
+    if (row.role == Role::rope_factors) {
+      std::memcpy(out.data(), spec.rope_origins[0].divisors.data(), out.size());
+    } else if (row.form == Form::matrix) {
+      const float deviation = 1.0f / std::sqrt(static_cast<float>(tensor.columns()));
+      fill_matrix(info(tensor.type), seed, deviation, out);
+    } else {
+      fill_vector(row, seed, out);
+    }
+  }
+
+  std::byte* memory_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace
+
+ArchSpec shape_spec(const ModelShape& shape) {
+  HfConfig config(shape.config, "the shape " + shape.name);
+  const StubSource stub;
+  return read_spec(config, stub);
+}
+
+std::unique_ptr<ModelSource> random_model(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed,
+                                          WorkerPool& pool) {
+  return std::make_unique<RandomSource>(shape, recipe, seed, pool);
+}
+
+}  // namespace autoglm

@@ -1,0 +1,112 @@
+// The plan before anything is allocated, and what is said when it does not fit.
+#include "model/memory_plan.h"
+
+#include "model/model_support.h"
+#include "model/random_weights.h"
+#include "model/tiny_shapes.h"
+
+namespace autoglm::test {
+namespace {
+
+class MemoryPlanTest : public testing::Test {
+ protected:
+  MemoryPlanTest() {
+    WorkerPool pool({.threads = 1});
+    source_ = random_model(tiny_llama(), ShapeTable::built_in().recipe("Q8_0"), 1, pool);
+  }
+  MemoryPlan plan(int64_t limit, LoadOptions options = {}) {
+    const Runtime runtime = test_runtime("ref", 1, limit);
+    return Model::plan(*source_, runtime, options);
+  }
+  Error refusal(int64_t limit, LoadOptions options = {}) {
+    Runtime runtime = test_runtime("ref", 1, limit);
+    try {
+      Model::load(source_, runtime, options);
+    } catch (const Error& error) {
+      EXPECT_EQ(runtime.ledger->total(), 0) << "a refused model holds memory";
+      return error;
+    }
+    ADD_FAILURE() << "the model was loaded into " << limit << " bytes";
+    return Error(Code::internal, "");
+  }
+  std::shared_ptr<const ModelSource> source_;
+};
+
+TEST_F(MemoryPlanTest, AddsUp) {
+  LoadOptions options;
+  options.context = 100;
+  const MemoryPlan p = plan(0, options);
+  EXPECT_EQ(p.total_bytes, p.weights_bytes + p.kv_bytes + p.activations_bytes + p.tokenizer_bytes + p.process_bytes);
+  EXPECT_EQ(p.context, 100);
+  // 2 layers x 2 heads x (64 codes and a float32 scale) x key and value.
+  EXPECT_EQ(p.kv_per_token_bytes, 2 * 2 * 2 * (64 + 4));
+  EXPECT_EQ(p.kv_bytes, 112 * p.kv_per_token_bytes);  // whole blocks of 16
+  // Q8_0 has 34 bytes for 32 values; the norms are F32.
+  const int64_t matrices = 2 * 256 * 256 + 2 * (256 * 256 * 2 + 128 * 256 * 2 + 3 * 256 * 512);
+  EXPECT_EQ(p.weights_bytes, matrices / 32 * 34 + 5 * 256 * 4);
+  EXPECT_TRUE(p.fits());
+}
+
+TEST_F(MemoryPlanTest, ContextIsTheModelsOwnIfItFits) {
+  const MemoryPlan p = plan(0);
+  EXPECT_EQ(p.context, 1024);
+  EXPECT_EQ(p.context_reason, "the model's own");
+}
+
+TEST_F(MemoryPlanTest, ContextShrinksToWhatMemoryAllows) {
+  LoadOptions options;
+  options.kv_type = KvType::f32;
+  LoadOptions half = options;
+  half.context = 512;
+  const int64_t limit = plan(0, half).total_bytes + 100;
+  const MemoryPlan p = plan(limit, options);
+  EXPECT_EQ(p.context, 512);
+  EXPECT_THAT(p.context_reason, testing::HasSubstr("memory limit"));
+  EXPECT_TRUE(p.fits());
+  Runtime runtime = test_runtime("ref", 1, limit);
+  EXPECT_EQ(Model::load(source_, runtime, options)->context(), 512);
+}
+
+TEST_F(MemoryPlanTest, RefusalNamesAContextThatFits) {
+  LoadOptions options;
+  options.kv_type = KvType::f32;
+  options.context = 1024;
+  LoadOptions smaller = options;
+  smaller.context = 160;
+  const Error error = refusal(plan(0, smaller).total_bytes + 10, options);
+  EXPECT_EQ(error.code(), Code::out_of_memory);
+  EXPECT_EQ(info(error.code()).exit_code, 4);
+  EXPECT_THAT(error.hint(), testing::HasSubstr("--ctx 160 fits"));
+  EXPECT_THAT(error.hint(), testing::HasSubstr("--kv-type q8"));
+}
+
+TEST_F(MemoryPlanTest, RefusalSaysThatNothingFits) {
+  const Error error = refusal(1 << 20);
+  EXPECT_EQ(error.code(), Code::out_of_memory);
+  EXPECT_THAT(error.hint(), testing::HasSubstr("smaller model"));
+}
+
+TEST_F(MemoryPlanTest, AContextBeyondTheModelsOwnIsRefused) {
+  LoadOptions options;
+  options.context = 1025;
+  try {
+    plan(0, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::bad_flag);
+    EXPECT_THAT(error.what(), testing::HasSubstr("1025"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("1024"));
+  }
+}
+
+TEST_F(MemoryPlanTest, ALoadedModelIsInTheLedgerUntilItGoes) {
+  Runtime runtime = test_runtime("ref", 1, int64_t{1} << 30);
+  auto model = Model::load(source_, runtime, {});
+  EXPECT_EQ(runtime.ledger->total(), model->memory().total_bytes);
+  EXPECT_EQ(runtime.ledger->used(MemoryLine::kv), model->memory().kv_bytes);
+  model.reset();
+  EXPECT_EQ(runtime.ledger->total(), 0);
+}
+
+}  // namespace
+}  // namespace autoglm::test
