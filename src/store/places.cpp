@@ -22,10 +22,11 @@ std::filesystem::path from_environment(const char* variable, const char* below_h
 
 }  // namespace
 
-Places find_places(const std::string& cache_dir) {
+Places find_places(const std::string& cache_dir, const std::string& home) {
   Places places;
-  if (const char* home = std::getenv("AUTOGLM_HOME"); home != nullptr && home[0] != '\0') {
-    const std::filesystem::path base(home);
+  const char* variable = std::getenv("AUTOGLM_HOME");
+  const std::filesystem::path base(!home.empty() ? home : variable != nullptr ? variable : "");
+  if (!base.empty()) {
     places = {base / "models", base / "cache", base / "results"};
   } else {
     places.models = from_environment("XDG_DATA_HOME", ".local/share") / "models";

@@ -13,9 +13,10 @@ struct Places {
   std::filesystem::path results;  // $XDG_STATE_HOME/autoglm
 };
 
-/// From the environment; $AUTOGLM_HOME moves all three below itself, `cache_dir` (if not empty) the cache alone.
+/// From the environment; `home` (if not empty, else $AUTOGLM_HOME) moves all three below itself, `cache_dir` (if not
+/// empty) the cache alone.
 /// A relative XDG value is ignored, as the specification demands.
-Places find_places(const std::string& cache_dir = {});
+Places find_places(const std::string& cache_dir = {}, const std::string& home = {});
 
 /// A model's name as a folder name: every byte but [A-Za-z0-9._-] as %XX. Distinct names never collide.
 std::string folder_name(const std::string& model_name);
