@@ -7,7 +7,7 @@
 For each model of build/oracle (tools/fetch_test_data.sh brings them) transformers loads the GGUF dequantized to float32
 and runs the first 384 tokens of tests/data/texts/mixed.txt:
     NAME.json  {"text", "tokens": 384 ids, "prose_tokens": ids of prose.txt, "exact_perplexity": in
-               float32, "perplexity": {...}}
+               float32, "perplexity": {...}, "llama_cpp": {"mean_kl", "top1"}: what llama.cpp's 8-bit activations cost}
     NAME.npy   float32 [384, hidden]: the hidden states after the final norm; times the head they are the logits
 The dequantized weights are compared with the `gguf` package's own (a wrong permutation or norm would show), and NAME.npy
 with the logits that the model itself returns.
@@ -114,9 +114,29 @@ def llama_perplexity(program, file):
     return {"value": float(found[1]), "deviation": float(found[2]), "context": CONTEXT, "command": shown}
 
 
+def llama_divergence(file, tokens, hidden):
+    """Mean KL divergence of llama.cpp's own logits from the exact ones, and the share of equal top tokens."""
+    import llama_cpp  # pip install llama-cpp-python
+
+    llama = llama_cpp.Llama(str(file), n_ctx=CONTEXT, logits_all=True, n_gpu_layers=0, verbose=False)
+    llama.eval(tokens)
+    got = np.array(llama.scores[: len(tokens)])
+    table = next(t for t in gguf.GGUFReader(file).tensors if t.name == "token_embd.weight")  # both heads are tied
+    head = gguf.quants.dequantize(table.data, table.tensor_type)
+    sums, same = [], 0
+    for state, theirs in zip(hidden, got):
+        exact = torch.tensor(head @ state).double()
+        theirs = torch.tensor(theirs).double()
+        p, q = exact.log_softmax(-1), theirs.log_softmax(-1)
+        sums.append((p.exp() * (p - q)).sum().item())
+        same += exact.argmax().item() == theirs.argmax().item()
+    return {"mean_kl": float(np.mean(sums)), "top1": same / len(tokens)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--llama-perplexity", help="llama.cpp's program; without it the stored value is kept")
+    parser.add_argument("--llama-divergence", action="store_true", help="measure llama.cpp's (llama-cpp-python) too")
     arguments = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     for name, file in MODELS.items():
@@ -128,12 +148,16 @@ def main():
         model = AutoModelForCausalLM.from_pretrained(ORACLE, gguf_file=file, dtype=torch.float32,
                                                      attn_implementation="eager").eval()
         checked = check_weights(model, ORACLE / file)
-        np.save(OUT / f"{name}.npy", exact_hidden(model, mixed[:TOKENS]))
+        hidden = exact_hidden(model, mixed[:TOKENS])
+        np.save(OUT / f"{name}.npy", hidden)
         bos = tokenizer.bos_token_id if mixed[0] == tokenizer.bos_token_id else None
         exact = exact_perplexity(model, prose, bos)
         del model
         golden = {"text": "mixed.txt", "tokens": mixed[:TOKENS], "prose_tokens": prose,
-                  "exact_perplexity": exact, "perplexity": old.get("perplexity")}
+                  "exact_perplexity": exact, "perplexity": old.get("perplexity"),
+                  "llama_cpp": old.get("llama_cpp")}
+        if arguments.llama_divergence:
+            golden["llama_cpp"] = llama_divergence(ORACLE / file, mixed[:TOKENS], hidden)
         if arguments.llama_perplexity:
             golden["perplexity"] = llama_perplexity(arguments.llama_perplexity, ORACLE / file)
         (OUT / f"{name}.json").write_text(json.dumps(golden) + "\n", encoding="utf-8")
