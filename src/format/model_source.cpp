@@ -68,13 +68,23 @@ class GgufSource : public ModelSource {
       open_parts(path, contents.metadata.integer("split.count", 1), need_weights);
     }
     index_tensors();
-    if (need_weights && tensors_.empty()) {
+    if (!need_weights) return;
+    refuse_other_kinds();
+    if (tensors_.empty()) {
       fail(Code::bad_model_file, path.string() + ": the file holds no weights, only a vocabulary",
            "`tokenize` and `template` work with it; to run a model give its GGUF file with weights");
     }
   }
 
  private:
+  /// GGUF also holds what belongs to a model but is none ("adapter", "mmproj", "imatrix").
+  void refuse_other_kinds() const {
+    const std::string kind = metadata_.text("general.type", "model");
+    if (kind == "model") return;
+    fail(Code::unsupported_model, path_.string() + ": the file is not a model but holds " + printable(kind),
+         "give the GGUF file of the model itself");
+  }
+
   void open_parts(const fs::path& path, int64_t count, bool need_weights) {
     const std::vector<std::string> names = gguf_split_names(path.filename().string());
     if (names.size() != static_cast<size_t>(count)) {

@@ -20,7 +20,8 @@
 namespace autoglm {
 
 /// A tensor in a mapped file. `shape` is row-major, outermost first (a matrix is [rows, columns]; a stack of experts is
-/// [experts, rows, columns]), also for GGUF, which stores it the other way round. `data` lives as long as the source.
+/// [experts, rows, columns]), also for GGUF, which stores it the other way round. `data` lives as long as the source,
+/// holds exactly the shape's bytes and may begin at any address (safetensors does not align). No dimension is 0.
 struct TensorEntry {
   std::string name;
   Type type = Type::f32;
@@ -92,7 +93,9 @@ class ModelSource {
 
 /// Opens a GGUF file (known by its magic; the other parts of a split file are found beside it) or a folder.
 /// Errors: model_not_found, bad_model_file, unsupported_model (FP8, GPTQ, AWQ, IQ1..IQ3, TQ, MXFP4, ... by name).
-/// `need_weights` false also accepts a folder that has only a configuration or a tokenizer.
+/// `need_weights` false also accepts a folder that has only a configuration or a tokenizer, a GGUF file of a
+/// vocabulary, and weights of types that are not built; a folder's tensors are then not opened, and those of a GGUF
+/// file are listed only if all its types are built.
 std::unique_ptr<ModelSource> open_model(const std::filesystem::path& path, bool need_weights = true);
 
 }  // namespace autoglm

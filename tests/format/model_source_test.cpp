@@ -167,6 +167,9 @@ TEST(OpenModel, RefusesWhatIsNotAModel) {
   EXPECT_ERROR(open_model("/dev/null"), Code::bad_file, "device");
   EXPECT_ERROR(open_model(folder.write("empty.gguf", "")), Code::bad_model_file, "GGUF");
   EXPECT_ERROR(open_model(folder.write("text.txt", "hello")), Code::bad_model_file, "GGUF");
+  Bytes adapter;
+  adapter.header(1, 1).item("general.type", "adapter").tensor("t", {1}, 0, 0).pad(32).number(1.0f);
+  EXPECT_ERROR(open_model(folder.write("lora.gguf", adapter.str())), Code::unsupported_model, "'adapter'");
   folder.write("config.json", "{}");
   const auto error = testing::error_of([&] { open_model(folder.write("model.safetensors", small_safetensors())); });
   ASSERT_TRUE(error);
