@@ -233,6 +233,10 @@ std::optional<Value> Interpreter::attribute_of(const Value& object, const Value&
     if (text == "stop") return Value::of(range.stop);
     if (text == "step") return Value::of(range.step);
   }
+  if (object.is_number() && text == "real") return object;
+  if (object.is_number() && text == "imag") {
+    return object.kind == Kind::real ? Value::of(0.0) : Value::of(int64_t{0});
+  }
   if (is_forbidden_method(object, text)) {
     return undefined("access to attribute '" + std::string(text) + "' of '" + std::string(type_name(object)) +
                      "' object is unsafe.");

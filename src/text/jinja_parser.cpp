@@ -81,6 +81,7 @@ void Parser::unexpected(const Token& token) const { template_error(token.line, "
 void Parser::run() {
   program_.body = subparse({});
   if (current().type != TokenType::end) unexpected(current());
+  if (!unknown_.empty()) template_error(unknown_[0].first, unknown_[0].second);
 }
 
 Stmt* Parser::make(StmtKind kind, int line) {

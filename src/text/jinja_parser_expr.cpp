@@ -50,14 +50,19 @@ Expr* Parser::tuple(bool conditional, bool parentheses, std::string_view end_nam
 Expr* Parser::expression() {
   const Nested nested(*this);
   const int line = current().line;
+  const size_t known = unknown_.size();
+  const bool soft = soft_;
   Expr* value = parse_or();
   while (current().is_name("if")) {
     next();
+    unknown_.resize(known);  // a conditional expression makes its parts soft
+    soft_ = true;
     Expr* test = parse_or();
     Expr* expr = make(ExprKind::conditional, line, test, value);
     if (skip_name("else")) expr->c = expression();
     value = expr;
   }
+  soft_ = soft;
   return value;
 }
 
@@ -386,7 +391,7 @@ Expr* Parser::parse_filter(Expr* node, bool inline_start) {
     const int line = current().line;
     Expr* filter = make(ExprKind::filter, line, node);
     filter->text = dotted_name();
-    if (!soft_ && !is_filter(filter->text)) template_error(line, "no filter named '" + filter->text + "'");
+    if (!soft_ && !is_filter(filter->text)) unknown_.emplace_back(line, "no filter named '" + filter->text + "'");
     if (current().is_op("(")) filter->args = call_args();
     node = filter;
   }
@@ -398,7 +403,7 @@ Expr* Parser::parse_test(Expr* node) {
   const bool negated = skip_name("not");
   Expr* test = make(ExprKind::test, line, node);
   test->text = dotted_name();
-  if (!soft_ && !is_test(test->text)) template_error(line, "no test named '" + test->text + "'");
+  if (!soft_ && !is_test(test->text)) unknown_.emplace_back(line, "no test named '" + test->text + "'");
   const Token& token = current();
   const bool bracket = token.is_op("[") || token.is_op("{");
   if (token.is_op("(")) {

@@ -91,6 +91,7 @@ class Parser {
   int depth_ = 0;
   bool in_loop_ = false;
   bool soft_ = false;  // inside an if: an unknown filter or test is an error only when it runs, as in Jinja2
+  std::vector<std::pair<int, std::string>> unknown_;  // unknown filters and tests that are not soft: line and message
   // The special names that the macro or loop being parsed mentions.
   bool saw_caller_ = false, saw_varargs_ = false, saw_kwargs_ = false, saw_loop_ = false;
 };

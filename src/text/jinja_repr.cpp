@@ -129,7 +129,7 @@ void Interpreter::append_repr(Text& out, const Value& value, int depth) {
       return sequence("(", value.items(), value.items().size() == 1 ? ",)" : ")");
     case Kind::dict:
     case Kind::name_space: {
-      mark(value.kind == Kind::dict ? "{" : "<TemplateNamespace {");
+      mark(value.kind == Kind::dict ? "{" : "<Namespace {");
       bool first = true;
       const auto pair = [&](const Value& key, const Value& item) {
         if (!first) mark(", ");
@@ -299,7 +299,7 @@ class JsonWriter {
     for (size_t at = 0; at < view.size();) {
       const size_t from = at;
       const auto lead = static_cast<uint8_t>(view[at]);
-      if (lead >= 0x20 && lead < 0x80 && lead != '"' && lead != '\\') {
+      if (lead >= 0x20 && lead < (ascii_ ? 0x7f : 0x80) && lead != '"' && lead != '\\') {
         ++at;
         continue;
       }
@@ -321,8 +321,6 @@ class JsonWriter {
     if (const size_t k = c < 0x80 ? kFrom.find(static_cast<char>(c)) : std::string_view::npos;
         k != std::string_view::npos) {
       out = {'\\', kTo[k]};
-    } else if (c == 0x7f) {
-      out = "\x7f";
     } else if (c < 0x10000) {
       out = "\\u";
       append_hex(out, c, 4);

@@ -8,7 +8,7 @@ constexpr std::string_view kGemma = R"jinja({{- bos_token }}
 {%- macro words(content) %}
     {%- if content is string %}
         {{- content | trim }}
-    {%- else %}
+    {%- elif content %}
         {%- for part in content %}
             {{- part.text | trim if part is mapping and part.type == 'text' else '' }}
         {%- endfor %}
