@@ -19,13 +19,13 @@ using Json = nlohmann::ordered_json;
 struct TemplateLimits {
   int64_t steps = 5'000'000;
   int64_t output_bytes = 64 << 20;
-  int depth = 64;               // nesting of expressions, blocks, macros and values
+  int depth = 64;  // nesting of expressions, blocks, macros and values
 };
 
 /// What a template sees.
 struct TemplateInput {
   Json messages = Json::array();
-  Json tools;                    // null: none
+  Json tools;  // null: none
   bool add_generation_prompt = true;
   Json variables = Json::object();  // chat_template_kwargs: enable_thinking, ...
   std::string bos_token;

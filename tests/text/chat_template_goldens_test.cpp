@@ -1,5 +1,5 @@
-// Every template of llama.cpp's source and every built-in one, over many conversations: byte for byte what Jinja2 gives.
-// Made by tools/make_template_goldens.py.
+// Every template of llama.cpp's source and every built-in one, over many conversations: byte for byte what Jinja2
+// gives. Made by tools/make_template_goldens.py.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -29,7 +29,8 @@ struct Goldens {
 
   Goldens() {
     std::string previous;
-    for (const Json& item : json["texts"]) {  // [characters shared with the start, middle, characters shared with the end]
+    for (const Json& item :
+         json["texts"]) {  // [characters shared with the start, middle, characters shared with the end]
       const size_t head = jinja::char_offset(previous, item[0].get<size_t>());
       const size_t chars = jinja::count_chars(previous);
       const size_t tail = jinja::char_offset(previous, chars - item[2].get<size_t>());
@@ -60,7 +61,8 @@ std::string difference(const std::string& want, const std::string& got) {
   size_t at = 0;
   while (at < want.size() && at < got.size() && want[at] == got[at]) ++at;
   const size_t from = at > 60 ? at - 60 : 0;
-  return "at byte " + std::to_string(at) + "\n  want: " + Json(want.substr(from, 160)).dump(-1, ' ', false, Json::error_handler_t::replace) +
+  return "at byte " + std::to_string(at) +
+         "\n  want: " + Json(want.substr(from, 160)).dump(-1, ' ', false, Json::error_handler_t::replace) +
          "\n  got:  " + Json(got.substr(from, 160)).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
