@@ -7,7 +7,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  static const auto parsed = autoglm::ChatTemplate::parse(autoglm::chat_spec("qwen3").default_template, {.steps = 100'000});
+  static const auto parsed =
+      autoglm::ChatTemplate::parse(autoglm::chat_spec("qwen3").default_template, {.steps = 100'000});
   try {
     autoglm::TemplateInput input;
     input.messages = autoglm::parse_messages(text);

@@ -52,13 +52,15 @@ TEST(ChatTemplate, OriginFollowsTheUsersBytes) {
 TEST(ChatTemplate, RolesOfTheClosedListAreTheTemplatesWords) {
   TemplateInput input;
   input.messages = Json::parse(R"([{"role": "user", "content": "x"}, {"role": "user|><|system", "content": "y"}])");
-  EXPECT_EQ(template_part("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% endfor %}", input), "<|user|><|..............|>");
+  EXPECT_EQ(template_part("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% endfor %}", input),
+            "<|user|><|..............|>");
 }
 
 TEST(ChatTemplate, NumbersKnowWhereTheyComeFrom) {
   TemplateInput input;
   input.variables = Json::parse(R"({"n": 7, "yes": true, "f": 1.5, "digits": "42"})");
-  EXPECT_EQ(template_part("{{ 3 }}{{ n }}{{ n + 1 }}{{ yes }}{{ f }}{{ digits|int }}{{ digits|length }}", input), "3.........2");
+  EXPECT_EQ(template_part("{{ 3 }}{{ n }}{{ n + 1 }}{{ yes }}{{ f }}{{ digits|int }}{{ digits|length }}", input),
+            "3...........2");
 }
 
 TEST(ChatTemplate, TokensAreTheTemplatesWords) {
