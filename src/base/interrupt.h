@@ -12,13 +12,15 @@ class Interrupt {
  public:
   void request() { requested_.store(true, std::memory_order_relaxed); }
   bool requested() const { return requested_.load(std::memory_order_relaxed); }
+  /// A conversation goes on after Ctrl-C has stopped an answer.
+  void clear() const { requested_.store(false, std::memory_order_relaxed); }
   /// Throws Error interrupted (exit code 130) once it was requested.
   void check() const {
     if (requested()) fail(Code::interrupted, "interrupted");
   }
 
  private:
-  std::atomic<bool> requested_{false};  // lock-free: a signal handler may set it
+  mutable std::atomic<bool> requested_{false};  // lock-free: a signal handler may set it
   static_assert(std::atomic<bool>::is_always_lock_free);
 };
 

@@ -4,7 +4,7 @@ namespace autoglm {
 
 const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
-      &kHw, &kConfig, &kVersion, &kCompletion, &kMan,
+      &kRun, &kChat, &kInspect, &kTokenize, &kDetokenize, &kTemplate, &kLogits, &kPerplexity, &kSelftest, &kHw, &kConfig, &kVersion, &kCompletion, &kMan,
   };
   return table;
 }

@@ -5,6 +5,16 @@
 
 namespace autoglm {
 
+extern const Command kRun;
+extern const Command kChat;
+extern const Command kInspect;
+extern const Command kTokenize;
+extern const Command kDetokenize;
+extern const Command kTemplate;
+extern const Command kLogits;
+extern const Command kPerplexity;
+extern const Command kBench;
+extern const Command kSelftest;
 extern const Command kHw;
 extern const Command kConfig;
 extern const Command kVersion;

@@ -15,14 +15,16 @@ namespace {
 // A signal handler is given no context: the one object of the program that must be global.
 autoglm::Interrupt interrupt;
 
-void on_interrupt(int) { interrupt.request(); }
+// The first Ctrl-C asks; a second one that comes before the first was heard ends the program at once.
+void on_interrupt(int) {
+  if (interrupt.requested()) ::_exit(130);
+  interrupt.request();
+}
 
-// The first Ctrl-C asks; the handler is then gone, so the second one ends the program at once. Without SA_RESTART:
-// whoever waits for input wakes up and sees the request.
+// Without SA_RESTART: whoever waits for input wakes up and sees the request.
 void install_signals() {
   struct sigaction action{};
   action.sa_handler = on_interrupt;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of the write, not the end of the program

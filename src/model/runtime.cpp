@@ -18,7 +18,8 @@ Runtime make_runtime(const RuntimeOptions& options) {
   runtime.ledger = std::make_unique<Ledger>(options.memory_limit > 0 ? options.memory_limit : machine.usable_memory());
   PoolOptions pool;
   pool.threads = options.threads > 0 ? options.threads : machine.threads();
-  if (options.pin) pool.cpus = machine.pin_order(pool.threads);
+  pool.cpus = options.cpus;
+  if (options.pin && pool.cpus.empty()) pool.cpus = machine.pin_order(pool.threads);
   runtime.pool = std::make_unique<WorkerPool>(pool);
   runtime.backend = make_backend(options.isa, *runtime.pool);
   return runtime;

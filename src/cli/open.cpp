@@ -1,0 +1,195 @@
+#include "cli/open.h"
+
+#include <fmt/format.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <sstream>
+
+#include "cli/machine_settings.h"
+#include "model/families/family.h"
+#include "store/places.h"
+#include "text/utf8.h"
+
+namespace autoglm {
+namespace {
+
+constexpr size_t kMostText = size_t{256} << 20;
+
+std::string read_descriptor(int descriptor, const std::string& what) {
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  while (true) {
+    const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
+    if (got == 0) return text;
+    if (got < 0) {
+      if (errno == EINTR) fail(Code::interrupted, "interrupted");
+      fail(Code::bad_file, fmt::format("cannot read {}: {}", what, std::strerror(errno)));
+    }
+    text.append(buffer.data(), static_cast<size_t>(got));
+    if (text.size() > kMostText) {
+      fail(Code::limit_exceeded, fmt::format("{} is longer than 256 MiB", what), "give a smaller file");
+    }
+  }
+}
+
+void print_plan(const Context& context, const MemoryPlan& plan) {
+  context.note(fmt::format("memory: {} planned (weights {}, KV cache {} for {} tokens, activations {}, the rest {}){}",
+                           format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes),
+                           format_bytes(plan.kv_bytes), plan.context, format_bytes(plan.activations_bytes),
+                           format_bytes(plan.tokenizer_bytes + plan.process_bytes),
+                           plan.limit_bytes > 0 ? " of " + format_bytes(plan.limit_bytes) : ""));
+  if (!plan.context_reason.empty()) {
+    context.note(fmt::format("context: {} tokens ({})", plan.context, plan.context_reason));
+  }
+}
+
+}  // namespace
+
+std::filesystem::path model_path(Context& context) {
+  const std::string& name = context.argument("MODEL");
+  if (name.empty()) {
+    fail(Code::bad_flag, "no model was named", "give a GGUF file, a Hugging Face folder or a name such as smollm2:135m");
+  }
+  return name;
+}
+
+std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights) {
+  return open_model(model_path(context), need_weights);
+}
+
+Runtime open_runtime(const Context& context) {
+  const Settings& settings = context.settings();
+  RuntimeOptions options;
+  options.threads = static_cast<int>(settings.integer_if("runtime.threads").value_or(0));
+  options.memory_limit = settings.bytes_if("runtime.memory_limit").value_or(0);
+  options.isa = settings.text_if("runtime.isa").value_or("auto");
+  options.cpus = affinity_cpus(settings, context.machine());
+  options.pin = !options.cpus.empty();
+  return make_runtime(options);
+}
+
+LoadOptions load_options(const Context& context) {
+  const Settings& settings = context.settings();
+  LoadOptions options;
+  if (takes(context.command().name, *find_setting("context"))) {
+    options.context = settings.integer_if("context").value_or(0);
+  }
+  const bool exact = settings.text_if("precision.strategy").value_or("auto") == "f32";
+  options.precision = exact ? Precision::f32 : Precision::automatic;
+  const std::string type = settings.text("kv_cache.type");
+  options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
+  if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
+  return options;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source) {
+  std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(source);
+  if (!tokenizer) {
+    fail(Code::bad_model_file, fmt::format("{} has no tokenizer", source.path().string()),
+         "put the model's tokenizer.json (or tokenizer.model) into the folder; logits and bench work without one");
+  }
+  return tokenizer;
+}
+
+std::unique_ptr<OpenedModel> open_and_load(Context& context, LoadOptions options, bool with_tokenizer,
+                                           int64_t tokens) {
+  const auto begin = std::chrono::steady_clock::now();
+  auto opened = std::make_unique<OpenedModel>();
+  opened->source = open_source(context);
+  const ModelSource& source = *opened->source;
+  opened->runtime = open_runtime(context);
+  if (tokens > 0) {
+    const int64_t own = read_spec(source).train_context;
+    if (tokens > own) {
+      fail(Code::context_exceeded, fmt::format("{} tokens were given and the model's context holds {}", tokens, own),
+           "give fewer tokens");
+    }
+    if (options.context > 0 && tokens > options.context) {
+      fail(Code::context_exceeded, fmt::format("{} tokens were given and --ctx is {}", tokens, options.context),
+           "give fewer tokens or a larger --ctx");
+    }
+    if (options.context == 0) options.context = std::min(own, tokens);
+  }
+  const MemoryPlan plan = Model::plan(source, opened->runtime, options);
+  print_plan(context, plan);
+  context.interrupt().check();
+  if (with_tokenizer) {
+    opened->tokenizer = open_tokenizer(source);
+    opened->chat = load_chat_model(source, *opened->tokenizer);
+  }
+  context.interrupt().check();
+  opened->model = Model::load(opened->source, opened->runtime, options);
+  context.interrupt().check();
+  opened->load_ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  return opened;
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  if (path == "-") return read_stdin();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    fail(Code::bad_file, fmt::format("{} is a folder", path.string()), "give a file");
+  }
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    fail(Code::bad_file, fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)),
+         "check the path and its permissions");
+  }
+  struct Closer {
+    int descriptor;
+    ~Closer() { ::close(descriptor); }
+  } closer{descriptor};
+  return read_descriptor(descriptor, path.string());
+}
+
+std::string read_stdin() { return read_descriptor(STDIN_FILENO, "standard input"); }
+
+void check_utf8(std::string_view text, std::string_view what) {
+  if (utf8::valid(text)) return;
+  size_t at = 0;
+  for (utf8::Scan scan = utf8::scan(text, at); scan.valid; scan = utf8::scan(text, at)) at += scan.length;
+  fail(Code::bad_request, fmt::format("{} is not UTF-8 (byte {})", what, at), "convert it, for example with iconv");
+}
+
+int64_t peak_rss_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string history_path(const Context& context) {
+  const std::optional<std::string> home = context.settings().text_if("home");
+  const std::filesystem::path folder = home ? std::filesystem::path(*home) / "results" : find_places().results;
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  return (folder / "chat_history").string();
+}
+
+double since_process_start_ms() {
+  // Field 22 of /proc/self/stat: clock ticks between boot and this process's start. The name in field 2 may hold spaces.
+  std::ifstream file("/proc/self/stat");
+  std::string line;
+  std::getline(file, line);
+  const size_t end_of_name = line.rfind(')');
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  if (end_of_name == std::string::npos) return 0;
+  std::istringstream fields(line.substr(end_of_name + 1));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;
+  const double started = std::strtod(field.c_str(), nullptr) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const double uptime = static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  return std::max(0.0, (uptime - started) * 1e3);
+}
+
+}  // namespace autoglm

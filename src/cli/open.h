@@ -1,0 +1,62 @@
+// A model made ready for a command: the one way from the MODEL that a user names to something that computes.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "format/model_source.h"
+#include "model/model.h"
+#include "text/chat_spec.h"
+#include "text/tokenizer.h"
+
+namespace autoglm {
+
+/// What MODEL names, as a path that open_model() takes. Error bad_flag if it was not given.
+std::filesystem::path model_path(Context& context);
+
+/// Opens MODEL. need_weights false accepts a folder with only a configuration or a tokenizer.
+std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights = true);
+
+/// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say.
+Runtime open_runtime(const Context& context);
+
+/// --ctx, --kv-type and --precision, where the command has them.
+LoadOptions load_options(const Context& context);
+
+/// The tokenizer, or Error bad_model_file for a source without one.
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source);
+
+/// Everything loaded. Stays where it was made: the model points into it.
+struct OpenedModel {
+  std::shared_ptr<const ModelSource> source;
+  Runtime runtime;
+  std::unique_ptr<Tokenizer> tokenizer;  // null unless it was asked for
+  ChatModel chat;                        // with the tokenizer
+  std::unique_ptr<Model> model;
+  double load_ms = 0;
+};
+
+/// Prints the memory plan on stderr, then loads. `options` come from load_options(), with what the command needs.
+/// Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than the model holds.
+std::unique_ptr<OpenedModel> open_and_load(Context& context, LoadOptions options, bool with_tokenizer,
+                                           int64_t tokens = 0);
+
+/// The whole of a file, or of stdin for "-". Error bad_file for what cannot be read, limit_exceeded beyond 256 MiB.
+std::string read_text(const std::filesystem::path& path);
+std::string read_stdin();
+
+/// Text that a user gave must be UTF-8: Error bad_request naming `what` and the place of the first bad byte.
+void check_utf8(std::string_view text, std::string_view what);
+
+/// Where `chat` keeps what was typed, for the next time.
+std::string history_path(const Context& context);
+
+/// Largest resident set of this process so far, in bytes.
+int64_t peak_rss_bytes();
+
+/// Milliseconds since the system started this process (to 10 ms).
+double since_process_start_ms();
+
+}  // namespace autoglm

@@ -1,0 +1,36 @@
+#include "cli/work.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "model/tensor_table.h"
+
+namespace autoglm {
+
+TokenWork token_work(const ArchSpec& spec, const ModelSource& source) {
+  TokenWork work;
+  double quantized_bytes = 0;
+  double quantized_values = 0;
+  for (const LocatedTensor& tensor : locate_tensors(spec, source)) {
+    if (tensor.row->form != Form::matrix) continue;
+    const Role role = tensor.row->role;
+    const bool embedding = role == Role::token_embedding;
+    const bool head = role == Role::output || (embedding && spec.tied_head);
+    if (embedding && !head) continue;  // one row a token
+    double share = 1.0;
+    if (role == Role::expert_gate || role == Role::expert_up || role == Role::expert_down) {
+      share = static_cast<double>(spec.router.top_k) / spec.router.experts;
+    }
+    const double values = static_cast<double>(tensor.shape.elements()) * share;
+    const double bytes = static_cast<double>(tensor.bytes()) * share;
+    (head ? work.head_weights : work.layer_weights) += static_cast<int64_t>(values);
+    work.bytes += static_cast<int64_t>(bytes);
+    quantized_bytes += bytes;
+    quantized_values += values;
+  }
+  work.quantized_bits = quantized_values > 0 ? 8 * quantized_bytes / quantized_values : 0;
+  return work;
+}
+
+}  // namespace autoglm

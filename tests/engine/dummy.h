@@ -1,0 +1,153 @@
+// A model and a tokenizer that fit in a head: what they say is known, and any wrong token fed to them shows.
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <stdexcept>
+
+#include "engine/engine.h"
+
+namespace autoglm::test {
+
+/// Logits are a hash of every token that the sequence has been fed: a lost, doubled or moved token changes the answer.
+class DummyStepper : public Stepper {
+ public:
+  int64_t vocabulary_size = 50;
+  int64_t context_size = 256;
+  int64_t rows = 32;
+  int64_t block_count = 64;
+  int64_t live_sequences = 0;
+  int64_t steps = 0;
+  int64_t most_sequences = 0;
+  int64_t most_rows = 0;
+  /// Called with each row's history; may change the logits or throw.
+  std::function<void(const std::vector<int32_t>&, std::span<float>)> hook;
+
+  int64_t vocabulary() const override { return vocabulary_size; }
+  int64_t context() const override { return context_size; }
+  int64_t max_rows() const override { return rows; }
+  int64_t blocks() const override { return block_count; }
+  SequenceId create() override {
+    ++live_sequences;
+    sequences_[next_] = {};
+    return next_++;
+  }
+  void free(SequenceId id) override {
+    --live_sequences;
+    sequences_.erase(id);
+    room_.erase(id);
+  }
+  bool append(SequenceId id, int64_t tokens) override {
+    room_[id] += tokens;
+    return used_blocks() <= block_count;
+  }
+  int64_t used_blocks() const {
+    int64_t used = 0;
+    for (const auto& [id, tokens] : room_) used += (tokens + kKvBlock - 1) / kKvBlock;
+    return used;
+  }
+  std::span<const float> forward(const Batch& batch) override {
+    ++steps;
+    most_sequences = std::max(most_sequences, static_cast<int64_t>(batch.sequences.size()));
+    most_rows = std::max(most_rows, static_cast<int64_t>(batch.tokens.size()));
+    logits_.assign(batch.logit_rows.size() * static_cast<size_t>(vocabulary_size), 0.0f);
+    size_t out = 0;
+    for (const BatchSequence& part : batch.sequences) {
+      std::vector<int32_t>& history = sequences_.at(part.sequence);
+      for (int64_t i = 0; i < part.rows; ++i) {
+        const int64_t row = part.row_begin + i;
+        history.push_back(batch.tokens[static_cast<size_t>(row)]);
+        if (out == batch.logit_rows.size() || batch.logit_rows[out] != row) continue;
+        const auto n = static_cast<size_t>(vocabulary_size);
+        fill(history, std::span(logits_).subspan(out++ * n, n));
+      }
+    }
+    EXPECT_EQ(out, batch.logit_rows.size()) << "a logit row that no sequence has";
+    return logits_;
+  }
+
+ private:
+  void fill(const std::vector<int32_t>& history, std::span<float> logits) const {
+    uint64_t hash = 1469598103934665603ULL;
+    for (const int32_t token : history) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      hash = hash * 6364136223846793005ULL + 1442695040888963407ULL;
+      logits[i] = static_cast<float>(hash >> 40) / static_cast<float>(1 << 22);
+    }
+    if (hook) hook(history, logits);
+  }
+
+  std::map<SequenceId, std::vector<int32_t>> sequences_;
+  std::map<SequenceId, int64_t> room_;
+  std::vector<float> logits_;
+  SequenceId next_ = 0;
+};
+
+/// Id i prints pieces[i]; `controls` print nothing.
+class DummyTokenizer : public Tokenizer {
+ public:
+  std::vector<std::string> pieces;
+  std::vector<int32_t> controls;
+
+  DummyTokenizer() {
+    for (int i = 0; i < 50; ++i) pieces.push_back(std::string(1, static_cast<char>('a' + i % 26)));
+  }
+  std::vector<int32_t> encode(std::string_view text, const EncodeOptions&) const override {
+    std::vector<int32_t> ids;
+    for (const char c : text) ids.push_back(c >= 'a' && c <= 'z' ? c - 'a' : 0);
+    return ids;
+  }
+  std::string piece(int32_t id, bool special) const override {
+    return kind(id) == TokenKind::control && !special ? "" : pieces.at(static_cast<size_t>(id));
+  }
+  std::string decode(std::span<const int32_t> ids, bool special) const override {
+    std::string text;
+    for (const int32_t id : ids) text += piece(id, special);
+    return text;
+  }
+  int32_t size() const override { return static_cast<int32_t>(pieces.size()); }
+  TokenKind kind(int32_t id) const override {
+    return std::find(controls.begin(), controls.end(), id) == controls.end() ? TokenKind::normal : TokenKind::control;
+  }
+  std::optional<int32_t> find(std::string_view text) const override {
+    const auto it = std::find(pieces.begin(), pieces.end(), text);
+    return it == pieces.end() ? std::nullopt : std::optional(static_cast<int32_t>(it - pieces.begin()));
+  }
+  std::optional<int32_t> bos() const override { return {}; }
+  std::optional<int32_t> eos() const override { return {}; }
+  std::vector<int32_t> ends() const override { return {}; }
+  bool adds_bos() const override { return false; }
+  std::string description() const override { return "dummy"; }
+  int64_t bytes() const override { return 0; }
+};
+
+/// Everything that one request said.
+struct Heard {
+  std::string text;
+  std::string reasoning;
+  std::vector<int32_t> tokens;
+  std::vector<std::vector<TokenLogprob>> logprobs;
+  FinishReason finish = FinishReason::none;
+  std::optional<Error> error;
+  Usage usage;
+  int finishes = 0;
+  int after_finish = 0;
+
+  EventSink sink() {
+    return [this](const Event& event) {
+      if (finishes > 0) ++after_finish;
+      if (event.kind == Event::Kind::text) text += event.text;
+      if (event.kind == Event::Kind::reasoning) reasoning += event.text;
+      tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
+      logprobs.insert(logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+      if (event.kind != Event::Kind::finish) return;
+      ++finishes;
+      finish = event.finish;
+      error = event.error;
+      usage = event.usage;
+    };
+  }
+};
+
+}  // namespace autoglm::test
