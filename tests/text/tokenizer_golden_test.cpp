@@ -1,0 +1,123 @@
+// Small vocabularies trained with Hugging Face's tokenizers and SentencePiece, and what those make of hard texts
+// (tools/make_tokenizer_goldens.py).
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "format/model_source.h"
+#include "text/tokenizer.h"
+
+namespace autoglm {
+namespace {
+
+using Json = nlohmann::json;
+using Ids = std::vector<int32_t>;
+
+std::filesystem::path folder(const std::string& name) {
+  return std::filesystem::path(AUTOGLM_TEST_DATA) / "tokenizers" / name;
+}
+
+std::unique_ptr<Tokenizer> load(const std::filesystem::path& path) {
+  const auto source = open_model(path, false);
+  return load_tokenizer(*source);
+}
+
+Json expected(const std::string& name) {
+  std::ifstream in(folder(name) / "expected.json");
+  return Json::parse(in);
+}
+
+std::string text_of(const Json& one) {
+  if (one.contains("text")) return one["text"];
+  const std::string hex = one["hex"];
+  std::string out;
+  for (size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return out;
+}
+
+std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
+  Detokenizer detokenizer(tokenizer);
+  std::string out;
+  for (const int32_t id : ids) out += detokenizer.push(id);
+  return out + detokenizer.finish();
+}
+
+void compare_ids(const Tokenizer& tokenizer, const Json& cases) {
+  size_t compared = 0;
+  for (const Json& one : cases) {
+    if (!one.contains("plain")) continue;
+    const std::string text = text_of(one);
+    EXPECT_EQ(tokenizer.encode(text), one["plain"].get<Ids>()) << one.dump().substr(0, 80);
+    ++compared;
+    if (!one.contains("special")) continue;
+    EXPECT_EQ(tokenizer.encode(text, {.special = true}), one["special"].get<Ids>()) << one.dump().substr(0, 80);
+  }
+  EXPECT_GT(compared, 100u);
+}
+
+class JsonGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(JsonGolden, IdsAndTextEqualHuggingFace) {
+  const auto tokenizer = load(folder(GetParam()));
+  ASSERT_NE(tokenizer, nullptr);
+  const Json cases = expected(GetParam());
+  compare_ids(*tokenizer, cases);
+  for (const Json& one : cases) {
+    if (one.contains("added")) {
+      const Ids added = tokenizer->encode(text_of(one), {.special = true, .add_special = true});
+      EXPECT_EQ(added, one["added"].get<Ids>()) << one.dump().substr(0, 80);
+    }
+    const Ids ids = one[one.contains("ids") ? "ids" : "special"];
+    const std::string decoded = one["decoded"];
+    EXPECT_EQ(tokenizer->decode(ids), decoded) << Json(ids).dump();
+    EXPECT_EQ(tokenizer->decode(ids, true), one["decoded_special"].get<std::string>()) << Json(ids).dump();
+    if (decoded.find("\xEF\xBF\xBD") == std::string::npos) EXPECT_EQ(streamed(*tokenizer, ids), decoded) << Json(ids).dump();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, JsonGolden,
+                         testing::Values("gpt2", "smollm", "llama3", "qwen2", "glm4", "default", "falcon", "gpt4o",
+                                         "cl100k", "deepseek", "torture", "behaviors", "flags", "llama2",
+                                         "llama2_first", "gemma", "t5", "xlmr", "unigram_bytes"),
+                         [](const auto& info) { return info.param; });
+
+class SpmGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(SpmGolden, IdsAndTextEqualSentencePiece) {
+  const auto tokenizer = load(folder(GetParam()));
+  ASSERT_NE(tokenizer, nullptr);
+  const Json cases = expected(GetParam());
+  compare_ids(*tokenizer, cases);
+  for (const Json& one : cases) {
+    const Ids ids = one["plain"];
+    const bool unknown = std::any_of(ids.begin(), ids.end(), [&](int32_t id) {
+      return tokenizer->kind(id) == TokenKind::unknown;  // SentencePiece shows U+2047, others nothing
+    });
+    if (unknown) continue;
+    EXPECT_EQ(tokenizer->decode(ids), one["decoded"].get<std::string>()) << one.dump().substr(0, 80);
+    EXPECT_EQ(streamed(*tokenizer, ids), one["decoded"].get<std::string>()) << one.dump().substr(0, 80);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, SpmGolden,
+                         testing::Values("spm_llama", "spm_glm3", "spm_bpe_symbols", "spm_unused", "spm_t5",
+                                         "spm_unigram_bytes", "spm_suffix"),
+                         [](const auto& info) { return info.param; });
+
+// The same vocabulary as GGUF metadata.
+class GgufGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(GgufGolden, IdsEqualThoseOfTheFolder) {
+  const auto tokenizer = load(folder(GetParam()) / "vocab.gguf");
+  ASSERT_NE(tokenizer, nullptr);
+  compare_ids(*tokenizer, expected(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, GgufGolden,
+                         testing::Values("gpt2", "smollm", "llama3", "qwen2", "glm4", "default", "spm_llama", "spm_t5"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace autoglm
