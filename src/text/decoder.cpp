@@ -123,8 +123,14 @@ class StripDecoder final : public Decoder {
       : content_(std::move(content)), start_(start), stop_(stop) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
-      for (size_t i = 0; i < start_ && token.starts_with(content_); ++i) token.erase(0, content_.size());
-      for (size_t i = 0; i < stop_ && token.ends_with(content_); ++i) token.resize(token.size() - content_.size());
+      size_t begin = 0;
+      size_t end = token.size();
+      const auto at = [&](size_t place) { return token.compare(place, content_.size(), content_) == 0; };
+      for (size_t i = 0; i < start_ && begin < end && at(begin); ++i) begin += content_.size();
+      for (size_t i = 0; i < stop_ && end >= begin + content_.size() && at(end - content_.size()); ++i) {
+        end -= content_.size();
+      }
+      token = token.substr(begin, end - begin);
     }
   }
   void apply_one(std::string&) const override {}

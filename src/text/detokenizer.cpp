@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -7,21 +6,27 @@
 namespace autoglm {
 namespace {
 
-size_t leading_spaces(std::string_view text) { return std::min(text.find_first_not_of(' '), text.size()); }
+bool only_spaces(const std::string& text) { return text.find_first_not_of(' ') == std::string::npos; }
 
 }  // namespace
 
 std::string Detokenizer::push(int32_t id) {
-  std::string piece = tokenizer_->piece(id);
-  if (first_ && !piece.empty()) {
-    first_ = false;
-    // SentencePiece shows no space before the first word. What decode() leaves of this piece alone tells.
-    const std::string alone = tokenizer_->decode(std::array{id});
-    if (const size_t spaces = leading_spaces(piece); spaces > leading_spaces(alone)) {
-      piece.erase(0, spaces - leading_spaces(alone));
-    }
+  if (at_start_) {
+    // SentencePiece shows no space before the first word, or none of several. What decode() makes of the first spaces
+    // tells; they are given out with the first word.
+    head_.push_back(id);
+    std::string text;
+    for (const int32_t one : head_) text += tokenizer_->piece(one);
+    if (only_spaces(text)) return {};
+    at_start_ = false;
+    const std::string shown = tokenizer_->decode(head_);
+    const size_t spaces = text.find_first_not_of(' ');
+    const size_t kept = std::min(shown.find_first_not_of(' '), spaces);
+    pending_ = text.substr(spaces - kept);
+    head_.clear();
+  } else {
+    pending_ += tokenizer_->piece(id);
   }
-  pending_ += piece;
   std::string out;
   size_t at = 0;
   while (at < pending_.size()) {
@@ -35,8 +40,9 @@ std::string Detokenizer::push(int32_t id) {
 }
 
 std::string Detokenizer::finish() {
-  std::string out = utf8::lossy(pending_);
+  std::string out = at_start_ ? tokenizer_->decode(head_) : utf8::lossy(pending_);
   pending_.clear();
+  head_.clear();
   return out;
 }
 

@@ -29,7 +29,8 @@ Element parse(simdjson::dom::parser& parser, std::string_view text, std::string_
 std::optional<Element> find(Element object, std::string_view key) {
   simdjson::dom::object map;
   if (object.get(map) != simdjson::SUCCESS) {
-    fail(Code::bad_model_file, "the tokenizer has something else where an object with '" + std::string(key) + "' belongs");
+    fail(Code::bad_model_file,
+         "the tokenizer has something else where an object with '" + std::string(key) + "' belongs");
   }
   Element value;
   if (map[key].get(value) != simdjson::SUCCESS || value.is_null()) return std::nullopt;

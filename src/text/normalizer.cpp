@@ -147,7 +147,8 @@ class StripAccents final : public Normalizer {
  public:
   void apply(Text& text, const RunPlace&) const override {
     each_character(text, [](char32_t c, std::string_view same, std::string& out) {
-      if (utf8proc_category(static_cast<utf8proc_int32_t>(c)) != UTF8PROC_CATEGORY_MN) out = same;
+      const auto kind = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+      if (kind < UTF8PROC_CATEGORY_MN || kind > UTF8PROC_CATEGORY_ME) out = same;
     });
   }
 };

@@ -41,7 +41,7 @@ enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
 
 std::unique_ptr<Normalizer> make_unicode_normalizer(UnicodeForm form);
 std::unique_ptr<Normalizer> make_lowercase();
-/// Removes characters of the category Mn.
+/// Removes marks (the categories M*).
 std::unique_ptr<Normalizer> make_strip_accents();
 /// Removes white space at the ends.
 std::unique_ptr<Normalizer> make_strip(bool left, bool right);

@@ -26,11 +26,20 @@ bool ProtobufReader::next() {
   field_ = static_cast<uint32_t>(tag >> 3);
   wire_ = static_cast<uint32_t>(tag & 7);
   switch (wire_) {
-    case kVarint: value_ = read_varint(); break;
-    case kFixed64: value_ = little_endian(take(8)); break;
-    case kBytes: bytes_ = take(read_varint()); break;
-    case kFixed32: value_ = little_endian(take(4)); break;
-    default: bad();
+    case kVarint:
+      value_ = read_varint();
+      break;
+    case kFixed64:
+      value_ = little_endian(take(8));
+      break;
+    case kBytes:
+      bytes_ = take(read_varint());
+      break;
+    case kFixed32:
+      value_ = little_endian(take(4));
+      break;
+    default:
+      bad();
   }
   return true;
 }

@@ -173,6 +173,14 @@ class Translator {
     atom_ = start;
   }
 
+  // Classes that PCRE2 reads differently.
+  static std::string_view posix(std::string_view name) {
+    if (name == "punct") return "\\p{P}\\p{S}";
+    if (name == "space") return kSpace;
+    if (name == "word") return kWord;
+    return {};
+  }
+
   void set_item() {
     const char c = in_[at_];
     if (in_.substr(at_, 2) == "&&") refuse("a class intersection (&&)");
@@ -180,7 +188,8 @@ class Translator {
       if (in_.substr(at_, 2) != "[:") refuse("a class inside a class");
       const size_t close = in_.find(":]", at_);
       if (close == std::string_view::npos) fail(Code::bad_model_file, "a tokenizer's regular expression is cut");
-      out_ += in_.substr(at_, close + 2 - at_);
+      const std::string_view name = in_.substr(at_ + 2, close - at_ - 2);
+      out_ += posix(name).empty() ? in_.substr(at_, close + 2 - at_) : posix(name);
       at_ = close + 2;
     } else if (c == '\\' && at_ + 1 < in_.size()) {
       const char kind = in_[at_ + 1];

@@ -75,8 +75,9 @@ class Detokenizer {
 
  private:
   const Tokenizer* tokenizer_;
-  std::string pending_;
-  bool first_ = true;
+  std::string pending_;        // bytes that may still become a character
+  std::vector<int32_t> head_;  // the tokens so far, while they are nothing but white space
+  bool at_start_ = true;
 };
 
 }  // namespace autoglm

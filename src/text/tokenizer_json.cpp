@@ -97,8 +97,8 @@ class Reader {
   // Ids may have gaps, but not so many that the table is mostly empty.
   void check_largest(int64_t largest, size_t count) const {
     if (largest > static_cast<int64_t>(2 * count + 65536)) {
-      fail(Code::bad_model_file, "the tokenizer has " + std::to_string(count) + " tokens but the id " +
-                                     std::to_string(largest));
+      fail(Code::bad_model_file,
+           "the tokenizer has " + std::to_string(count) + " tokens but the id " + std::to_string(largest));
     }
   }
 
@@ -127,7 +127,8 @@ class Reader {
   void read_bpe() {
     refuse_unless_empty("continuing_subword_prefix");
     refuse_unless_empty("end_of_word_suffix");
-    if (const auto dropout = json_read::find(model_, "dropout"); dropout && json_read::number(*dropout, "dropout") != 0) {
+    if (const auto dropout = json_read::find(model_, "dropout");
+        dropout && json_read::number(*dropout, "dropout") != 0) {
       fail(Code::unsupported_model, "the tokenizer's 'dropout' is not supported");
     }
     const bool byte_fallback = json_read::flag(model_, "byte_fallback", false);

@@ -15,7 +15,8 @@ using json_read::Element;
 constexpr int kMaxDepth = 16;
 
 [[noreturn]] void refuse(std::string_view kind, std::string_view name) {
-  fail(Code::unsupported_model, "the tokenizer's " + std::string(kind) + " '" + std::string(name) + "' is not supported");
+  fail(Code::unsupported_model,
+       "the tokenizer's " + std::string(kind) + " '" + std::string(name) + "' is not supported");
 }
 
 // Calls read(child) for the members of a Sequence.
@@ -145,8 +146,8 @@ void read_pretokenizer(Element value, PreTokenizers& out, int depth) {
     const bool each = json_read::flag(value, "individual_digits", false);
     out.push_back(make_split(utf8::is_numeric, each ? SplitBehavior::isolated : SplitBehavior::contiguous));
   } else if (type == "ByteLevel") {
-    out.push_back(make_byte_level(json_read::flag(value, "add_prefix_space", true),
-                                  json_read::flag(value, "use_regex", true)));
+    out.push_back(
+        make_byte_level(json_read::flag(value, "add_prefix_space", true), json_read::flag(value, "use_regex", true)));
   } else if (type == "Metaspace") {
     MetaspaceOptions options;
     options.replacement = character_of(value, "replacement");
@@ -185,8 +186,8 @@ void read_decoder(Element value, Decoders& out, int depth) {
     const int64_t start = json_read::integer(json_read::need(value, "start"), "start");
     const int64_t stop = json_read::integer(json_read::need(value, "stop"), "stop");
     if (start < 0 || stop < 0) fail(Code::bad_model_file, "the tokenizer's Strip decoder has a negative length");
-    out.push_back(make_strip_decoder(character_of(value, "content"), static_cast<size_t>(start),
-                                     static_cast<size_t>(stop)));
+    out.push_back(
+        make_strip_decoder(character_of(value, "content"), static_cast<size_t>(start), static_cast<size_t>(stop)));
   } else if (type == "Metaspace") {
     out.push_back(make_metaspace_decoder(character_of(value, "replacement"), scheme_of(value) != PrependScheme::never));
   } else {

