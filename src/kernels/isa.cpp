@@ -14,7 +14,7 @@ namespace {
 struct IsaRow {
   std::string_view name;
   bool (*usable)();
-  std::unique_ptr<Backend> (*make)(WorkerPool& pool);
+  cpu::IsaTable (*table)();  // null: the reference, which has none
 };
 
 #if defined(__x86_64__)
@@ -25,10 +25,10 @@ bool has_avx2() {
 bool has_avxvnni() { return has_avx2() && cpu_features().avxvnni; }
 bool has_avx512() { return has_avx2() && cpu_features().avx512 && cpu_features().avx512vnni; }
 
-std::unique_ptr<Backend> make_avx512(WorkerPool& pool) {
+cpu::IsaTable best_avx512_table() {
   cpu::IsaTable table = cpu::avx512_table();
   if (cpu_features().avx512bf16) cpu::use_avx512_bf16(table);
-  return cpu::make_cpu_backend(table, pool);
+  return table;
 }
 #endif
 #if defined(__aarch64__)
@@ -40,12 +40,12 @@ constexpr std::string_view kGeneric = "generic";
 // Best first. `ref` stands last and is never chosen by `auto`.
 const IsaRow kIsas[] = {
 #if defined(__x86_64__)
-    {"avx512", has_avx512, make_avx512},
-    {"avxvnni", has_avxvnni, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::avxvnni_table(), pool); }},
-    {"avx2", has_avx2, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::avx2_table(), pool); }},
+    {"avx512", has_avx512, best_avx512_table},
+    {"avxvnni", has_avxvnni, [] { return cpu::avxvnni_table(); }},
+    {"avx2", has_avx2, [] { return cpu::avx2_table(); }},
 #endif
-    {kGeneric, [] { return true; }, [](WorkerPool& pool) { return cpu::make_cpu_backend(cpu::generic_table(), pool); }},
-    {"ref", [] { return true; }, [](WorkerPool&) { return make_ref_backend(); }},
+    {kGeneric, [] { return true; }, [] { return cpu::generic_table(); }},
+    {"ref", [] { return true; }, nullptr},
 };
 
 std::string join(const std::vector<std::string_view>& names) {
@@ -70,11 +70,14 @@ std::vector<std::string_view> usable_isas() {
   return names;
 }
 
-std::unique_ptr<Backend> make_backend(std::string_view isa, WorkerPool& pool) {
+namespace {
+
+/// The row of a name, or the best one of `auto`. Throws Error bad_flag naming what this CPU has.
+const IsaRow& find(std::string_view isa) {
   for (const IsaRow& row : kIsas) {
-    const bool wanted = isa == "auto" ? row.name != "ref" : row.name == isa;
+    const bool wanted = isa == "auto" ? row.table != nullptr : row.name == isa;
     if (!wanted) continue;
-    if (row.usable()) return row.make(pool);
+    if (row.usable()) return row;
     if (isa != "auto") {
       fail(Code::bad_flag, "this CPU cannot run the instruction set '" + std::string(isa) + "'",
            "it can run: " + join(usable_isas()));
@@ -82,6 +85,18 @@ std::unique_ptr<Backend> make_backend(std::string_view isa, WorkerPool& pool) {
   }
   fail(Code::bad_flag, "unknown instruction set '" + std::string(isa) + "'",
        "this CPU can run: auto, " + join(usable_isas()));
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(std::string_view isa, WorkerPool& pool) {
+  const IsaRow& row = find(isa);
+  return row.table != nullptr ? cpu::make_cpu_backend(row.table(), pool) : make_ref_backend();
+}
+
+cpu::IsaTable cpu::table_for(std::string_view isa) {
+  const IsaRow& row = find(isa == "ref" ? kGeneric : isa);
+  return row.table();
 }
 
 }  // namespace autoglm

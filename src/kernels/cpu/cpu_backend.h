@@ -22,6 +22,10 @@ namespace autoglm::cpu {
 
 std::unique_ptr<Backend> make_cpu_backend(const IsaTable& table, WorkerPool& pool);
 
+/// The table of a name of usable_isas() or "auto" (kernels/isa.cpp); "ref" stands for the most general one. Throws
+/// Error bad_flag.
+IsaTable table_for(std::string_view isa);
+
 /// Rows of activations in the forms that the weights of a phase want; null: not wanted.
 struct Activations {
   int64_t cols = 0;
@@ -119,7 +123,8 @@ class CpuBackend final : public Backend {
   /// Runs f(Worker&) on all workers with denormals off and all counters at 0.
   template <typename F>
   void parallel(F&& f);
-  /// Inside parallel(): pieces of `grain` of [0, n), each taken by one worker. Each loop of a region has its own counter.
+  /// Inside parallel(): pieces of `grain` of [0, n), each taken by one worker. Each loop of a region has its own
+  /// counter.
   template <typename F>
   void share(int counter, int64_t n, int64_t grain, F&& f);
   void barrier();

@@ -16,8 +16,8 @@ constexpr int W = 16;
 constexpr int kTokens = 6;
 constexpr int row_vectors(int) { return 2; }
 constexpr int float_row_vectors(int) { return 2; }
-constexpr int kScoreQueries = 4;
-constexpr int kValueQueries = 8;
+constexpr int kScoreQueries = 6;
+constexpr int kValueQueries = 6;
 
 static inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 static inline F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }

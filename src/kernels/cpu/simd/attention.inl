@@ -1,5 +1,10 @@
 // Attention over KV blocks of 16 tokens. A vector of scores holds tokens, a vector of outputs holds columns.
 
+template <int n>
+struct Count {
+  static constexpr int value = n;
+};
+
 /// Columns [4 d4, 4 d4 + 4) of the keys of W tokens from token `j` on.
 template <KvCode code>
 AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
@@ -46,15 +51,29 @@ AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
   }
 }
 
+/// Calls f(first, constant) for tiles of at most `most` queries that cover nq, sizes as equal as they can be.
+template <int most, typename F>
+AUTOGLM_INLINE void for_query_tiles(int nq, F f) {
+  int first = 0;
+  while (first < nq) {
+    const int left = nq - first, tiles = (left + most - 1) / most, take = (left + tiles - 1) / tiles;
+    switch (take) {
+      case 1: f(first, Count<1>{}); break;
+      case 2: f(first, Count<2>{}); break;
+      case 3: f(first, Count<most >= 3 ? 3 : 1>{}); break;
+      case 4: f(first, Count<most >= 4 ? 4 : 1>{}); break;
+      case 5: f(first, Count<most >= 5 ? 5 : 1>{}); break;
+      default: f(first, Count<most >= 6 ? 6 : 1>{}); break;
+    }
+    first += take;
+  }
+}
+
 template <KvCode code>
 void scores_of(const ScoreArgs& args) {
-  int first = 0;
-  for (; first + kScoreQueries <= args.nq; first += kScoreQueries) {
-    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, kScoreQueries>(args, first, j);
-  }
-  for (; first < args.nq; ++first) {
-    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, 1>(args, first, j);
-  }
+  for_query_tiles<kScoreQueries>(args.nq, [&](int first, auto count) {
+    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, count.value>(args, first, j);
+  });
 }
 
 void scores(const ScoreArgs& args) {
@@ -142,9 +161,8 @@ AUTOGLM_INLINE void value_columns(const WeightedSumArgs& args, int first) {
 
 template <KvCode code>
 void weighted_sum_of(const WeightedSumArgs& args) {
-  int first = 0;
-  for (; first + kValueQueries <= args.nq; first += kValueQueries) value_columns<code, kValueQueries>(args, first);
-  for (; first < args.nq; ++first) value_columns<code, 1>(args, first);
+  for_query_tiles<kValueQueries>(args.nq,
+                                 [&](int first, auto count) { value_columns<code, count.value>(args, first); });
 }
 
 void weighted_sum(const WeightedSumArgs& args) {

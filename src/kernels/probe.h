@@ -1,0 +1,25 @@
+// The roofs of this machine: what bare loops reach, on all workers of a pool. Every speed is reported as a share of
+// them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace autoglm {
+
+class WorkerPool;
+
+/// Best of several rounds. A multiply-add counts as two operations.
+struct Roofs {
+  double int8_gops = 0.0;  // 1e9 operations a second, with the integer dot product of the ISA
+  double bf16_gops = 0.0;
+  double read_gbps_small = 0.0;  // 1e9 bytes a second, memory on pages of the normal size
+  double read_gbps_huge = 0.0;   // memory on huge pages, where the system grants them
+  int64_t read_bytes = 0;        // size of the buffer that was read: twice the L3 cache, 256 MiB to 1 GiB, at most an
+                                 // eighth of the usable memory; a buffer that fits in the cache flatters the roof
+};
+
+/// Takes about a second. isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table.
+Roofs probe_roofs(WorkerPool& pool, std::string_view isa);
+
+}  // namespace autoglm
