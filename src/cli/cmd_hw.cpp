@@ -1,11 +1,15 @@
 // `autoglm hw`: the machine as this program sees it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/ledger.h"
 #include "cli/commands.h"
+#include "cli/machine_settings.h"
 #include "kernels/backend.h"
+#include "kernels/probe.h"
 
 namespace autoglm {
 namespace {
@@ -13,12 +17,11 @@ namespace {
 nlohmann::json facts(const Context& context) {
   const Machine& machine = context.machine();
   const Throttling throttling = read_throttling();
-  std::vector<std::string_view> isas = usable_isas();
-  nlohmann::json out = {
+  return {
       {"cpu", machine.model},
       {"features", to_string(machine.features)},
-      {"isa", isas.front()},
-      {"isas", isas},
+      {"isa", context.settings().text("runtime.isa")},
+      {"isas", usable_isas()},
       {"threads", context.settings().integer("runtime.threads")},
       {"threads_reason", context.settings().reason("runtime.threads")},
       {"logical_cpus", machine.logical_cpus},
@@ -34,7 +37,6 @@ nlohmann::json facts(const Context& context) {
       {"throttled_periods", throttling.throttled_periods},
       {"throttled_ms", throttling.throttled_us / 1000},
   };
-  return out;
 }
 
 void print_facts(const Context& context) {
@@ -56,12 +58,38 @@ void print_facts(const Context& context) {
   context.print(out);
 }
 
+// Measured with the kernels, threads and pinning that a model would get.
+std::optional<Roofs> measure(const Context& context) {
+  const Settings& settings = context.settings();
+  if (!settings.boolean("hw.probe")) return std::nullopt;
+  WorkerPool pool({.threads = static_cast<int>(settings.integer("runtime.threads")),
+                   .cpus = affinity_cpus(settings, context.machine())});
+  return probe_roofs(pool, settings.text("runtime.isa"));
+}
+
 int run(Context& context) {
   context.interrupt().check();
+  if (!context.json()) print_facts(context);
+  const std::optional<Roofs> roofs = measure(context);
+  context.interrupt().check();
   if (context.json()) {
-    context.print_json(facts(context));
-  } else {
-    print_facts(context);
+    nlohmann::json out = facts(context);
+    if (roofs) {
+      out["int8_gops"] = roofs->int8_gops;
+      out["bf16_gops"] = roofs->bf16_gops;
+      out["read_gbps"] = std::max(roofs->read_gbps_small, roofs->read_gbps_huge);
+      out["read_gbps_small_pages"] = roofs->read_gbps_small;
+      out["read_gbps_huge_pages"] = roofs->read_gbps_huge;
+      out["read_bytes"] = roofs->read_bytes;
+    }
+    context.print_json(out);
+  } else if (roofs) {
+    context.print(
+        fmt::format("roofs          int8 {:.0f} Gop/s, bf16 {:.0f} Gop/s ({} kernels); reads {:.1f} GB/s on small "
+                    "pages, {:.1f} GB/s on "
+                    "huge pages ({} at a time)\n",
+                    roofs->int8_gops, roofs->bf16_gops, context.settings().text("runtime.isa"), roofs->read_gbps_small,
+                    roofs->read_gbps_huge, format_bytes(roofs->read_bytes)));
   }
   return 0;
 }

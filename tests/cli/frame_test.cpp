@@ -299,6 +299,23 @@ TEST(Program, HwGivesThePromisedKeys) {
   EXPECT_TRUE(hw.at("isa").is_string());
   EXPECT_GE(hw.at("threads").get<int>(), 1);
   EXPECT_GT(hw.at("memory_limit_bytes").get<int64_t>(), 0);
+  EXPECT_FALSE(hw.contains("int8_gops"));  // was not measured
+}
+
+TEST(Program, HwMeasuresTheRoofs) {
+  const ProgramRun run = run_autoglm({"hw", "--json", "--threads", "1"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const nlohmann::json hw = run.json();
+  EXPECT_EQ(hw.at("threads"), 1);
+  // No machine that runs this is a hundred times slower than a core of 2010, nor faster than any there is.
+  for (const auto& [key, least, most] : {std::tuple{"int8_gops", 0.5, 1e6},
+                                         {"bf16_gops", 0.2, 1e6},
+                                         {"read_gbps", 0.1, 1e5},
+                                         {"read_gbps_small_pages", 0.1, 1e5},
+                                         {"read_gbps_huge_pages", 0.1, 1e5}}) {
+    EXPECT_GT(hw.at(key).get<double>(), least) << key;
+    EXPECT_LT(hw.at(key).get<double>(), most) << key;
+  }
 }
 
 TEST(Program, AnInterruptEndsWithItsExitCode) {
