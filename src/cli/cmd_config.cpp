@@ -5,6 +5,8 @@
 
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/open.h"
+#include "engine/chat.h"
 
 namespace autoglm {
 namespace {
@@ -48,12 +50,33 @@ nlohmann::json json_value(const Settings& settings, const Setting& setting) {
   return {};
 }
 
+// What MODEL adds: its makers' sampling values, and the context that it and the memory allow.
+void suggest_from_model(Context& context) {
+  const std::shared_ptr<const ModelSource> source = open_source(context);
+  const SamplingDefaults defaults = sampling_defaults(*source);
+  const auto suggest = [&](std::string_view key, const std::string& value, const std::string& reason) {
+    // What a file recommends but no flag may say stays unsaid here; the engine checks it when it is used.
+    if (!parse_setting(*find_setting(key), value).error.empty()) return;
+    context.mutable_settings().set(key, value, Origin::machine, reason);
+  };
+  const SamplingParams& sampling = defaults.params;
+  suggest("sampling.temperature", fmt::format("{}", sampling.temperature), defaults.origin);
+  suggest("sampling.top_k", fmt::format("{}", sampling.top_k), defaults.origin);
+  suggest("sampling.top_p", fmt::format("{}", sampling.top_p), defaults.origin);
+  suggest("sampling.min_p", fmt::format("{}", sampling.min_p), defaults.origin);
+  suggest("sampling.repetition_penalty", fmt::format("{}", sampling.repetition_penalty), defaults.origin);
+  const Runtime runtime = open_runtime(context);
+  const MemoryPlan plan = Model::plan(*source, runtime, load_options(context));
+  suggest("context", std::to_string(plan.context), plan.context_reason);
+}
+
 int run(Context& context) {
   const Settings& settings = context.settings();
   if (settings.is_set("docs")) {
     context.print(config_document(settings.text("docs") == "zh" ? Language::zh : Language::en));
     return 0;
   }
+  if (context.has_argument("MODEL")) suggest_from_model(context);
   const std::vector<std::string_view> keys = shown_keys();
   if (!context.json()) {
     context.print(settings.to_yaml(keys));

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/ledger.h"
+#include "base/pool.h"
 #include "cli/commands.h"
 #include "cli/machine_settings.h"
 #include "kernels/backend.h"
