@@ -159,7 +159,7 @@ TEST(Documents, EveryFlagOfEveryCommandIsInHelpCompletionManAndConfig) {
       }
     }
     if (!taken) continue;  // a setting of a command that another version has
-    EXPECT_THAT(bash, HasSubstr(" " + flag + " ")) << flag;
+    EXPECT_THAT(bash, testing::AnyOf(HasSubstr(" " + flag + " "), HasSubstr(" " + flag + "\""))) << flag;
     EXPECT_THAT(zsh, HasSubstr(flag + "["));
     EXPECT_THAT(man, HasSubstr(dashes));
   }
@@ -265,6 +265,21 @@ TEST(Program, ConfigTellsOriginsAndItsOutputCanBeGivenBack) {
   std::ofstream(file) << "kv_cache: {typ: bf16}\n";
   EXPECT_THAT(run_autoglm({"config", "--config", file.string()}).err, HasSubstr("did you mean kv_cache.type?"));
   std::filesystem::remove(file);
+}
+
+TEST(Program, ConfigOfAModelSaysWhatTheModelAdds) {
+  const std::string model = AUTOGLM_TEST_DATA "/models/glm4-a";
+  const ProgramRun run = run_autoglm({"config", model, "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.out << run.err;
+  const nlohmann::json config = run.json();
+  std::map<std::string, nlohmann::json> rows;
+  for (const auto& row : config.at("settings")) rows[row.at("key")] = row;
+  EXPECT_EQ(rows.at("model").at("value"), model);
+  EXPECT_EQ(rows.at("context").at("origin"), "machine");
+  EXPECT_GT(rows.at("context").at("value").get<int>(), 0);
+  EXPECT_TRUE(rows.at("sampling.temperature").at("value").is_number());
+  EXPECT_FALSE(rows.at("sampling.temperature").at("reason").get<std::string>().empty());
+  EXPECT_EQ(run_autoglm({"config", "/nonexistent/model"}).exit_code, 3);
 }
 
 TEST(Program, UnknownNamesInTheEnvironmentWarnButDoNotStop) {
