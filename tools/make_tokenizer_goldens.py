@@ -4,9 +4,10 @@
 Writes tests/data/tokenizers/NAME/: the tokenizer's files as a model folder has them, for some also vocab.gguf with
 the same vocabulary, and expected.json. Needs: tokenizers, sentencepiece, protobuf, gguf. Run from the repository root:
 python3 tools/make_tokenizer_goldens.py
+With "real" as its argument it writes real_*.json: what llama.cpp (llama_cpp) makes of the texts with the two models of
+build/oracle, and for the first one what Hugging Face makes of its vocabulary and merges.
 """
-import argparse, base64, inspect, io, json, pathlib, random, re, textwrap  # noqa: E401
-import tempfile
+import argparse, base64, inspect, io, json, pathlib, random, re, sys, tempfile, textwrap  # noqa: E401
 
 import gguf
 import sentencepiece
@@ -372,7 +373,43 @@ def spm_cases():
                                      add_dummy_prefix=False, remove_extra_whitespaces=False), edit=unused)
 
 
+def real_cases():
+    from llama_cpp import Llama
+    for name, file in [("real_smollm2", "smollm2-135m-q4_1.gguf"), ("real_gemma3", "gemma3-270m-q4_k_m.gguf")]:
+        model = Llama("build/oracle/" + file, vocab_only=True, verbose=False)
+        cases = []
+        for text in TEXTS + ["<|im_start|>user\nhi<|im_end|>\n", "<start_of_turn>user\nhi<end_of_turn>\n", "<bos><eos>"]:
+            if not text or (name == "real_gemma3" and text == "</s>"):
+                continue  # llama.cpp takes Gemma's HTML tag </s> for an end of text
+            encode = lambda special: model.tokenize(text.encode(), add_bos=False, special=special)  # noqa: E731
+            cases.append({"text": text, "plain": encode(False), "special": encode(True)})
+        if name == "real_smollm2":
+            check_smollm2(cases, "build/oracle/" + file)
+        lines = ",\n".join(json.dumps(c, ensure_ascii=True) for c in cases)
+        (OUT / (name + ".json")).write_text("[\n" + lines + "\n]\n")
+
+
+def check_smollm2(cases, path):
+    """Hugging Face's ids with the same vocabulary must be the same."""
+    fields = gguf.GGUFReader(path).fields
+    tokens, types, merges = (fields["tokenizer.ggml." + k].contents() for k in ("tokens", "token_type", "merges"))
+    t = Tokenizer(models.BPE(vocab={x: i for i, x in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges]))
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    t.add_special_tokens([AddedToken(x, special=True, normalized=False) for x, k in zip(tokens, types) if k == 3])
+    for case in cases:
+        for key in ("special", "plain"):
+            t.encode_special_tokens = key == "plain"
+            ids = t.encode(case["text"], add_special_tokens=False).ids
+            if ids != case[key]:
+                print("llama.cpp differs from Hugging Face, which is taken:", repr(case["text"])[:60])
+                case[key] = ids
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["real"]:
+        real_cases()
+        sys.exit()
     byte_level_cases()
     flags_case()
     char_cases()

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "base/error.h"
 #include "format/model_source.h"
@@ -65,6 +67,31 @@ INSTANTIATE_TEST_SUITE_P(LlamaCpp, VocabularyTest,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// The two real models on hard texts, against llama.cpp (and for SmolLM2 Hugging Face with the same vocabulary).
+class RealModelTest : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(RealModelTest, IdsEqualTheExpectedOnes) {
+  const auto& [file, expected] = GetParam();
+  const auto tokenizer = load(file);
+  const auto cases = nlohmann::json::parse(read(std::string(AUTOGLM_TEST_DATA) + "/tokenizers/" + expected));
+  ASSERT_GT(cases.size(), 100u);
+  for (const auto& one : cases) {
+    const std::string text = one["text"];
+    const auto plain = tokenizer->encode(text);
+    EXPECT_EQ(plain, one["plain"].get<std::vector<int32_t>>()) << text;
+    const auto special = tokenizer->encode(text, {.special = true});
+    EXPECT_EQ(special, one["special"].get<std::vector<int32_t>>()) << text;
+    // SentencePiece writes a space as U+2581, so that one cannot be told from the other.
+    if (text.find("\xE2\x96\x81") == std::string::npos) {
+      EXPECT_EQ(tokenizer->decode(special, true), text);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Oracle, RealModelTest,
+                         testing::Values(std::pair("smollm2-135m-q4_1.gguf", "real_smollm2.json"),
+                                         std::pair("gemma3-270m-q4_k_m.gguf", "real_gemma3.json")));
 
 TEST(SmolLm2, EncodesAndDecodes) {
   const auto tokenizer = load("smollm2-135m-q4_1.gguf");
