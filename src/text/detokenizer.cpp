@@ -6,7 +6,9 @@
 namespace autoglm {
 namespace {
 
-bool only_spaces(const std::string& text) { return text.find_first_not_of(' ') == std::string::npos; }
+constexpr size_t kMaxHead = 256;  // a model that emits nothing but spaces is not held back for ever
+
+size_t leading_spaces(const std::string& text) { return std::min(text.find_first_not_of(' '), text.size()); }
 
 }  // namespace
 
@@ -17,11 +19,10 @@ std::string Detokenizer::push(int32_t id) {
     head_.push_back(id);
     std::string text;
     for (const int32_t one : head_) text += tokenizer_->piece(one);
-    if (only_spaces(text)) return {};
+    const size_t spaces = leading_spaces(text);
+    if (spaces == text.size() && head_.size() < kMaxHead) return {};
     at_start_ = false;
-    const std::string shown = tokenizer_->decode(head_);
-    const size_t spaces = text.find_first_not_of(' ');
-    const size_t kept = std::min(shown.find_first_not_of(' '), spaces);
+    const size_t kept = std::min(leading_spaces(tokenizer_->decode(head_)), spaces);
     pending_ = text.substr(spaces - kept);
     head_.clear();
   } else {
