@@ -135,8 +135,10 @@ TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
 
 TEST(CpuAttention, SameBitsForChunksBatchMatesAndThreads) {
   const std::vector<std::vector<Part>> whole = {{{0, 590}}};
-  std::vector<std::vector<Part>> single;
-  for (int i = 0; i < 590; ++i) single.push_back({{0, 1}});
+  std::vector<std::vector<Part>> single = {{{0, 235}}};  // token by token over both borders of a split
+  for (int i = 0; i < 40; ++i) single.push_back({{0, 1}});
+  single.push_back({{0, 225}});
+  for (int i = 0; i < 90; ++i) single.push_back({{0, 1}});
   const std::vector<std::vector<Part>> chunks = {{{0, 255}}, {{0, 2}}, {{0, 254}}, {{0, 79}}};
   const std::vector<std::vector<Part>> mates = {{{1, 40}, {0, 300}}, {{2, 300}, {0, 100}, {1, 1}}, {{1, 1}, {0, 190}}};
   for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
