@@ -25,12 +25,17 @@ constexpr std::string_view kQwen35 =
 constexpr std::string_view kGlm4 =
     R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
     R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kDeepSeekLetters =
+    R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕ)"
+    R"(ἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛ)"
+    R"(Ꜣ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)";
+constexpr std::string_view kDeepSeekCjk = "[一-龥ࠀ-一가-퟿]+";
 constexpr std::string_view kOneNumber = R"(\p{N})";
 
 // The steps of a name, in order: each isolates the matches of its pattern.
 struct Row {
   std::string_view name;
-  std::array<std::string_view, 4> steps;
+  std::array<std::string_view, 6> steps;
   bool ignore_merges = false;
   bool add_bos = false;
   bool nfc = false;  // the models' tokenizer.json composes the text first
@@ -48,6 +53,9 @@ constexpr std::array kRows = {
     Row{"olmo", {kGpt2}, false, false, true},
     Row{"phi-2", {kGpt2}},
     Row{"falcon", {R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, "[0-9][0-9][0-9]"}},
+    Row{"deepseek-coder", {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kDeepSeekCjk, kOneNumber}},
+    Row{"deepseek-llm",
+        {"[\r\n]", kDeepSeekLetters, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", kDeepSeekCjk, R"(\p{N}+)"}},
     Row{"llama3", {kLlama3}, true, true},
     Row{"llama-v3", {kLlama3}, true, true},
     Row{"llama-bpe", {kLlama3}, true, true},

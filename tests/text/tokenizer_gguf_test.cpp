@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "format/model_source.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_files.h"
 
 namespace autoglm {
 namespace {
@@ -61,7 +62,7 @@ TEST_P(VocabularyTest, IdsEqualTheExpectedOnes) {
 
 INSTANTIATE_TEST_SUITE_P(LlamaCpp, VocabularyTest,
                          testing::Values("gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2", "qwen35", "command-r",
-                                         "falcon", "mpt", "refact", "starcoder"),
+                                         "falcon", "mpt", "refact", "starcoder", "deepseek-coder", "deepseek-llm"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -92,6 +93,59 @@ TEST_P(RealModelTest, IdsEqualTheExpectedOnes) {
 INSTANTIATE_TEST_SUITE_P(Oracle, RealModelTest,
                          testing::Values(std::pair("smollm2-135m-q4_1.gguf", "real_smollm2.json"),
                                          std::pair("gemma3-270m-q4_k_m.gguf", "real_gemma3.json")));
+
+// Vocabularies without expected ids.
+TEST(OtherVocabularies, RoundTrip) {
+  for (const char* name : {"aquila", "baichuan", "gpt-neox", "nomic-bert-moe"}) {
+    const auto tokenizer = load(std::string("llama-cpp-models/ggml-vocab-") + name + ".gguf");
+    const std::string text = "Hello, world! 你好，世界 123";
+    const std::string wanted = std::string(name) == "nomic-bert-moe" ? "Hello, world! 你好,世界 123" : text;  // NFKC
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), wanted) << name;
+  }
+}
+
+std::string refusal(const Metadata& metadata) {
+  try {
+    tokenizer_from_gguf(metadata);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(GgufMetadata, WhatIsMissingOrUnknownIsNamed) {
+  Metadata m;
+  EXPECT_EQ(tokenizer_from_gguf(m), nullptr);
+  m.set("tokenizer.ggml.model", std::string("bert"));
+  EXPECT_THAT(refusal(m), testing::HasSubstr("no tokens"));
+  m.set("tokenizer.ggml.tokens", MetaArray(std::vector<std::string>{"a", "b", "ab"}));
+  EXPECT_THAT(refusal(m), testing::HasSubstr("'bert'"));
+
+  Metadata bpe;
+  bpe.set("tokenizer.ggml.model", std::string("gpt2"));
+  bpe.set("tokenizer.ggml.pre", std::string("gpt-2"));
+  bpe.set("tokenizer.ggml.tokens", MetaArray(std::vector<std::string>{"a", "b", "ab"}));
+  EXPECT_THAT(refusal(bpe), testing::HasSubstr("no merges"));
+  bpe.set("tokenizer.ggml.merges", MetaArray(std::vector<std::string>{"a b"}));
+  bpe.set("tokenizer.ggml.eos_token_id", int64_t{99});
+  bpe.set("tokenizer.ggml.eot_token_id", int64_t{1});
+  bpe.set("tokenizer.ggml.eom_token_id", int64_t{2});
+  const auto tokenizer = tokenizer_from_gguf(bpe);
+  EXPECT_EQ(tokenizer->encode("abba"), (std::vector<int32_t>{2, 1, 0}));
+  EXPECT_EQ(tokenizer->eos(), std::nullopt);  // there is no token 99
+  EXPECT_EQ(tokenizer->ends(), (std::vector<int32_t>{1, 2}));
+
+  Metadata spm;
+  spm.set("tokenizer.ggml.model", std::string("llama"));
+  spm.set("tokenizer.ggml.tokens", MetaArray(std::vector<std::string>{"a", "b"}));
+  EXPECT_THAT(refusal(spm), testing::HasSubstr("no scores"));
+  spm.set("tokenizer.ggml.scores", MetaArray(std::vector<double>{0.0}));
+  EXPECT_THAT(refusal(spm), testing::HasSubstr("fewer scores"));
+
+  Metadata broken = bpe;
+  broken.set("tokenizer.ggml.tokens", MetaArray(std::vector<std::string>{"a", "\xFF", "ab"}));
+  EXPECT_THAT(refusal(broken), testing::HasSubstr("not UTF-8"));
+}
 
 TEST(SmolLm2, EncodesAndDecodes) {
   const auto tokenizer = load("smollm2-135m-q4_1.gguf");
