@@ -6,24 +6,15 @@
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "engine/chat.h"
+#include "text/chat_messages.h"
 
 namespace autoglm {
 namespace {
 
-Json read_json(const std::string& path) {
-  const std::string text = read_text(path);
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& error) {
-    fail(Code::bad_file, fmt::format("{} is not JSON: {}", path, error.what()));
-  }
-}
-
 PromptOptions prompt_options(const Settings& settings) {
   PromptOptions options;
   if (const auto tools = settings.text_if("template.tools")) {
-    options.tools = read_json(*tools);
-    if (!options.tools.is_array()) fail(Code::bad_file, fmt::format("{} is not a list of tools", *tools));
+    options.tools = parse_tools(read_text(*tools));
   }
   options.add_generation_prompt = settings.boolean("template.generation_prompt");
   for (const std::string& text : settings.list("template.var")) {
@@ -33,8 +24,8 @@ PromptOptions prompt_options(const Settings& settings) {
     }
     const std::string value = text.substr(equals + 1);
     check_utf8(text, "--var");
-    Json parsed = Json::parse(value, nullptr, false);
-    options.variables[text.substr(0, equals)] = parsed.is_discarded() ? Json(value) : std::move(parsed);
+    const bool json = Json::accept(value);
+    options.variables[text.substr(0, equals)] = json ? parse_chat_json(value, "--var") : Json(value);
   }
   return options;
 }
@@ -59,7 +50,7 @@ int run(Context& context) {
   const Settings& settings = context.settings();
   const std::optional<std::string> messages_file = settings.text_if("template.messages");
   if (!messages_file) fail(Code::bad_flag, "no messages were given", "--messages FILE.json (- is standard input)");
-  const Json messages = read_json(*messages_file);
+  const Json messages = parse_messages(read_text(*messages_file));
   const PromptOptions options = prompt_options(settings);
   const bool tokenize = settings.boolean("template.tokenize");
   const std::optional<std::string> file = settings.text_if("template.file");
@@ -101,7 +92,8 @@ const Command kTemplate = {
                      .help = {"the model; not needed with --template-file", "模型；使用 --template-file 时不需要"}}},
     .details = {"The text is printed to the byte, without a line break at its end; with --tokenize the ids instead.",
                 "逐字节打印文本，末尾不加换行；使用 --tokenize 时打印编号。"},
-    .examples = {{"autoglm template model.gguf --messages chat.json", {"the prompt that a model sees", "模型看到的提示"}}},
+    .examples = {{"autoglm template model.gguf --messages chat.json",
+                  {"the prompt that a model sees", "模型看到的提示"}}},
     .json_keys = "text, with --tokenize also ids",
     .run = run,
 };

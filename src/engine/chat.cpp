@@ -4,18 +4,10 @@
 
 #include <cmath>
 
+#include "text/chat_messages.h"
+
 namespace autoglm {
 namespace {
-
-void check_messages(const Json& messages) {
-  constexpr const char* kForm = R"(give [{"role": "user", "content": "..."}])";
-  if (!messages.is_array() || messages.empty()) fail(Code::bad_request, "messages must be a list, not empty", kForm);
-  for (const Json& message : messages) {
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
-      fail(Code::bad_request, "every message must be an object with a role", kForm);
-    }
-  }
-}
 
 // The template may have opened the reasoning itself ("<think>\n" at the prompt's very end).
 ReasoningStart reasoning_start(const ChatModel& chat, std::string_view text) {

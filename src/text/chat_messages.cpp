@@ -92,8 +92,19 @@ void check_message(const Json& message, const std::string& where) {
   for (size_t i = 0; i < calls->size(); ++i) check_tool_call((*calls)[i], at(where + ".tool_calls", i));
 }
 
-/// Parses without going deeper than the limit: values this deep must not even be built.
-Json parse_json(std::string_view text, const char* what) {
+/// The list itself, or the member of that name of an object.
+Json list_of(Json json, const char* name) {
+  if (!json.is_object()) return json;
+  const auto found = json.find(name);
+  if (found == json.end())
+    refuse(std::string("an object without \"") + name + "\": a list or an object that has it is needed");
+  return std::move(*found);
+}
+
+}  // namespace
+
+// Values deeper than the limit are not even built: copying them would recurse.
+Json parse_chat_json(std::string_view text, std::string_view what) {
   const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
     if (depth > kDeepestChatJson + 2) {
       fail(Code::limit_exceeded,
@@ -111,17 +122,6 @@ Json parse_json(std::string_view text, const char* what) {
            " is not JSON: " + (tag == std::string::npos ? message : message.substr(tag + 2)).substr(0, 300));
   }
 }
-
-/// The list itself, or the member of that name of an object.
-Json list_of(Json json, const char* name) {
-  if (!json.is_object()) return json;
-  const auto found = json.find(name);
-  if (found == json.end())
-    refuse(std::string("an object without \"") + name + "\": a list or an object that has it is needed");
-  return std::move(*found);
-}
-
-}  // namespace
 
 void check_messages(const Json& messages) {
   if (!messages.is_array()) refuse(std::string("messages must be a list, not ") + messages.type_name());
@@ -150,13 +150,13 @@ void check_tools(const Json& tools) {
 }
 
 Json parse_messages(std::string_view text) {
-  Json messages = list_of(parse_json(text, "messages"), "messages");
+  Json messages = list_of(parse_chat_json(text, "messages"), "messages");
   check_messages(messages);
   return messages;
 }
 
 Json parse_tools(std::string_view text) {
-  Json tools = list_of(parse_json(text, "tools"), "tools");
+  Json tools = list_of(parse_chat_json(text, "tools"), "tools");
   check_tools(tools);
   return tools;
 }

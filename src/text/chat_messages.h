@@ -16,6 +16,9 @@ Json parse_messages(std::string_view text);
 /// The tools of a JSON text: a list, or an object with "tools".
 Json parse_tools(std::string_view text);
 
+/// Any JSON from outside, as `what`; never nested deeper than the limit.
+Json parse_chat_json(std::string_view text, std::string_view what);
+
 /// The checks alone, for JSON that is already parsed.
 void check_messages(const Json& messages);
 void check_tools(const Json& tools);

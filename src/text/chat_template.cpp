@@ -11,7 +11,6 @@ namespace autoglm {
 namespace {
 
 using jinja::Interpreter;
-using jinja::Kind;
 using jinja::Value;
 
 constexpr size_t kLongestTemplate = 4 << 20;

@@ -133,6 +133,7 @@ Value dictsort(Interpreter& in, const Value& subject, Args& args) {
   }
   sort_keyed(in, all, flag(bound[2]));
   std::vector<Value> out;
+  out.reserve(all.size());
   for (Keyed& keyed : all) out.push_back(std::move(keyed.item));
   return in.list(std::move(out));
 }
@@ -154,11 +155,13 @@ Value sort(Interpreter& in, const Value& subject, Args& args) {
   std::vector<Keyed> all;
   for (Value& item : in.iterate(subject)) {
     std::vector<Value> key;
+    key.reserve(getters.size());
     for (const Getter& get : getters) key.push_back(get(item));
     all.push_back({in.list(std::move(key)), std::move(item)});
   }
   sort_keyed(in, all, flag(bound[0]));
   std::vector<Value> out;
+  out.reserve(all.size());
   for (Keyed& keyed : all) out.push_back(std::move(keyed.item));
   return in.list(std::move(out));
 }

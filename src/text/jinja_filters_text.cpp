@@ -172,6 +172,7 @@ Value format_filter(Interpreter& in, const Value& subject, Args& args) {
   if (args.named.empty())
     return format_percent(in, soft(in, subject), in.list(std::move(args.positional), Kind::tuple));
   std::vector<std::pair<Value, Value>> items;
+  items.reserve(args.named.size());
   for (auto& [name, value] : args.named) items.emplace_back(in.string(name, true), std::move(value));
   return format_percent(in, soft(in, subject), in.dict(std::move(items)));
 }
@@ -227,7 +228,7 @@ Value to_json_filter(Interpreter& in, const Value& subject, Args& args) {
 
 Value to_int(Interpreter& in, const Value& subject, Args& args) {
   auto bound = in.bind("int", args, {"default", "base"});
-  const Value fallback = bound[0].value_or(Value::of(int64_t{0}));
+  Value fallback = bound[0].value_or(Value::of(int64_t{0}));
   if (subject.is_undefined()) in.undefined_error(subject);
   double real = 0;
   if (subject.is_string()) {

@@ -183,7 +183,7 @@ Interpreter::Flow Interpreter::run_for(const Stmt& stmt, const Value& iterable, 
       loop->scope = keep(outer);
     }
     const auto bytes = static_cast<int64_t>(sizeof(Loop) + items.size() * sizeof(Value));
-    loop->items = std::move(items);
+    loop->items.swap(items);
     loop_value = object(Kind::loop, loop, bytes);
   }
   const std::vector<Value>& all = loop ? loop->items : items;
@@ -229,6 +229,7 @@ Interpreter::Flow Interpreter::run_filter_block(const Stmt& stmt, Text& out) {
 
 Interpreter::Flow Interpreter::run_with(const Stmt& stmt, Text& out) {
   std::vector<Value> values;
+  values.reserve(stmt.with.size());
   for (const auto& [target, expr] : stmt.with) values.push_back(evaluate(*expr));
   const InScope inner(*this, scope_);
   for (size_t i = 0; i < values.size(); ++i) assign(stmt.with[i].first, values[i]);
@@ -320,6 +321,7 @@ Value Interpreter::call_macro(const Macro& macro, Args args) {
   }
   if (def.uses_kwargs) {
     std::vector<std::pair<Value, Value>> rest;
+    rest.reserve(args.named.size());
     for (auto& [name, value] : args.named) rest.emplace_back(string(name, true), std::move(value));
     scope_->set(program_.find("kwargs"), dict(std::move(rest)));
   } else if (!args.named.empty()) {
