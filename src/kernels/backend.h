@@ -36,8 +36,8 @@ inline constexpr int kKvSplit = 256;
 /// weights, f32 against F32. `f32`: the exact path that oracles use: weights are expanded a panel at a time.
 enum class Precision : uint8_t { automatic, f32 };
 
-/// Storage of keys and values. q8: int8 with one float32 scale per token and KV head (so append and truncate never
-/// requantize).
+/// Storage of keys and values. q8: int8 with a float32 scale per 32 values of a token's head (so append and truncate
+/// never requantize).
 enum class KvType : uint8_t { f32, bf16, q8 };
 
 /// A matrix (or a stack of `count` matrices: experts) as it lies in a file; `data` is mapped memory that outlives the

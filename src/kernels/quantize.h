@@ -10,7 +10,13 @@
 //  * Against a BF16 or F16 weight: each x is rounded to bfloat16, ties to even; the weight is not rounded.
 //  * Against an F32 weight: nothing is rounded.
 //
-// The q8 KV cache uses quantize_row() with a whole head (or latent row) as its group.
+//  * The head (logits) against a quantized weight: the sum of two such roundings. What the first leaves over,
+//    r = x - scale * code (float32), is quantized in the same way, and y is the sum of both products, the first first.
+//    Rounding there goes straight into the logits, and a step has few rows of them.
+//
+// The q8 KV cache uses quantize_row() on groups of kKvGroup values, counted from the first of a head (or latent row);
+// the last group may be shorter. With one scale a head, heads whose channels differ much in size (Gemma 3's 256) lose
+// several times more than their int8 weights do.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +24,7 @@
 namespace autoglm {
 
 inline constexpr int kActivationGroup = 32;
+inline constexpr int kKvGroup = 32;
 inline constexpr float kSmallestAmax = 1e-30f;
 
 /// Quantizes n values as one group and returns the scale. Defined in a file without ISA flags, so that an ISA's own

@@ -38,8 +38,8 @@ TEST_F(MemoryPlanTest, AddsUp) {
   const MemoryPlan p = plan(0, options);
   EXPECT_EQ(p.total_bytes, p.weights_bytes + p.kv_bytes + p.activations_bytes + p.tokenizer_bytes + p.process_bytes);
   EXPECT_EQ(p.context, 100);
-  // 2 layers x 2 heads x (64 codes and a float32 scale) x key and value.
-  EXPECT_EQ(p.kv_per_token_bytes, 2 * 2 * 2 * (64 + 4));
+  // 2 layers x 2 heads x (64 codes and two float32 scales) x key and value.
+  EXPECT_EQ(p.kv_per_token_bytes, 2 * 2 * 2 * (64 + 8));
   EXPECT_EQ(p.kv_bytes, 112 * p.kv_per_token_bytes);  // whole blocks of 16
   // Q8_0 has 34 bytes for 32 values; the norms are F32.
   const int64_t matrices = 2 * 256 * 256 + 2 * (256 * 256 * 2 + 128 * 256 * 2 + 3 * 256 * 512);

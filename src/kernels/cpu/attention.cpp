@@ -43,7 +43,8 @@ void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) 
           value = bf16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
           break;
         case KvType::q8:
-          value = scales[j] * static_cast<float>(reinterpret_cast<const int8_t*>(block)[row + d]);
+          value = scales[d / kScaleGroup * kBlockTokens + j] *
+                  static_cast<float>(reinterpret_cast<const int8_t*>(block)[row + d]);
           break;
       }
       out[d * kBlockTokens + j] = value;
@@ -152,12 +153,13 @@ void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& ti
   const int first_block = begin / kBlockTokens, blocks = (end + kBlockTokens - 1) / kBlockTokens;
 
   const void* values[kSplitTokens / kBlockTokens] = {};
-  const uint8_t* bases[kSplitTokens / kBlockTokens] = {};
+  const float* scales[kSplitTokens / kBlockTokens] = {};
   for (int b = first_block; b < blocks; ++b) {
     const int32_t number = segment.blocks[static_cast<size_t>(base / kKvBlock + b)];
-    bases[b] = task.store->head(task.layer, number, tile.kv_head);
-    values[b] = bases[b] + layout.value_at;
-    score_block(task, bases[b], queries, b * kBlockTokens, worker);
+    const uint8_t* head = task.store->head(task.layer, number, tile.kv_head);
+    values[b] = head + layout.value_at;
+    scales[b] = layout.value_scales(head);
+    score_block(task, head, queries, b * kBlockTokens, worker);
   }
   const int offset = first_block * kBlockTokens, count = blocks * kBlockTokens - offset;
   for (int n = 0; n < queries; ++n) {
@@ -177,18 +179,11 @@ void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& ti
     }
     worker.part_max[n] = args.max;
     worker.part_sum[n] = args.sum;
-    if (layout.spec.type != KvType::q8) continue;
-    for (int b = first_block; b < blocks; ++b) {  // a value's scale goes to its weight
-      const auto* scales = reinterpret_cast<const float*>(bases[b] + layout.scales_at);
-      if (!layout.latent()) scales += kBlockTokens;
-      float* p16 = worker.scores + n * kSplitTokens + b * kBlockTokens;
-      const int valid = std::min(kBlockTokens, end - b * kBlockTokens);  // what lies behind is not written yet
-      for (int j = 0; j < valid; ++j) p16[j] *= scales[j];
-    }
   }
   WeightedSumArgs sum;
   sum.code = layout.code();
   sum.blocks = values;
+  sum.scales = scales;
   sum.row_stride = layout.row_stride;
   sum.begin = begin;
   sum.end = end;

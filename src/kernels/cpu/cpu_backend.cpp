@@ -108,6 +108,7 @@ int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
   // A row of activations in every form that a weight may want: codes (2 bytes a column), bf16, f32.
   const auto forms = [](int64_t rows, int64_t cols) { return rows * (cols + 32) * 8 + 3 * kAlign; };
   const int64_t rows = limits.rows, slots = expert_slots(limits);
+  // The head may hold every row twice, as codes and f32 (12 bytes a column and token).
   const int64_t linear = forms(rows, limits.widest) + rows * limits.widest * 4 + kAlign;
   int64_t experts = 0, latent = 0;
   if (limits.experts > 0) {

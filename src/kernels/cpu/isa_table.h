@@ -19,6 +19,8 @@ inline constexpr int kFloatBlock = 256;
 /// Tokens in a KV block and positions in a split (kKvBlock and kKvSplit of kernels/backend.h).
 inline constexpr int kBlockTokens = 16;
 inline constexpr int kSplitTokens = 256;
+/// Columns of a head that share a q8 scale (kKvGroup of kernels/quantize.h).
+inline constexpr int kScaleGroup = 32;
 
 /// 32 columns of one row of activations: int8 codes and all that the kernels need of them, in one cache line.
 struct ActGroup {
@@ -102,11 +104,12 @@ struct Bf16PanelArgs {
 /// rounded up: a vector holds tokens, so that scores need no horizontal sum. Values: [16][row_stride].
 enum class KvCode : uint8_t { f32, bf16, q8 };
 
-/// Dot products of nq queries with the 16 keys of a block: out[q][j] = scale * key_scale[j] * (q . key_j).
+/// Dot products of nq queries with the 16 keys of a block: out[q][j] = scale * (q . key_j). With q8 the sum over each
+/// group of 32 columns is multiplied by the group's scale, and groups are added in ascending order.
 struct ScoreArgs {
   KvCode code = KvCode::f32;
   const void* keys = nullptr;
-  const float* key_scales = nullptr;  // [16]; q8 only
+  const float* key_scales = nullptr;  // [groups][16]; q8 only
   int dim = 0;                        // a multiple of 4 (queries are padded with zeros)
   const float* q = nullptr;
   int64_t q_stride = 0;
@@ -131,8 +134,9 @@ struct SoftmaxArgs {
 /// o[q][d] = sum over tokens [begin, end) of a split of p[q][j] * value_j[d], in order of j.
 struct WeightedSumArgs {
   KvCode code = KvCode::f32;
-  const void* const* blocks = nullptr;  // values of the head, one pointer a block of 16 tokens
-  int64_t row_stride = 0;               // elements between tokens
+  const void* const* blocks = nullptr;   // values of the head, one pointer a block of 16 tokens
+  const float* const* scales = nullptr;  // [groups][16] of each block; q8 only
+  int64_t row_stride = 0;                // elements between tokens
   int begin = 0;
   int end = 0;
   int dim = 0;  // a multiple of 16 (rows are padded)

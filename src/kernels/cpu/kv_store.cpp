@@ -9,49 +9,54 @@
 namespace autoglm::cpu {
 namespace {
 
-static_assert(kKvBlock == kBlockTokens && kKvSplit == kSplitTokens);
+static_assert(kKvBlock == kBlockTokens && kKvSplit == kSplitTokens && kKvGroup == kScaleGroup);
 static_assert(static_cast<int>(KvType::f32) == static_cast<int>(KvCode::f32) &&
               static_cast<int>(KvType::bf16) == static_cast<int>(KvCode::bf16) &&
               static_cast<int>(KvType::q8) == static_cast<int>(KvCode::q8));
 
 int element_bytes(KvType type) { return type == KvType::f32 ? 4 : type == KvType::bf16 ? 2 : 1; }
 
-/// Writes value i of n to element place(i); returns the scale (1 but for q8).
+int groups_of(int dim) { return (dim + kScaleGroup - 1) / kScaleGroup; }
+
+/// Writes value i of n to element place(i), and (q8) the scale of group g to scales[16 * g].
 template <typename Place>
-float store_row(KvType type, const float* x, int n, uint8_t* base, int8_t* codes, Place place) {
+void store_row(KvType type, const float* x, int n, uint8_t* base, int8_t* codes, float* scales, Place place) {
   switch (type) {
     case KvType::f32:
       for (int i = 0; i < n; ++i) std::memcpy(base + place(i) * 4, x + i, 4);
-      return 1.0f;
+      return;
     case KvType::bf16:
       for (int i = 0; i < n; ++i) {
         const uint16_t bits = f32_to_bf16(x[i]);
         std::memcpy(base + place(i) * 2, &bits, 2);
       }
-      return 1.0f;
+      return;
     case KvType::q8:
       break;
   }
-  const float scale = quantize_row(x, n, codes);
+  for (int g = 0; g < groups_of(n); ++g) {
+    const int at = g * kScaleGroup;
+    scales[g * kBlockTokens] = quantize_row(x + at, std::min(kScaleGroup, n - at), codes + at);
+  }
   for (int i = 0; i < n; ++i) base[place(i)] = static_cast<uint8_t>(codes[i]);
-  return scale;
 }
 
 }  // namespace
 
 KvLayout::KvLayout(const KvLayerSpec& kv) : spec(kv) {
   const int64_t element = element_bytes(spec.type);
-  const int64_t scales = spec.type == KvType::q8 ? kBlockTokens * 4 : 0;
+  const int64_t scales = spec.type == KvType::q8 ? kBlockTokens * 4 : 0;  // of one group
+  key_groups = groups_of(spec.key_dim);
   padded_key = static_cast<int>(round_up(spec.key_dim, 4));
   if (latent()) {
     row_stride = round_up(spec.key_dim, 16);
     scales_at = row_stride * kBlockTokens * element;
-    head_bytes = scales_at + scales;
+    head_bytes = scales_at + key_groups * scales;
   } else {
     row_stride = round_up(spec.value_dim, 16);
     value_at = padded_key * kBlockTokens * element;
     scales_at = value_at + row_stride * kBlockTokens * element;
-    head_bytes = scales_at + 2 * scales;
+    head_bytes = scales_at + (key_groups + groups_of(spec.value_dim)) * scales;
   }
 }
 
@@ -100,25 +105,20 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, head_index);
   const int per_line = 4 / element_bytes(l.spec.type);  // columns of a token that lie side by side: 1, 2 or 4
-  const float key_scale = store_row(l.spec.type, key, l.spec.key_dim, base, codes, [&](int i) {
+  auto* scales = reinterpret_cast<float*>(base + l.scales_at) + slot;
+  store_row(l.spec.type, key, l.spec.key_dim, base, codes, scales, [&](int i) {
     return static_cast<int64_t>(i / per_line) * kBlockTokens * per_line + slot * per_line + i % per_line;
   });
-  const float value_scale = store_row(l.spec.type, value, l.spec.value_dim, base + l.value_at, codes,
-                                      [&](int i) { return slot * l.row_stride + i; });
-  if (l.spec.type == KvType::q8) {
-    auto* scales = reinterpret_cast<float*>(base + l.scales_at);
-    scales[slot] = key_scale;
-    scales[kBlockTokens + slot] = value_scale;
-  }
+  store_row(l.spec.type, value, l.spec.value_dim, base + l.value_at, codes, scales + l.key_groups * kBlockTokens,
+            [&](int i) { return slot * l.row_stride + i; });
 }
 
 void CpuKvStore::append_latent(int layer, int32_t block, int slot, const float* row, int8_t* codes) const {
   check_block(block);
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, 0);
-  const float scale =
-      store_row(l.spec.type, row, l.spec.key_dim, base, codes, [&](int i) { return slot * l.row_stride + i; });
-  if (l.spec.type == KvType::q8) reinterpret_cast<float*>(base + l.scales_at)[slot] = scale;
+  store_row(l.spec.type, row, l.spec.key_dim, base, codes, reinterpret_cast<float*>(base + l.scales_at) + slot,
+            [&](int i) { return slot * l.row_stride + i; });
 }
 
 }  // namespace autoglm::cpu

@@ -10,8 +10,8 @@
 
 namespace autoglm::cpu {
 
-/// Where things lie in a block of one layer. Kind kv, each head: keys, values, then (q8) 16 key scales and 16 value
-/// scales. Kind latent: rows [16][row_stride] that are key and value at once, then (q8) 16 scales.
+/// Where things lie in a block of one layer. Kind kv, each head: keys, values, then (q8) the scales of the keys and of
+/// the values, [groups][16] each. Kind latent: rows [16][row_stride] that are key and value at once, then (q8) scales.
 struct KvLayout {
   KvLayerSpec spec;
   int64_t offset = 0;  // of the layer in a block
@@ -20,9 +20,14 @@ struct KvLayout {
   int64_t scales_at = 0;   // key scales; value scales follow
   int64_t row_stride = 0;  // elements between the value rows of two tokens
   int padded_key = 0;      // key_dim rounded up to 4
+  int key_groups = 0;      // of columns that share a q8 scale
 
   explicit KvLayout(const KvLayerSpec& spec);
   int64_t bytes() const { return head_bytes * spec.heads; }
+  /// Scales of the values of a head that begins at `head` (q8).
+  const float* value_scales(const uint8_t* head) const {
+    return reinterpret_cast<const float*>(head + scales_at) + (latent() ? 0 : key_groups * kBlockTokens);
+  }
   bool latent() const { return spec.kind == KvLayerSpec::Kind::latent; }
   KvCode code() const { return static_cast<KvCode>(spec.type); }
 };

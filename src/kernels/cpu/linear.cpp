@@ -17,6 +17,22 @@ void add_bias(const float* bias, int64_t at, int64_t m, int64_t width, float* ti
   }
 }
 
+/// What the codes of a row leave over: x -= scale * code.
+void subtract_codes(const ActGroup* groups, int64_t n, float* x) {
+  for (int64_t g = 0; g < n; ++g) {
+    for (int i = 0; i < 32; ++i) x[g * 32 + i] -= groups[g].scale * static_cast<float>(groups[g].codes[i]);
+  }
+}
+
+/// Rows 2t and 2t + 1 of a tile added into row t.
+void add_pairs(int64_t n, float* tile) {
+  for (int64_t t = 0; t < n; ++t) {
+    for (int i = 0; i < kPanel; ++i) {
+      tile[t * kPanel + i] = tile[2 * t * kPanel + i] + tile[(2 * t + 1) * kPanel + i];
+    }
+  }
+}
+
 }  // namespace
 
 void CpuBackend::embed(const EmbedArgs& args) {
@@ -150,24 +166,31 @@ void CpuBackend::head(const HeadArgs& args) {
   AUTOGLM_CHECK(weight == nullptr || (weight->cols == cols && weight->rows <= args.logits->cols),
                 "head of wrong shape");
   Carver carver(step_pages_.data(), step_pages_.size());
-  const unsigned forms = (weight != nullptr ? form_of(*weight) : 0u) | (args.hidden != nullptr ? kF32 : 0u);
-  const Activations x = carve(carver, rows, cols, forms);
+  const unsigned form = weight != nullptr ? form_of(*weight) : 0u;
+  // Against int8 a logit is the sum of two products: of the row's codes and of what their rounding left over.
+  const int64_t terms = form == kCodes ? 2 : 1;
+  const Activations x = carve(carver, terms * rows, cols, form | kF32);
   parallel([&](Worker& worker) {
     share(0, rows, grain_of(rows), [&](int64_t i) {
-      prepare_row(row_of(*args.x, args.rows[static_cast<size_t>(i)]), args.norm, i, x, worker);
-      if (args.hidden != nullptr) {
-        std::memcpy(row_of(*args.hidden, i), x.f32 + i * cols, static_cast<size_t>(cols) * 4);
-      }
+      const int64_t at = terms * i;
+      prepare_row(row_of(*args.x, args.rows[static_cast<size_t>(i)]), args.norm, at, x, worker);
+      float* normed = x.f32 + at * cols;
+      if (args.hidden != nullptr) std::memcpy(row_of(*args.hidden, i), normed, static_cast<size_t>(cols) * 4);
+      if (terms == 1) return;
+      subtract_codes(x.codes + at * x.groups(), x.groups(), normed);
+      isa_.quantize(normed, x.groups(), x.codes + (at + 1) * x.groups());
     });
     barrier();
     share(1, panels, grain_of(panels), [&](int64_t panel) {
-      const PanelProduct product(isa_, *weight, 0, panel, rows, worker, 0);
-      for_chunks(rows, [&](int64_t first, int64_t m) {
+      const PanelProduct product(isa_, *weight, 0, panel, terms * rows, worker, 0);
+      for_chunks(terms * rows, [&](int64_t first, int64_t m) {
         float* tile = worker.tile[0];
         product.multiply(x, nullptr, first, m, tile);
-        if (args.softcap > 0.0f) isa_.softcap(tile, m * kPanel, args.softcap);
-        for (int64_t t = 0; t < m; ++t) {
-          std::memcpy(row_of(*args.logits, first + t) + panel * kPanel, tile + t * kPanel,
+        const int64_t logit_rows = m / terms;  // kChunk is even
+        if (terms == 2) add_pairs(logit_rows, tile);
+        if (args.softcap > 0.0f) isa_.softcap(tile, logit_rows * kPanel, args.softcap);
+        for (int64_t t = 0; t < logit_rows; ++t) {
+          std::memcpy(row_of(*args.logits, first / terms + t) + panel * kPanel, tile + t * kPanel,
                       static_cast<size_t>(product.width()) * 4);
         }
       });

@@ -26,7 +26,7 @@ void RefBackend::head(const HeadArgs& args) {
     for (int64_t r = 0; r < x.rows; ++r) std::copy_n(x[r], x.cols, row_of(*args.hidden, r));
   }
   if (args.head == nullptr) return;
-  const Rows logits = multiply(*args.head, 0, x);
+  const Rows logits = multiply_head(*args.head, x);
   for (int64_t r = 0; r < x.rows; ++r) {
     float* out = row_of(*args.logits, r);
     std::copy_n(logits[r], logits.cols, out);

@@ -116,6 +116,19 @@ void decode_row(const Weight& weight, int64_t row, float* out) {
   info(storage.type).decode(storage.data + row * storage.row_size, out, weight.cols);
 }
 
+Rows multiply_head(const Weight& weight, const Rows& x) {
+  Rows out = multiply(weight, 0, x);
+  if (storage_of(weight).arithmetic != Arithmetic::int8) return out;
+  const Codes codes(x);
+  Rows rest = x;
+  for (size_t i = 0; i < rest.values.size(); ++i) {
+    rest.values[i] -= codes.scales[i / kActivationGroup] * static_cast<float>(codes.codes[i]);
+  }
+  const Rows second = multiply(weight, 0, rest);
+  for (size_t i = 0; i < out.values.size(); ++i) out.values[i] += second.values[i];
+  return out;
+}
+
 Rows multiply(const Weight& weight, int64_t which, const Rows& x) {
   AUTOGLM_CHECK(which >= 0 && which < weight.count && weight.cols == x.cols, "product of the wrong shape");
   const RefWeight& storage = storage_of(weight);

@@ -14,6 +14,8 @@ std::unique_ptr<Backend> make_ref_backend() { return std::make_unique<ref::RefBa
 namespace ref {
 namespace {
 
+int64_t kv_groups(int64_t n) { return (n + kKvGroup - 1) / kKvGroup; }
+
 int64_t encoded_bytes(KvType type, int64_t n) {
   switch (type) {
     case KvType::f32:
@@ -21,7 +23,7 @@ int64_t encoded_bytes(KvType type, int64_t n) {
     case KvType::bf16:
       return 2 * n;
     case KvType::q8:
-      return n + 4;  // codes, then the scale
+      return n + 4 * kv_groups(n);  // codes, then the scales
   }
   return 0;
 }
@@ -35,8 +37,12 @@ void encode(KvType type, const float* values, int64_t n, std::byte* out) {
       std::memcpy(out + 2 * i, &bits, 2);
     }
   } else {
-    const float scale = quantize_row(values, n, reinterpret_cast<int8_t*>(out));
-    std::memcpy(out + n, &scale, 4);
+    for (int64_t g = 0; g < kv_groups(n); ++g) {
+      const int64_t at = g * kKvGroup;
+      const float scale =
+          quantize_row(values + at, std::min<int64_t>(kKvGroup, n - at), reinterpret_cast<int8_t*>(out) + at);
+      std::memcpy(out + n + 4 * g, &scale, 4);
+    }
   }
 }
 
@@ -44,9 +50,9 @@ std::vector<float> decode(KvType type, const std::byte* in, int64_t n) {
   std::vector<float> values(static_cast<size_t>(n));
   float scale = 1.0f;
   if (type == KvType::f32) std::memcpy(values.data(), in, static_cast<size_t>(4 * n));
-  if (type == KvType::q8) std::memcpy(&scale, in + n, 4);
   for (int64_t i = 0; i < n && type != KvType::f32; ++i) {
     if (type == KvType::q8) {
+      std::memcpy(&scale, in + n + 4 * (i / kKvGroup), 4);
       values[i] = scale * static_cast<float>(static_cast<int8_t>(in[i]));
     } else {
       uint16_t bits = 0;

@@ -39,6 +39,9 @@ void normalize(const Norm* norm, Rows& rows);
 /// weight.rows].
 Rows multiply(const Weight& weight, int64_t which, const Rows& x);
 
+/// The same for logits: int8 activations as the sum of two roundings (kernels/quantize.h).
+Rows multiply_head(const Weight& weight, const Rows& x);
+
 /// Decodes one row of a weight to float32.
 void decode_row(const Weight& weight, int64_t row, float* out);
 

@@ -29,12 +29,13 @@ AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
   }
 }
 
-/// NQ queries x W tokens; four partial sums by column modulo 4, added as (0 + 1) + (2 + 3).
+/// NQ queries x W tokens over columns [4 begin, 4 end); four partial sums by column modulo 4, added as
+/// (0 + 1) + (2 + 3).
 template <KvCode code, int NQ>
-AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
+AUTOGLM_INLINE void score_columns(const ScoreArgs& args, int first, int j, int begin, int end, F (&total)[NQ]) {
   F sum[NQ][4] = {};
   const float* q = args.q + first * args.q_stride;
-  for (int d4 = 0; d4 < args.dim / 4; ++d4) {
+  for (int d4 = begin; d4 < end; ++d4) {
     F k[4];
     load_keys<code>(args.keys, d4, j, k);
     AUTOGLM_UNROLL
@@ -44,10 +45,27 @@ AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
     }
   }
   AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) total[n] = (sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3]);
+}
+
+template <KvCode code, int NQ>
+AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
+  F total[NQ] = {};
+  if constexpr (code == KvCode::q8) {
+    for (int g = 0; g * kScaleGroup < args.dim; ++g) {
+      const int begin = g * kScaleGroup / 4, end = begin + kScaleGroup / 4;
+      F part[NQ];
+      score_columns<code, NQ>(args, first, j, begin, end * 4 < args.dim ? end : args.dim / 4, part);
+      const F scale = load(args.key_scales + g * kBlockTokens + j);
+      AUTOGLM_UNROLL
+      for (int n = 0; n < NQ; ++n) total[n] = fma(part[n], scale, total[n]);
+    }
+  } else {
+    score_columns<code, NQ>(args, first, j, 0, args.dim / 4, total);
+  }
+  AUTOGLM_UNROLL
   for (int n = 0; n < NQ; ++n) {
-    F s = (sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3]);
-    if constexpr (code == KvCode::q8) s = s * load(args.key_scales + j);
-    store(args.out + (first + n) * args.out_stride + j, s * splat(args.scale));
+    store(args.out + (first + n) * args.out_stride + j, total[n] * splat(args.scale));
   }
 }
 
@@ -136,6 +154,10 @@ AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, int first, int at) {
     AUTOGLM_UNROLL
     for (int i = 0; i < NV; ++i) {
       v[i] = load_values<code>(args.blocks[j / kBlockTokens], (j % kBlockTokens) * args.row_stride + at + i * W);
+      if constexpr (code == KvCode::q8) {
+        const int group = (at + i * W) / kScaleGroup;
+        v[i] = v[i] * splat(args.scales[j / kBlockTokens][group * kBlockTokens + j % kBlockTokens]);
+      }
     }
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
