@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 #include "cli/display.h"
 #include "cli/model_store.h"
-#include "cli/roofs.h"
+#include "kernels/probe.h"
 
 namespace autoglm {
 namespace {
