@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/ledger.h"
+#include "base/pool.h"
 #include "cli/commands.h"
 #include "cli/display.h"
 #include "cli/model_store.h"
@@ -25,7 +26,8 @@ struct Offer {
 };
 
 std::vector<Offer> offers(const Context& context) {
-  const double read_gbps = probe_read_gbps(context);
+  WorkerPool pool({.threads = static_cast<int>(context.settings().integer("runtime.threads")), .cpus = {}});
+  const double read_gbps = probe_roofs(pool, "auto").read_gbps_small;
   const int64_t limit = memory_limit(context);
   std::vector<Offer> all;
   for (const CatalogueEntry& entry : catalogue()) {
