@@ -26,8 +26,13 @@ bool at_terminal() { return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) =
 
 }  // namespace
 
+Places user_places(const Context& context) {
+  const Settings& settings = context.settings();
+  return find_places(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
+}
+
 Store open_store(const Context& context) {
-  return Store(find_places(context.settings().text_if("cache.dir").value_or("")));
+  return Store(user_places(context));
 }
 
 int64_t memory_limit(const Context& context) {

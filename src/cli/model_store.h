@@ -9,7 +9,10 @@
 
 namespace autoglm {
 
-/// The store of this user, with --cache-dir.
+/// Where this user's things lie, with --home and --cache-dir.
+Places user_places(const Context& context);
+
+/// The store there.
 Store open_store(const Context& context);
 
 /// Progress on stderr, the licence question at a terminal, the memory limit, Ctrl-C.

@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "cli/machine_settings.h"
+#include "cli/model_store.h"
 #include "model/families/family.h"
 #include "store/places.h"
 #include "text/utf8.h"
@@ -59,7 +60,7 @@ std::filesystem::path model_path(Context& context) {
   if (name.empty()) {
     fail(Code::bad_flag, "no model was named", "give a GGUF file, a Hugging Face folder or a name such as smollm2:135m");
   }
-  return name;
+  return locate_model(context, name);
 }
 
 std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights) {
@@ -168,8 +169,7 @@ int64_t peak_rss_bytes() {
 }
 
 std::string history_path(const Context& context) {
-  const std::optional<std::string> home = context.settings().text_if("home");
-  const std::filesystem::path folder = home ? std::filesystem::path(*home) / "results" : find_places().results;
+  const std::filesystem::path folder = user_places(context).results;
   std::error_code ignored;
   std::filesystem::create_directories(folder, ignored);
   return (folder / "chat_history").string();

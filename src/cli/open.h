@@ -13,7 +13,8 @@
 
 namespace autoglm {
 
-/// What MODEL names, as a path that open_model() takes. Error bad_flag if it was not given.
+/// What MODEL names, as a path that open_model() takes; fetched first if the user wants that (locate_model). Error
+/// bad_flag if it was not given.
 std::filesystem::path model_path(Context& context);
 
 /// Opens MODEL. need_weights false accepts a folder with only a configuration or a tokenizer.
