@@ -88,12 +88,13 @@ int suggest(const Context& context) {
     const auto& languages = offer.entry->languages;
     return zh && std::find(languages.begin(), languages.end(), "zh") != languages.end();
   };
-  std::stable_sort(all.begin(), all.end(), [&](const Offer& a, const Offer& b) {
+  std::sort(all.begin(), all.end(), [&](const Offer& a, const Offer& b) {
     if (speaks(a) != speaks(b)) return speaks(a);
     const bool quick_a = a.predicted_tps >= kReadingSpeed;
     const bool quick_b = b.predicted_tps >= kReadingSpeed;
     if (quick_a != quick_b) return quick_a;
-    return quick_a ? a.entry->bytes > b.entry->bytes : a.entry->bytes < b.entry->bytes;
+    if (a.entry->bytes != b.entry->bytes) return quick_a == (a.entry->bytes > b.entry->bytes);
+    return a.entry->name < b.entry->name;
   });
   if (all.size() > 3) all.resize(3);
   if (context.json()) {
