@@ -120,7 +120,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         if kind == "slow":
-            self.send_response(200)
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(FILE) - 1}/{len(FILE)}")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             try:
@@ -151,8 +153,9 @@ class Pull(unittest.TestCase):
         self.home = pathlib.Path(self.folder.name)
 
     def tearDown(self):
-        self.hub.http.shutdown()
-        self.other.http.shutdown()
+        for server in (self.hub, self.other):
+            server.http.shutdown()
+            server.http.server_close()
         self.folder.cleanup()
 
     def environment(self, **more):
