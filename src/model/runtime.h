@@ -24,7 +24,7 @@ struct RuntimeOptions {
   int64_t memory_limit = 0;  // bytes; 0: what the machine or its cgroup has
   std::string isa = "auto";
   bool pin = true;
-  std::vector<int> cpus;     // worker i is pinned to cpus[i]; empty: the machine's order
+  std::vector<int> cpus;  // worker i is pinned to cpus[i]; empty: the machine's order
 };
 
 /// Errors: bad_flag (ISA, threads beyond what the machine can hold).
