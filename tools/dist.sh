@@ -16,8 +16,9 @@ ldd build/bin/autoglm | awk '$2 == "=>" {print $1, $3}' | grep -vE '^(libc|libm|
   while read -r soname file; do
     cp -L "$file" "$stage/lib/$soname"
     patchelf --set-rpath '$ORIGIN' "$stage/lib/$soname"
-    package=$(dpkg-query -S "$(readlink -f "$file")" 2>/dev/null | head -1 | cut -d: -f1 || true)
-    [ -n "$package" ] || package=$(dpkg-query -S "*/$(basename "$(readlink -f "$file")")" 2>/dev/null | head -1 | cut -d: -f1 || true)
+    # Debian's database knows a library as /lib/... or as /usr/lib/..., whichever its package was built with.
+    real=$(readlink -f "$file")
+    package=$(dpkg-query -S "$real" "${real#/usr}" 2>/dev/null | head -1 | cut -d: -f1 || true)
     [ -z "$package" ] || cp -L "/usr/share/doc/$package/copyright" "$stage/share/doc/autoglm/licences/$package" 2>/dev/null || true
   done
 for package in nlohmann-json3-dev libcli11-dev libpcre2-dev libxxhash-dev; do  # in the binary itself

@@ -20,7 +20,10 @@ tarball=$(ls -t dist/autoglm-*.tar.gz | head -1)
 "${as_root[@]}" tar -xzf "$tarball" -C "$root/opt/autoglm" --strip-components=1
 "${as_root[@]}" cp build/oracle/smollm2-135m-q4_1.gguf "$root/opt/model.gguf"
 
-inside() { "${as_root[@]}" chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 "$@"; }
+# In a namespace of its own, with /proc (the loader finds libraries beside the program through it): nothing stays mounted.
+inside() {
+  "${as_root[@]}" unshare --mount --pid --fork --mount-proc="$root/proc" chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 "$@"
+}
 inside /opt/autoglm/bin/autoglm version
 inside /opt/autoglm/bin/autoglm version --json | grep -q '"isas"'
 grep -q -- --threads "$root/opt/autoglm/share/bash-completion/completions/autoglm"
