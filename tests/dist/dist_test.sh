@@ -29,7 +29,7 @@ inside /opt/autoglm/bin/autoglm version --json | grep -q '"isas"'
 grep -q -- --threads "$root/opt/autoglm/share/bash-completion/completions/autoglm"
 grep -q -- --threads "$root/opt/autoglm/share/zsh/site-functions/_autoglm"
 grep -q '^\.TH AUTOGLM 1' "$root/opt/autoglm/share/man/man1/autoglm.1"
-answer=$(inside /opt/autoglm/bin/autoglm run /opt/model.gguf --temp 0 --max-tokens 16 "What is the capital of France?")
+answer=$(inside /opt/autoglm/bin/autoglm run /opt/model.gguf --precision f32 --temp 0 --max-tokens 16 "What is the capital of France?")
 echo "dist_test: it answers: $answer"
 grep -q Paris <<<"$answer"
 inside /opt/autoglm/uninstall.sh
