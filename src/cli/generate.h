@@ -32,8 +32,8 @@ Answer generate(Engine& engine, Request request, const std::function<bool()>& in
                 const std::function<void(std::string_view)>& print,
                 const std::function<void(std::string_view)>& think);
 
-/// "6.1 tok/s, 88 % of memory bandwidth; a smaller type would help": what bounds decoding. Probes the read bandwidth
-/// (a fraction of a second). Empty if the answer was too short to tell.
+/// "6.1 tok/s, 88 % of memory bandwidth; a smaller type would help": what bounds decoding. Measures the read bandwidth
+/// for some 50 ms. Empty if the answer was too short to tell.
 std::string what_bounds(const Answer& answer, OpenedModel& opened);
 
 }  // namespace autoglm

@@ -101,37 +101,41 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source) {
   return tokenizer;
 }
 
-std::unique_ptr<OpenedModel> open_and_load(Context& context, LoadOptions options, bool with_tokenizer,
+void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens) {
+  const auto begin = std::chrono::steady_clock::now();
+  const ModelSource& source = *opened.source;
+  if (tokens > 0) {
+    const int64_t own = read_spec(source).train_context;
+    if (tokens > own) {
+      fail(Code::context_exceeded, fmt::format("{} tokens are needed and the model's context holds {}", tokens, own),
+           "use fewer tokens");
+    }
+    if (options.context > 0 && tokens > options.context) {
+      fail(Code::context_exceeded, fmt::format("{} tokens are needed and --ctx is {}", tokens, options.context),
+           "use fewer tokens or a larger --ctx");
+    }
+    if (options.context == 0) options.context = tokens;
+  }
+  print_plan(context, Model::plan(source, opened.runtime, options));
+  context.interrupt().check();
+  opened.model = Model::load(opened.source, opened.runtime, options);
+  context.interrupt().check();
+  opened.load_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+}
+
+std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,
                                            int64_t tokens) {
   const auto begin = std::chrono::steady_clock::now();
   auto opened = std::make_unique<OpenedModel>();
   opened->source = open_source(context);
-  const ModelSource& source = *opened->source;
   opened->runtime = open_runtime(context);
-  if (tokens > 0) {
-    const int64_t own = read_spec(source).train_context;
-    if (tokens > own) {
-      fail(Code::context_exceeded, fmt::format("{} tokens were given and the model's context holds {}", tokens, own),
-           "give fewer tokens");
-    }
-    if (options.context > 0 && tokens > options.context) {
-      fail(Code::context_exceeded, fmt::format("{} tokens were given and --ctx is {}", tokens, options.context),
-           "give fewer tokens or a larger --ctx");
-    }
-    if (options.context == 0) options.context = std::min(own, tokens);
-  }
-  const MemoryPlan plan = Model::plan(source, opened->runtime, options);
-  print_plan(context, plan);
-  context.interrupt().check();
   if (with_tokenizer) {
-    opened->tokenizer = open_tokenizer(source);
-    opened->chat = load_chat_model(source, *opened->tokenizer);
+    opened->tokenizer = open_tokenizer(*opened->source);
+    opened->chat = load_chat_model(*opened->source, *opened->tokenizer);
   }
   context.interrupt().check();
-  opened->model = Model::load(opened->source, opened->runtime, options);
-  context.interrupt().check();
-  opened->load_ms =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  opened->load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  load_into(context, *opened, options, tokens);
   return opened;
 }
 

@@ -39,9 +39,13 @@ struct OpenedModel {
   double load_ms = 0;
 };
 
-/// Prints the memory plan on stderr, then loads. `options` come from load_options(), with what the command needs.
-/// Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than the model holds.
-std::unique_ptr<OpenedModel> open_and_load(Context& context, LoadOptions options, bool with_tokenizer,
+/// Prints the memory plan on stderr, then loads opened.source. `options` come from load_options(), with what the command
+/// needs. Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than the model
+/// or --ctx holds.
+void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens = 0);
+
+/// Opens MODEL and loads it.
+std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,
                                            int64_t tokens = 0);
 
 /// The whole of a file, or of stdin for "-". Error bad_file for what cannot be read, limit_exceeded beyond 256 MiB.

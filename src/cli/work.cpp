@@ -1,7 +1,10 @@
 #include "cli/work.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <cstring>
 #include <vector>
 
 #include "model/tensor_table.h"
@@ -10,8 +13,8 @@ namespace autoglm {
 
 TokenWork token_work(const ArchSpec& spec, const ModelSource& source) {
   TokenWork work;
-  double quantized_bytes = 0;
-  double quantized_values = 0;
+  double total_bytes = 0;
+  double total_values = 0;
   for (const LocatedTensor& tensor : locate_tensors(spec, source)) {
     if (tensor.row->form != Form::matrix) continue;
     const Role role = tensor.row->role;
@@ -26,11 +29,50 @@ TokenWork token_work(const ArchSpec& spec, const ModelSource& source) {
     const double bytes = static_cast<double>(tensor.bytes()) * share;
     (head ? work.head_weights : work.layer_weights) += static_cast<int64_t>(values);
     work.bytes += static_cast<int64_t>(bytes);
-    quantized_bytes += bytes;
-    quantized_values += values;
+    total_bytes += bytes;
+    total_values += values;
   }
-  work.quantized_bits = quantized_values > 0 ? 8 * quantized_bytes / quantized_values : 0;
+  work.bits = total_values > 0 ? 8 * total_bytes / total_values : 0;
   return work;
+}
+
+namespace {
+
+// Touches every byte. Four sums, so that the loop waits for memory and not for additions.
+uint64_t read_all(std::span<const std::byte> bytes) {
+  std::array<uint64_t, 4> sums{};
+  for (size_t at = 0; at + sizeof(sums) <= bytes.size(); at += sizeof(sums)) {
+    std::array<uint64_t, 4> words;
+    std::memcpy(words.data(), bytes.data() + at, sizeof(words));
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += words[i];
+  }
+  return sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+}
+
+}  // namespace
+
+double quick_read_gbps(const ModelSource& source, WorkerPool& pool) {
+  constexpr int64_t kPiece = 1 << 20;
+  constexpr int64_t kMost = 256 << 20;
+  std::vector<std::span<const std::byte>> pieces;
+  for (const TensorEntry& tensor : source.tensors()) {
+    for (size_t at = 0; at < tensor.data.size() && std::ssize(pieces) * kPiece < kMost; at += kPiece) {
+      pieces.push_back(tensor.data.subspan(at, std::min<size_t>(kPiece, tensor.data.size() - at)));
+    }
+  }
+  double bytes = 0;
+  for (const auto& piece : pieces) bytes += static_cast<double>(piece.size());
+  std::atomic<uint64_t> sum{0};
+  double best = 0;
+  for (int round = 0; round < 3; ++round) {  // the first may bring pages in
+    const auto begin = std::chrono::steady_clock::now();
+    pool.parallel_for(std::ssize(pieces), 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) sum += read_all(pieces[static_cast<size_t>(i)]);
+    });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (seconds > 0) best = std::max(best, bytes / seconds / 1e9);
+  }
+  return best;
 }
 
 }  // namespace autoglm

@@ -1,4 +1,4 @@
-// What computing one token costs, and what this machine could do: the two sides of every statement about speed.
+// What computing one token costs: one side of every statement about speed. The other side is kernels/probe.h.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,13 @@ struct TokenWork {
   int64_t layer_weights = 0;  // multiplied for every token (of a mixture of experts: the chosen ones)
   int64_t head_weights = 0;   // multiplied for every row of logits
   int64_t bytes = 0;          // of the file's weights, read for one decoded token
-  double quantized_bits = 0;  // bits a weight, on average
+  double bits = 0;            // a weight, on average
 };
 
 TokenWork token_work(const ArchSpec& spec, const ModelSource& source);
 
-/// Sustained read bandwidth of all workers together, in GB/s (about 100 ms).
-double probe_read_gbps(WorkerPool& pool);
-
-/// int8 multiply-adds of all workers together, in 1e9 operations a second (1 multiply-add = 2).
-double probe_int8_gops(WorkerPool& pool);
+/// Read bandwidth of all workers together in GB/s, measured on the model's own mapped file: no memory beyond the plan,
+/// some 50 ms. A file that fits in the caches flatters it.
+double quick_read_gbps(const ModelSource& source, WorkerPool& pool);
 
 }  // namespace autoglm

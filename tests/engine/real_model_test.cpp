@@ -1,0 +1,175 @@
+// The engine on a real model (SmolLM2-135M-Instruct, Q4_1): the same tokens give the same bits, however they are
+// computed, on the quantized path and on the exact one.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "engine/chat.h"
+#include "engine/dummy.h"
+#include "engine/engine.h"
+
+namespace autoglm {
+namespace {
+
+using test::Heard;
+
+std::filesystem::path model_file() { return std::filesystem::path(AUTOGLM_ORACLE_DIR) / "smollm2-135m-q4_1.gguf"; }
+
+/// A loaded model with everything around it.
+struct Loaded {
+  explicit Loaded(Precision precision, int threads = 2, int64_t rows = 64, int64_t sequences = 4)
+      : source(open_model(model_file())), runtime(make_runtime({.threads = threads, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}})) {
+    LoadOptions options;
+    options.precision = precision;
+    options.kv_type = precision == Precision::f32 ? KvType::f32 : KvType::q8;
+    options.context = 512;
+    options.batch_sequences = sequences;
+    options.batch_rows = rows;
+    model = Model::load(source, runtime, options);
+    tokenizer = load_tokenizer(*source);
+    chat = load_chat_model(*source, *tokenizer);
+  }
+  std::shared_ptr<const ModelSource> source;
+  Runtime runtime;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  ChatModel chat;
+
+  Request ask(const std::string& question, int64_t tokens, float temperature = 0.0f) const {
+    Conversation conversation(*tokenizer, chat);
+    conversation.add_user(question);
+    const Prompt prompt = conversation.prompt();
+    Request request;
+    request.prompt = prompt.tokens;
+    request.reasoning = prompt.reasoning;
+    request.max_tokens = tokens;
+    request.sampling.temperature = temperature;
+    request.sampling.seed = 5;
+    return request;
+  }
+  Heard answer(const std::string& question, int64_t tokens, float temperature = 0.0f) const {
+    Engine engine(*model, *tokenizer, chat);
+    Heard heard;
+    engine.submit(ask(question, tokens, temperature), heard.sink());
+    while (engine.has_work()) engine.step();
+    return heard;
+  }
+};
+
+const std::vector<std::string>& questions() {
+  static const std::vector<std::string> all = {
+      "What is the capital of France?", "Write one sentence about the sea.", "你好，请介绍一下你自己。",
+      "List three colours, separated by commas, and say which of them is the warmest and why people think so."};
+  return all;
+}
+
+TEST(RealModel, AnswersSensiblyAndTheSameEveryTime) {
+  const Loaded loaded(Precision::automatic);
+  const Heard first = loaded.answer("What is 2+2?", 40);
+  EXPECT_EQ(first.finish, FinishReason::stop) << first.text;
+  EXPECT_NE(first.text.find('4'), std::string::npos) << first.text;
+  EXPECT_EQ(loaded.answer("What is 2+2?", 40).tokens, first.tokens);
+  const Heard sampled = loaded.answer(questions()[1], 12, 0.8f);
+  EXPECT_EQ(loaded.answer(questions()[1], 12, 0.8f).tokens, sampled.tokens) << "the same seed";
+}
+
+class SameBits : public testing::TestWithParam<Precision> {};
+
+TEST_P(SameBits, ABatchOfManyAnswersAsEachAlone) {
+  const Loaded loaded(GetParam());
+  Engine engine(*loaded.model, *loaded.tokenizer, loaded.chat, {.max_sequences = 4, .step_rows = 0});
+  std::vector<Heard> together(questions().size());
+  for (size_t i = 0; i < together.size(); ++i) {
+    engine.submit(loaded.ask(questions()[i], 5, i == 1 ? 0.9f : 0.0f), together[i].sink());
+    engine.step();  // they arrive one after another
+  }
+  while (engine.has_work()) engine.step();
+  for (size_t i = 0; i < together.size(); ++i) {
+    const Heard alone = loaded.answer(questions()[i], 5, i == 1 ? 0.9f : 0.0f);
+    EXPECT_EQ(together[i].tokens, alone.tokens) << questions()[i];
+    EXPECT_EQ(together[i].text, alone.text);
+  }
+}
+
+/// Logits of the last row after feeding `tokens` in pieces of `chunk` rows, beside `others` sequences of other tokens.
+std::vector<float> logits_of(Model& model, const std::vector<int32_t>& tokens, int64_t chunk, int others) {
+  const std::unique_ptr<KvCache> kv = model.make_kv_cache();
+  std::vector<SequenceId> ids;
+  for (int i = 0; i <= others; ++i) ids.push_back(kv->create());
+  std::vector<float> last;
+  for (int64_t done = 0; done < std::ssize(tokens);) {
+    const int64_t rows = std::min<int64_t>(chunk, std::ssize(tokens) - done);
+    std::vector<int32_t> batch;
+    std::vector<BatchSequence> parts;
+    for (int i = 0; i <= others; ++i) {
+      const bool mine = i == others;  // the sequence in question comes last
+      const int64_t n = mine ? rows : 1 + i;
+      EXPECT_TRUE(kv->append(ids[static_cast<size_t>(i)], n));
+      parts.push_back({.sequence = ids[static_cast<size_t>(i)], .row_begin = std::ssize(batch), .rows = n, .adapter = 0});
+      for (int64_t j = 0; j < n; ++j) {
+        batch.push_back(mine ? tokens[static_cast<size_t>(done + j)] : static_cast<int32_t>(100 + 13 * i + j));
+      }
+    }
+    done += rows;
+    const std::vector<int32_t> wanted = {static_cast<int32_t>(batch.size()) - 1};
+    const auto logits = model.forward({.tokens = batch,
+                                       .embeddings = {},
+                                       .positions = {},
+                                       .sequences = parts,
+                                       .logit_rows = wanted,
+                                       .want_hidden = false},
+                                      *kv);
+    last.assign(logits.begin(), logits.end());
+  }
+  return last;
+}
+
+TEST_P(SameBits, ChunksBatchMatesAndThreadsLeaveEveryBit) {
+  const Loaded two(GetParam(), 2);
+  const Loaded one(GetParam(), 1);
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 40; ++i) tokens.push_back((i * 7919 + 17) % 49000);
+  const std::vector<float> whole = logits_of(*two.model, tokens, 40, 0);
+  const auto same = [&whole](const std::vector<float>& other) {
+    return whole.size() == other.size() && std::memcmp(whole.data(), other.data(), whole.size() * sizeof(float)) == 0;
+  };
+  for (const int64_t chunk : {1, 7, 33}) EXPECT_TRUE(same(logits_of(*two.model, tokens, chunk, 0))) << chunk;
+  EXPECT_TRUE(same(logits_of(*two.model, tokens, 20, 2))) << "beside two other sequences";
+  EXPECT_TRUE(same(logits_of(*one.model, tokens, 40, 0))) << "one thread";
+  EXPECT_TRUE(same(logits_of(*one.model, tokens, 9, 1))) << "one thread, chunks, a batch mate";
+}
+
+TEST_P(SameBits, PreemptionLeavesTheAnswer) {
+  class FewBlocks : public ModelStepper {
+   public:
+    using ModelStepper::ModelStepper;
+    int64_t blocks() const override { return 7; }
+  };
+  const Loaded wide(GetParam());
+  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat, {.max_sequences = 2, .step_rows = 0});
+  const auto ask = [&wide](size_t i) {
+    Request request = wide.ask(questions()[i], 16);
+    request.ignore_eos = true;  // nobody leaves early
+    return request;
+  };
+  std::vector<Heard> heard(2);
+  for (size_t i = 0; i < heard.size(); ++i) engine.submit(ask(i), heard[i].sink());
+  while (engine.has_work()) engine.step();
+  int64_t preemptions = 0;
+  for (size_t i = 0; i < heard.size(); ++i) {
+    preemptions += heard[i].usage.preemptions;
+    Engine alone(*wide.model, *wide.tokenizer, wide.chat);
+    Heard wanted;
+    alone.submit(ask(i), wanted.sink());
+    while (alone.has_work()) alone.step();
+    EXPECT_EQ(heard[i].tokens, wanted.tokens) << questions()[i];
+  }
+  EXPECT_GT(preemptions, 0) << "7 blocks hold 112 tokens: somebody must have been put off";
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, SameBits, testing::Values(Precision::automatic, Precision::f32),
+                         [](const auto& it) { return it.param == Precision::f32 ? "f32" : "automatic"; });
+
+}  // namespace
+}  // namespace autoglm
