@@ -26,8 +26,21 @@ Peer::Peer(std::string program, const std::filesystem::path& model, const BenchS
   }
   if (shape.batch != 1) fail(Code::bad_flag, "--peer measures one sequence", "leave out --batch");
   // -r 1: one repetition a call, so that ours and theirs alternate. llama-bench warms up by itself.
-  command_ = {program_, "-m", model.string(), "-p", std::to_string(shape.prompt), "-n", std::to_string(shape.gen),
-              "-d", std::to_string(shape.depth), "-t", std::to_string(threads), "-r", "1", "-o", "json"};
+  command_ = {program_,
+              "-m",
+              model.string(),
+              "-p",
+              std::to_string(shape.prompt),
+              "-n",
+              std::to_string(shape.gen),
+              "-d",
+              std::to_string(shape.depth),
+              "-t",
+              std::to_string(threads),
+              "-r",
+              "1",
+              "-o",
+              "json"};
 }
 
 void Peer::repeat() {
@@ -40,7 +53,8 @@ void Peer::repeat() {
   const nlohmann::json rows = nlohmann::json::parse(result.out, nullptr, false);
   if (!rows.is_array() || rows.empty()) refuse("did not print a list");
   for (const nlohmann::json& row : rows) {
-    if (!row.is_object() || !row.contains("avg_ts") || !row["avg_ts"].is_number()) refuse("printed a row without avg_ts");
+    if (!row.is_object() || !row.contains("avg_ts") || !row["avg_ts"].is_number())
+      refuse("printed a row without avg_ts");
     version_ = fmt::format("{}", row.value("build_commit", "unknown"));
     (row.value("n_gen", 0) > 0 ? decode_ : prefill_).push_back(row["avg_ts"].get<double>());
   }

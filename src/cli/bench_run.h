@@ -12,10 +12,10 @@
 namespace autoglm {
 
 struct BenchShape {
-  int64_t prompt = 512;   // tokens of a prompt
-  int64_t gen = 64;       // decode steps
-  int64_t depth = 0;      // tokens in the cache before either
-  int64_t batch = 1;      // sequences
+  int64_t prompt = 512;  // tokens of a prompt
+  int64_t gen = 64;      // decode steps
+  int64_t depth = 0;     // tokens in the cache before either
+  int64_t batch = 1;     // sequences
   uint64_t seed = 1;
 };
 

@@ -101,8 +101,8 @@ std::string text_of(const nlohmann::json& object, const BenchShape& shape) {
   const auto rate = [&](const char* label, const char* key, double per_roof, const char* roof) {
     if (object[key].is_null()) return;
     text += fmt::format("{:<10}{:>9.1f} tok/s  ({:.1f} to {:.1f})  {:.0f} % of {}\n", label, object[key].get<double>(),
-                        object[std::string(key) + "_min"].get<double>(), object[std::string(key) + "_max"].get<double>(),
-                        100 * per_roof, roof);
+                        object[std::string(key) + "_min"].get<double>(),
+                        object[std::string(key) + "_max"].get<double>(), 100 * per_roof, roof);
   };
   const auto share = [&](const char* part, const char* whole) {
     const double roof = object[whole].get<double>();
@@ -140,7 +140,8 @@ std::unique_ptr<OpenedModel> open_bench_model(Context& context, const LoadOption
   auto opened = std::make_unique<OpenedModel>();
   opened->runtime = open_runtime(context);
   const int64_t limit = opened->runtime.ledger->limit();
-  const int64_t weights = count_parameters(shape_spec(shape)) * info(recipe.matrix).block_bytes / info(recipe.matrix).block_columns;
+  const int64_t weights =
+      count_parameters(shape_spec(shape)) * info(recipe.matrix).block_bytes / info(recipe.matrix).block_columns;
   if (limit > 0 && weights > limit) {
     fail(Code::out_of_memory,
          fmt::format("{} as {} needs {} for its weights, the limit is {}", *name, type, format_bytes(weights),
@@ -203,16 +204,19 @@ const Command kBench = {
     .summary = {"speed of a model on this machine", "测量模型在本机的速度"},
     .positionals = {{.name = "MODEL",
                      .required = false,
-                     .help = {"the model; or --shape NAME for random weights", "模型；或用 --shape NAME 使用随机权重"}}},
-    .details = {"Prompts and decode steps of random tokens, alternating, after a warm-up; medians. Shares are of the roofs "
-                "probed in the same run.",
-                "预热后交替测量随机 token 的提示处理和解码，取中位数。百分比相对于同一次运行中测得的上限。"},
+                     .help = {"the model; or --shape NAME for random weights",
+                              "模型；或用 --shape NAME 使用随机权重"}}},
+    .details =
+        {"Prompts and decode steps of random tokens, alternating, after a warm-up; medians. Shares are of the roofs "
+         "probed in the same run.",
+         "预热后交替测量随机 token 的提示处理和解码，取中位数。百分比相对于同一次运行中测得的上限。"},
     .examples = {{"autoglm bench model.gguf", {"512 prompt tokens, 64 generated", "512 个提示 token，生成 64 个"}},
                  {"autoglm bench --shape glm4-9b --type Q4_0 --prompt 256 --gen 16",
                   {"a model that is not here", "本地没有的模型"}}},
-    .json_keys = "prefill_tps, prefill_tps_min, prefill_tps_max, decode_tps, decode_tps_min, decode_tps_max, step_ms, "
-                 "first_token_ms, load_ms, peak_rss_bytes, weight_bytes, prefill_gops, decode_gbps, int8_gops, "
-                 "read_gbps, peer{name, version, ...}, logits_hash",
+    .json_keys =
+        "prefill_tps, prefill_tps_min, prefill_tps_max, decode_tps, decode_tps_min, decode_tps_max, step_ms, "
+        "first_token_ms, load_ms, peak_rss_bytes, weight_bytes, prefill_gops, decode_gbps, int8_gops, "
+        "read_gbps, peer{name, version, ...}, logits_hash",
     .run = run,
 };
 

@@ -154,7 +154,8 @@ class Chat {
     }
     context_.print("\n");
     if (last_.finish == FinishReason::cancelled) say("(stopped)\n");
-    if (last_.finish == FinishReason::length) say("(the context or --max-tokens ended the answer; /clear makes room)\n");
+    if (last_.finish == FinishReason::length)
+      say("(the context or --max-tokens ended the answer; /clear makes room)\n");
     context_.interrupt().clear();
     conversation_.add_assistant(last_.text, last_.reasoning);
     ++answers_;

@@ -154,11 +154,11 @@ std::string to_text(const Report& report, const ModelSource& source) {
   }
   line("tensors", fmt::format("{}: {}", source.tensors().size(), types));
   const MemoryPlan& plan = report.plan;
-  line("memory", fmt::format("{}: weights {}, KV cache {} ({} tokens, {} a token), activations {}, the rest {}",
-                             format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes),
-                             format_bytes(plan.kv_bytes), plan.context, format_bytes(plan.kv_per_token_bytes),
-                             format_bytes(plan.activations_bytes),
-                             format_bytes(plan.tokenizer_bytes + plan.process_bytes)));
+  line("memory",
+       fmt::format("{}: weights {}, KV cache {} ({} tokens, {} a token), activations {}, the rest {}",
+                   format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes), format_bytes(plan.kv_bytes),
+                   plan.context, format_bytes(plan.kv_per_token_bytes), format_bytes(plan.activations_bytes),
+                   format_bytes(plan.tokenizer_bytes + plan.process_bytes)));
   if (plan.limit_bytes > 0) {
     line("", fmt::format("{} in {}", plan.fits() ? "fits" : "does not fit", format_bytes(plan.limit_bytes)));
   }
@@ -168,7 +168,8 @@ std::string to_text(const Report& report, const ModelSource& source) {
                           : fmt::format("--ctx {} --kv-type {}: {}", fit.context, name(fit.type),
                                         format_bytes(fit.plan.total_bytes)));
   }
-  const bool nothing = !report.fits.empty() && std::ranges::all_of(report.fits, [](const Fit& f) { return f.context == 0; });
+  const bool nothing =
+      !report.fits.empty() && std::ranges::all_of(report.fits, [](const Fit& f) { return f.context == 0; });
   if (nothing) {
     // Every format spends its bits on the weights: what is left beside them bounds the bits of one.
     const int64_t beside = plan.total_bytes - plan.weights_bytes - plan.kv_bytes;
@@ -199,9 +200,10 @@ const Command kInspect = {
     .details = {"The memory estimate is for --ctx, --kv-type and --batch; --fit shows what fits this machine.",
                 "内存估计针对 --ctx、--kv-type 和 --batch；--fit 显示本机放得下的配置。"},
     .examples = {{"autoglm inspect model.gguf --fit --memory-limit 2GiB", {"what 2 GiB allow", "2 GiB 内存能做什么"}}},
-    .json_keys = "arch, parameters, layers, hidden, heads, kv_heads, vocab, context, types, tensors[{name, type, "
-                 "shape}], memory{weights_bytes, kv_per_token_bytes, kv_bytes, activations_bytes, process_bytes, "
-                 "total_bytes}",
+    .json_keys =
+        "arch, parameters, layers, hidden, heads, kv_heads, vocab, context, types, tensors[{name, type, "
+        "shape}], memory{weights_bytes, kv_per_token_bytes, kv_bytes, activations_bytes, process_bytes, "
+        "total_bytes}",
     .run = run,
 };
 

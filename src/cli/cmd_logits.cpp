@@ -73,7 +73,8 @@ void print_rows(const Context& context, const std::vector<float>& values, int64_
   for (int64_t p = 0; p < positions; ++p) {
     text += p == 0 ? "[" : ",[";
     for (int64_t i = 0; i < vocabulary; ++i) {
-      fmt::format_to(std::back_inserter(text), "{}{}", i == 0 ? "" : ",", values[static_cast<size_t>(p * vocabulary + i)]);
+      fmt::format_to(std::back_inserter(text), "{}{}", i == 0 ? "" : ",",
+                     values[static_cast<size_t>(p * vocabulary + i)]);
     }
     text += "]";
     context.print(text);

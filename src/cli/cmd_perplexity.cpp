@@ -1,8 +1,8 @@
 // perplexity: how surprised a model is by a text, by llama.cpp's convention, so that the numbers can be compared.
 //
 // The text is cut into windows of --ctx tokens; an incomplete one is dropped. Each window is read from an empty cache,
-// with BOS in place of its first token if the model adds one. Positions window/2 .. window-2 are scored on the token that
-// follows them (255 of 512): every score has at least half a window before it.
+// with BOS in place of its first token if the model adds one. Positions window/2 .. window-2 are scored on the token
+// that follows them (255 of 512): every score has at least half a window before it.
 #include <fmt/format.h>
 
 #include <cmath>

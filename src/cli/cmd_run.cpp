@@ -100,11 +100,12 @@ int run(Context& context) {
   }
   if (context.quiet()) return 0;
   const std::string bound = what_bounds(answer, *opened);
-  context.note(bound.empty() ? fmt::format("{} tokens, first token after {:.0f} ms", answer.tokens.size(),
-                                           answer.first_token_ms)
-                             : bound);
+  context.note(bound.empty()
+                   ? fmt::format("{} tokens, first token after {:.0f} ms", answer.tokens.size(), answer.first_token_ms)
+                   : bound);
   if (answer.finish == FinishReason::length) {
-    context.note(fmt::format("the answer was cut at {} tokens; --max-tokens or --ctx allow more", answer.tokens.size()));
+    context.note(
+        fmt::format("the answer was cut at {} tokens; --max-tokens or --ctx allow more", answer.tokens.size()));
   }
   return 0;
 }
@@ -123,8 +124,9 @@ const Command kRun = {
                 "回答会实时写到标准输出，其他信息写到标准错误。"},
     .examples = {{"autoglm run smollm2:135m \"Why is the sky blue?\"", {"one question", "提一个问题"}},
                  {"autoglm run model.gguf --temp 0 -n 50 < question.txt", {"from a file", "从文件读取问题"}}},
-    .json_keys = "text, token_ids, prompt_tokens, completion_tokens, finish_reason, timings{load_ms, prefill_ms, "
-                 "first_token_ms, decode_ms, prefill_tps, decode_tps}, memory{planned_bytes, peak_rss_bytes}",
+    .json_keys =
+        "text, token_ids, prompt_tokens, completion_tokens, finish_reason, timings{load_ms, prefill_ms, "
+        "first_token_ms, decode_ms, prefill_tps, decode_tps}, memory{planned_bytes, peak_rss_bytes}",
     .run = run,
 };
 

@@ -15,18 +15,25 @@
 namespace autoglm {
 namespace {
 
-constexpr std::array kTexts = {
-    "Hello, world! It's 12:30.", "你好，世界！这是一个测试。", "  leading,   inner   and trailing spaces   ",
-    "emoji 👩‍👩‍👧 and flags 🇨🇳, combining e\u0301 and \u0928\u093f", "def f(x):\n\treturn x ** 2  # 3.14159\n\n\n",
-    "1234567890 3,141,592 0x7fff", "ÀÉÎõü ß ﬁ Å Ω Ж ж א ب क ไ 한글 日本語", "a\u200bb\u00a0c\u3000d\r\ne\tf",
-    "'s 't 're 've 'm 'll 'd I'LL", "https://example.com/a?b=c&d=%20#x", "!!!???...,,,;;;---___", "MiXeD CaSe wOrDs"};
+constexpr std::array kTexts = {"Hello, world! It's 12:30.",
+                               "你好，世界！这是一个测试。",
+                               "  leading,   inner   and trailing spaces   ",
+                               "emoji 👩‍👩‍👧 and flags 🇨🇳, combining e\u0301 and \u0928\u093f",
+                               "def f(x):\n\treturn x ** 2  # 3.14159\n\n\n",
+                               "1234567890 3,141,592 0x7fff",
+                               "ÀÉÎõü ß ﬁ Å Ω Ж ж א ب क ไ 한글 日本語",
+                               "a\u200bb\u00a0c\u3000d\r\ne\tf",
+                               "'s 't 're 've 'm 'll 'd I'LL",
+                               "https://example.com/a?b=c&d=%20#x",
+                               "!!!???...,,,;;;---___",
+                               "MiXeD CaSe wOrDs"};
 
 /// Where the script lies: beside the program (share/autoglm), or in the source tree.
 std::filesystem::path script_path() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   for (const std::filesystem::path& path :
-       {program / "../share/autoglm/selftest.py", program / "../../tools/selftest.py", program / "../../../tools/selftest.py",
-        program / "../../../../tools/selftest.py"}) {
+       {program / "../share/autoglm/selftest.py", program / "../../tools/selftest.py",
+        program / "../../../tools/selftest.py", program / "../../../../tools/selftest.py"}) {
     std::error_code ignored;
     if (std::filesystem::exists(path, ignored)) return path;
   }
@@ -86,8 +93,9 @@ Json logit_case(Context& context, const ModelSource& source, const Tokenizer* to
       open_and_load(context, scoring_options(options, count, count), false, count);
   check_tokens(tokens, opened->model->spec().vocabulary);
   Json rows = Json::array();
-  score(*opened->model, tokens, 0, [&](int64_t) { context.interrupt().check(); },
-        [&](int64_t, std::span<const float> row) { rows.push_back(std::vector<float>(row.begin(), row.end())); });
+  score(
+      *opened->model, tokens, 0, [&](int64_t) { context.interrupt().check(); },
+      [&](int64_t, std::span<const float> row) { rows.push_back(std::vector<float>(row.begin(), row.end())); });
   return {{"tokens", tokens}, {"rows", std::move(rows)}, {"precision", "f32"}, {"path", source.path().string()}};
 }
 

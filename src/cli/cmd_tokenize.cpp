@@ -35,9 +35,7 @@ std::string input_text(Context& context) {
   if (file && context.has_argument("TEXT")) {
     fail(Code::bad_flag, "both TEXT and --file were given", "give one of them");
   }
-  std::string text = file                            ? read_text(*file)
-                     : context.has_argument("TEXT") ? context.argument("TEXT")
-                                                     : read_stdin();
+  std::string text = file ? read_text(*file) : context.has_argument("TEXT") ? context.argument("TEXT") : read_stdin();
   check_utf8(text, "the text");
   return text;
 }
@@ -99,7 +97,8 @@ const Command kTokenize = {
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}},
                     {.name = "TEXT",
                      .required = false,
-                     .help = {"the text; without it and --file, standard input", "文本；没有它和 --file 时读取标准输入"}}},
+                     .help = {"the text; without it and --file, standard input",
+                              "文本；没有它和 --file 时读取标准输入"}}},
     .details = {},
     .examples = {{"autoglm tokenize model.gguf \"Hello, 世界\"", {"ids, separated by commas", "以逗号分隔的编号"}}},
     .json_keys = "ids, pieces",
@@ -112,7 +111,8 @@ const Command kDetokenize = {
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}},
                     {.name = "IDS",
                      .required = false,
-                     .help = {"ids, separated by commas; without it, standard input", "以逗号分隔的编号；不给出时读取标准输入"}}},
+                     .help = {"ids, separated by commas; without it, standard input",
+                              "以逗号分隔的编号；不给出时读取标准输入"}}},
     .details = {},
     .examples = {{"autoglm detokenize model.gguf 1,2,3", {"", ""}}},
     .json_keys = "ids, pieces",

@@ -14,6 +14,7 @@ extern const Command kTemplate;
 extern const Command kLogits;
 extern const Command kPerplexity;
 extern const Command kBench;
+extern const Command kConvert;
 extern const Command kSelftest;
 extern const Command kPull;
 extern const Command kList;

@@ -109,15 +109,15 @@ std::string what_bounds(const Answer& answer, OpenedModel& opened) {
   if (answer.tokens.size() < 8 || speed <= 0) return {};
   const Model& model = *opened.model;
   const TokenWork work = token_work(model.spec(), *opened.source);
-  const double middle =
-      static_cast<double>(answer.usage.prompt_tokens) + static_cast<double>(answer.tokens.size()) / 2;
+  const double middle = static_cast<double>(answer.usage.prompt_tokens) + static_cast<double>(answer.tokens.size()) / 2;
   const double bytes =
       static_cast<double>(work.bytes) + middle * static_cast<double>(model.memory().kv_per_token_bytes);
   const double roof = quick_read_gbps(*opened.source, *opened.runtime.pool);
   if (roof <= 0) return fmt::format("{:.1f} tok/s", speed);
   const double share = speed * bytes / 1e9 / roof;
-  const char* advice = share < 0.6 ? "bound by computing" : work.bits > 5 ? "a smaller type would help"
-                                                                          : "a smaller model would help";
+  const char* advice = share < 0.6     ? "bound by computing"
+                       : work.bits > 5 ? "a smaller type would help"
+                                       : "a smaller model would help";
   return fmt::format("{:.1f} tok/s, {:.0f} % of memory bandwidth; {}", speed, 100 * std::min(share, 1.0), advice);
 }
 

@@ -29,8 +29,7 @@ struct Answer {
 /// Runs a request alone. Text goes to `print` as it comes (reasoning to `think`); either may be empty. With
 /// `interrupted` true the request is cancelled and the answer so far is returned. Throws the Error that ended it.
 Answer generate(Engine& engine, Request request, const std::function<bool()>& interrupted,
-                const std::function<void(std::string_view)>& print,
-                const std::function<void(std::string_view)>& think);
+                const std::function<void(std::string_view)>& print, const std::function<void(std::string_view)>& think);
 
 /// "6.1 tok/s, 88 % of memory bandwidth; a smaller type would help": what bounds decoding. Measures the read bandwidth
 /// for some 50 ms. Empty if the answer was too short to tell.

@@ -3,11 +3,11 @@
 #include <histedit.h>
 #include <unistd.h>
 
+#include <langinfo.h>
 #include <clocale>
 #include <cstdio>
 #include <cwchar>
 #include <iostream>
-#include <langinfo.h>
 #include <string_view>
 #include <vector>
 

@@ -1,8 +1,8 @@
 // One line (or one paste) from a person at a terminal: libedit with wide characters.
 //
-// A paste of several lines is one message: the terminal is asked for bracketed paste, the pasted text is kept aside, and
-// a mark such as [paste 1: 200 lines] stands for it in the line until it is sent. Where stdin is no terminal, lines are
-// read as they are. Ctrl-C while typing drops the line and nothing else.
+// A paste of several lines is one message: the terminal is asked for bracketed paste, the pasted text is kept aside,
+// and a mark such as [paste 1: 200 lines] stands for it in the line until it is sent. Where stdin is no terminal, lines
+// are read as they are. Ctrl-C while typing drops the line and nothing else.
 #pragma once
 
 #include <memory>

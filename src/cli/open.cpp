@@ -1,7 +1,7 @@
 #include "cli/open.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,7 +58,8 @@ void print_plan(const Context& context, const MemoryPlan& plan) {
 std::filesystem::path model_path(Context& context) {
   const std::string& name = context.argument("MODEL");
   if (name.empty()) {
-    fail(Code::bad_flag, "no model was named", "give a GGUF file, a Hugging Face folder or a name such as smollm2:135m");
+    fail(Code::bad_flag, "no model was named",
+         "give a GGUF file, a Hugging Face folder or a name such as smollm2:135m");
   }
   return locate_model(context, name);
 }
@@ -180,7 +181,8 @@ std::string history_path(const Context& context) {
 }
 
 double since_process_start_ms() {
-  // Field 22 of /proc/self/stat: clock ticks between boot and this process's start. The name in field 2 may hold spaces.
+  // Field 22 of /proc/self/stat: clock ticks between boot and this process's start. The name in field 2 may hold
+  // spaces.
   std::ifstream file("/proc/self/stat");
   std::string line;
   std::getline(file, line);

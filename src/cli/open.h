@@ -39,9 +39,9 @@ struct OpenedModel {
   double load_ms = 0;
 };
 
-/// Prints the memory plan on stderr, then loads opened.source. `options` come from load_options(), with what the command
-/// needs. Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than the model
-/// or --ctx holds.
+/// Prints the memory plan on stderr, then loads opened.source. `options` come from load_options(), with what the
+/// command needs. Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than
+/// the model or --ctx holds.
 void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens = 0);
 
 /// Opens MODEL and loads it.

@@ -46,13 +46,14 @@ void score(Model& model, std::span<const int32_t> tokens, int64_t first, const s
     }
     AUTOGLM_CHECK(kv->append(sequence, rows), "the KV cache was planned for these tokens");
     const BatchSequence part{.sequence = sequence, .row_begin = 0, .rows = rows, .adapter = 0};
-    const std::span<const float> logits = model.forward({.tokens = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(rows)),
-                                                         .embeddings = {},
-                                                         .positions = {},
-                                                         .sequences = {&part, 1},
-                                                         .logit_rows = logit_rows,
-                                                         .want_hidden = false},
-                                                        *kv);
+    const std::span<const float> logits =
+        model.forward({.tokens = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(rows)),
+                       .embeddings = {},
+                       .positions = {},
+                       .sequences = {&part, 1},
+                       .logit_rows = logit_rows,
+                       .want_hidden = false},
+                      *kv);
     for (size_t i = 0; i < logit_rows.size(); ++i) {
       row(done + logit_rows[i], logits.subspan(i * vocabulary, vocabulary));
     }

@@ -19,7 +19,8 @@ std::filesystem::path model_file() { return std::filesystem::path(AUTOGLM_ORACLE
 /// A loaded model with everything around it.
 struct Loaded {
   explicit Loaded(Precision precision, int threads = 2, int64_t rows = 64, int64_t sequences = 4)
-      : source(open_model(model_file())), runtime(make_runtime({.threads = threads, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}})) {
+      : source(open_model(model_file())),
+        runtime(make_runtime({.threads = threads, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}})) {
     LoadOptions options;
     options.precision = precision;
     options.kv_type = precision == Precision::f32 ? KvType::f32 : KvType::q8;
@@ -106,7 +107,8 @@ std::vector<float> logits_of(Model& model, const std::vector<int32_t>& tokens, i
       const bool mine = i == others;  // the sequence in question comes last
       const int64_t n = mine ? rows : 1 + i;
       EXPECT_TRUE(kv->append(ids[static_cast<size_t>(i)], n));
-      parts.push_back({.sequence = ids[static_cast<size_t>(i)], .row_begin = std::ssize(batch), .rows = n, .adapter = 0});
+      parts.push_back(
+          {.sequence = ids[static_cast<size_t>(i)], .row_begin = std::ssize(batch), .rows = n, .adapter = 0});
       for (int64_t j = 0; j < n; ++j) {
         batch.push_back(mine ? tokens[static_cast<size_t>(done + j)] : static_cast<int32_t>(100 + 13 * i + j));
       }
@@ -147,7 +149,8 @@ TEST_P(SameBits, PreemptionLeavesTheAnswer) {
     int64_t blocks() const override { return 7; }
   };
   const Loaded wide(GetParam());
-  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat, {.max_sequences = 2, .step_rows = 0});
+  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat,
+                {.max_sequences = 2, .step_rows = 0});
   const auto ask = [&wide](size_t i) {
     Request request = wide.ask(questions()[i], 16);
     request.ignore_eos = true;  // nobody leaves early
