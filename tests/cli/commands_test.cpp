@@ -270,7 +270,7 @@ TEST(Template, RendersWithTheModelsAndWithAFile) {
             false);
   expect_error({"template", "--template-file", folder.file("bad.jinja", "{% if %}"), "--messages", messages}, 3,
                "bad_template");
-  expect_error({"template", smollm2(), "--messages", folder.file("no.json", "{")}, 3, "bad_file");
+  expect_error({"template", smollm2(), "--messages", folder.file("no.json", "{")}, 2, "bad_request");
   expect_error({"template", smollm2(), "--messages", folder.file("list.json", "[]")}, 2, "bad_request");
   expect_error({"template", smollm2()}, 2, "bad_flag");
 }
@@ -309,7 +309,15 @@ TEST(Convert, WritesAModelThatGivesTheSameLogits) {
   const auto logits = [](const std::string& model) {
     return run_program({"logits", model, "--tokens", "3,1,4,1,5,9", "--precision", "f32", "--json"}).json()["logits"];
   };
-  EXPECT_EQ(logits(file), logits(tiny()));
+  const nlohmann::json theirs = logits(file);
+  const nlohmann::json ours = logits(tiny());
+  ASSERT_EQ(theirs.size(), ours.size());
+  // GGUF stores the rows of q and k in another order, so sums inside attention round differently.
+  for (size_t row = 0; row < ours.size(); ++row) {
+    for (size_t i = 0; i < ours[row].size(); ++i) {
+      ASSERT_NEAR(theirs[row][i].get<float>(), ours[row][i].get<float>(), 1e-4);
+    }
+  }
   expect_error({"convert", file, file}, 2, "bad_flag");
   expect_error({"convert", tiny(), (folder / "").string()}, 2, "bad_flag");
   expect_error({"convert", tiny(), file, "--type", "q4_0"}, 2, "bad_flag");
