@@ -31,9 +31,7 @@ Places user_places(const Context& context) {
   return find_places(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
 }
 
-Store open_store(const Context& context) {
-  return Store(user_places(context));
-}
+Store open_store(const Context& context) { return Store(user_places(context)); }
 
 int64_t memory_limit(const Context& context) {
   if (const auto given = context.settings().bytes_if("runtime.memory_limit")) return *given;

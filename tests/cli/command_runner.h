@@ -20,7 +20,7 @@ struct Outcome {
 struct RunOptions {
   std::string in{};                        // standard input, then end of file
   std::vector<std::string> environment{};  // NAME=value, beside the test's own
-  double seconds = 120;                  // a hang is a failure, not a wait
+  double seconds = 120;                    // a hang is a failure, not a wait
   std::string interrupt_after{};           // SIGINT once stdout or stderr has this text
 };
 
