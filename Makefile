@@ -19,7 +19,7 @@ setup:
 	@tools/setup.sh build
 
 build: setup
-	@mkdir -p build && (cmake --preset release >build/configure.log 2>&1 || (cat build/configure.log; exit 1))
+	@mkdir -p build && { [ -f build/release/build.ninja ] || cmake --preset release -DAUTOGLM_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; }
 	@cmake --build --preset release -j $(JOBS) --target autoglm
 
 run: build
@@ -29,7 +29,7 @@ run: build
 test:
 	@tools/setup.sh test
 	@tools/fetch_test_data.sh
-	@cmake --preset release
+	@cmake --preset release -DAUTOGLM_TESTS=ON >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build --preset release -j $(JOBS)
 	@ctest --test-dir build/release --output-on-failure -j 2
 
