@@ -40,6 +40,7 @@ struct ArchSpec {
   float logit_softcap = 0.0f;
   float attention_softcap = 0.0f;
   float attention_scale = 0.0f;  // on q.k
+  float gguf_scale = 0.0f;       // what llama.cpp takes it to be; 0: 1 / sqrt(head_dim)
   bool tied_head = false;
   bool qkv_bias = false;
   bool output_bias = false;

@@ -81,6 +81,9 @@ class Converter {
         moved[i] = values[static_cast<size_t>(source_row(t, static_cast<int64_t>(i)))];
       values = std::move(moved);
     }
+    if (t.row->role == Role::q_norm) {
+      for (float& value : values) value *= scale_to_fold(spec_);
+    }
     put(values, Type::f32);
   }
 

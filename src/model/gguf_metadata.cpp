@@ -62,8 +62,7 @@ class Writer {
     by_layer("attention.head_count_kv", s_.kv_heads);
     by_layer("attention.key_length", s_.head_dim);
     by_layer("attention.value_length", s_.head_dim);
-    const float usual = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s_.head_dim[0])));
-    if (s_.attention_scale != usual) number("attention.scale", s_.attention_scale);
+    if (scale_to_fold(s_) != 1.0f && !s_.qk_norm) number("attention.scale", s_.attention_scale);
     if (s_.logit_softcap != 0) number("final_logit_softcapping", s_.logit_softcap);
   }
 
@@ -115,6 +114,12 @@ class Writer {
 };
 
 }  // namespace
+
+float scale_to_fold(const ArchSpec& spec) {
+  if (spec.latent()) return 1.0f;
+  const float usual = static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim[0])));
+  return spec.attention_scale / (spec.gguf_scale > 0 ? spec.gguf_scale : usual);
+}
 
 Metadata gguf_metadata(const ArchSpec& spec) { return Writer(spec).run(); }
 

@@ -10,4 +10,8 @@ namespace autoglm {
 /// here understands (attention.scale), is written too. Error unsupported_model: a structure that GGUF cannot express.
 Metadata gguf_metadata(const ArchSpec& spec);
 
+/// How much larger this model's attention scale is than the one that llama.cpp assumes: GGUF has no key for it. Where q
+/// is normed the writer multiplies that norm by it; elsewhere gguf_metadata() writes attention.scale.
+float scale_to_fold(const ArchSpec& spec);
+
 }  // namespace autoglm

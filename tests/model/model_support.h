@@ -80,6 +80,7 @@ inline Golden read_golden(const std::string& name) {
 inline std::shared_ptr<const ModelSource> open_golden(const std::string& name, const std::string& config,
                                                       const fs::path& scratch) {
   const fs::path folder = scratch / (name + "-" + config);
+  if (fs::exists(folder)) return open_model(folder);
   fs::create_directories(folder);
   for (const auto& entry : fs::directory_iterator(models_folder() / name)) {
     const std::string file = entry.path().filename().string();

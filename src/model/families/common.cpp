@@ -135,9 +135,11 @@ void hf_glm_experts(HfConfig& config, ArchSpec& spec, int dense_lead) {
   for (int layer = 0; layer < std::min(dense_lead, spec.layers); ++layer) spec.moe[static_cast<size_t>(layer)] = false;
 }
 
+constexpr int kMostRotaryDims = 8192;  // far above any model's, far below what would hurt to allocate
+
 int add_rope(ArchSpec& spec, const RopeParameters& rope, int head_dim, bool interleaved) {
   const int dims = rope.dims > 0 ? rope.dims : static_cast<int>(head_dim * rope.partial);
-  if (dims < 2 || dims > head_dim || dims % 2 != 0) {
+  if (dims < 2 || dims > head_dim || dims % 2 != 0 || dims > kMostRotaryDims) {
     fail(Code::bad_model_file,
          "the rotary dimension " + std::to_string(dims) + " does not fit a head of " + std::to_string(head_dim));
   }

@@ -30,6 +30,11 @@ void set_layer(ArchSpec& spec, int layer, bool sliding, int64_t window) {
   spec.rope[l] = sliding ? 1 : 0;
 }
 
+// llama.cpp has no key for query_pre_attn_scalar and knows the one model (27B, 62 layers) where it is not head_dim.
+float gguf_scale(const ArchSpec& spec) {
+  return inverse_root(spec.layers == 62 ? static_cast<double>(spec.hidden) / spec.heads[0] : spec.head_dim[0]);
+}
+
 int64_t checked_window(int64_t window) {
   if (window < 1 || window > (1 << 30)) fail(Code::bad_model_file, "the model's sliding_window is out of range");
   return window;
@@ -39,10 +44,8 @@ ArchSpec from_gguf(GgufConfig& config, const ModelSource& source) {
   ArchSpec spec = structure(gguf_basics(config, source));
   const int head_dim = spec.head_dim[0];
   config.require("attention.value_length", head_dim);
-  // llama.cpp has no key for query_pre_attn_scalar and knows the one model (27B, 62 layers) where it is not head_dim;
-  // files that `convert` writes carry attention.scale.
-  const double otherwise = spec.layers == 62 ? static_cast<double>(spec.hidden) / spec.heads[0] : head_dim;
-  spec.attention_scale = static_cast<float>(config.number("attention.scale", inverse_root(otherwise)));
+  spec.gguf_scale = gguf_scale(spec);
+  spec.attention_scale = static_cast<float>(config.number("attention.scale", spec.gguf_scale));
   spec.logit_softcap = static_cast<float>(config.number("final_logit_softcapping", 0.0));
   add_rope(spec, config.rope(), head_dim, /*interleaved=*/false);
 
@@ -71,6 +74,7 @@ ArchSpec from_config(HfConfig& config, const ModelSource& source) {
   config.require("use_bidirectional_attention", false);
   spec.qkv_bias = spec.output_bias = config.boolean("attention_bias", false);
   spec.attention_scale = inverse_root(config.number("query_pre_attn_scalar", 256.0));
+  spec.gguf_scale = gguf_scale(spec);
   spec.logit_softcap = static_cast<float>(config.number("final_logit_softcapping", 0.0));
   config.accept("attn_logit_softcapping");  // Gemma 2's: transformers' Gemma 3 reads it and never applies it
   add_rope(spec, config.rope("full_attention", 1e6), head_dim, /*interleaved=*/false);
