@@ -1,12 +1,14 @@
 // The GLM family. Every member ends a turn where the next one would begin: <|user|>, <|observation|>. A file's metadata
 // often names only one of them, so they are always in the end set (see `ends`).
+#include <string>
+
 #include "text/families/families.h"
 
 namespace autoglm {
 namespace {
 
-#define AUTOGLM_GLM_WORDS \
-  R"jinja({%- macro words(content) %}
+// What a message says, however it is given. Every template of the family begins with this.
+constexpr std::string_view kWords = R"jinja({%- macro words(content) %}
     {%- if content is string %}
         {{- content }}
     {%- elif content is iterable and content is not mapping %}
@@ -17,10 +19,10 @@ namespace {
         {{- content }}
     {%- endif %}
 {%- endmacro %}
-)jinja"
+)jinja";
 
 // ChatGLM3: a space before every text; calls are Python.
-constexpr std::string_view kChatGlm3 = AUTOGLM_GLM_WORDS R"jinja({{- '[gMASK]sop' }}
+constexpr std::string_view kChatGlm3 = R"jinja({{- '[gMASK]sop' }}
 {%- if tools %}
     {{- '<|system|>\n Answer the following questions as best as you can. You have access to the following tools:\n' }}
     {{- tools | tojson(indent=4) }}
@@ -49,7 +51,7 @@ constexpr std::string_view kChatGlm3 = AUTOGLM_GLM_WORDS R"jinja({{- '[gMASK]sop
 )jinja";
 
 // GLM-4, GLM-4-0414, GLM-Edge: tools are listed in a system turn, a call is its name and a line of JSON.
-constexpr std::string_view kGlm4 = AUTOGLM_GLM_WORDS R"jinja({{- '[gMASK]<sop>' }}
+constexpr std::string_view kGlm4 = R"jinja({{- '[gMASK]<sop>' }}
 {%- if tools %}
     {{- '<|system|>\n# 可用工具' }}
     {%- for tool in tools %}
@@ -79,8 +81,7 @@ constexpr std::string_view kGlm4 = AUTOGLM_GLM_WORDS R"jinja({{- '[gMASK]<sop>' 
 
 // GLM-4.5, 4.6, 4.7 and, with nl empty, 4.7-Flash and 5: arguments between tags, thoughts between <think> marks, shown
 // again only behind the last question.
-#define AUTOGLM_GLM_XML \
-  R"jinja({{- '[gMASK]<sop>' }}
+constexpr std::string_view kXml = R"jinja({{- '[gMASK]<sop>' }}
 {%- if tools %}
     {{- '<|system|>\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n<tools>\n' }}
     {%- for tool in tools %}{{ tool | tojson + '\n' }}{% endfor %}
@@ -134,13 +135,11 @@ constexpr std::string_view kGlm4 = AUTOGLM_GLM_WORDS R"jinja({{- '[gMASK]<sop>' 
         {{- '<|assistant|>' + ('</think>' if quiet else '<think>') }}
     {%- endif %}
 {%- endif %}
-)jinja"
+)jinja";
 
-constexpr std::string_view kGlm45 = AUTOGLM_GLM_WORDS "{%- set nl = '\\n' %}" AUTOGLM_GLM_XML;
-constexpr std::string_view kGlm47 = AUTOGLM_GLM_WORDS "{%- set nl = '' %}" AUTOGLM_GLM_XML;
-
-#undef AUTOGLM_GLM_WORDS
-#undef AUTOGLM_GLM_XML
+std::string with_words(std::string_view rest, std::string_view before = {}) {
+  return std::string(kWords) + std::string(before) + std::string(rest);
+}
 
 ChatSpec glm(std::string_view family, std::vector<std::string_view> architectures, std::string_view text,
              ToolCallForm calls, bool thinks, std::string_view marker) {
@@ -158,11 +157,15 @@ ChatSpec glm(std::string_view family, std::vector<std::string_view> architecture
 }  // namespace
 
 std::span<const ChatSpec> glm_chat_specs() {
+  static const std::string glm4 = with_words(kGlm4);
+  static const std::string chatglm3 = with_words(kChatGlm3);
+  static const std::string glm45 = with_words(kXml, "{%- set nl = '\\n' %}");
+  static const std::string glm47 = with_words(kXml, "{%- set nl = '' %}");
   static const ChatSpec specs[] = {
-      glm("glm4", {"chatglm", "glm", "glm4"}, kGlm4, ToolCallForm::glm_line_json, false, "<sop>"),
-      glm("chatglm3", {"chatglm"}, kChatGlm3, ToolCallForm::chatglm3_python, false, ""),
-      glm("glm4.5", {"glm4moe", "glm4_moe"}, kGlm45, ToolCallForm::glm_xml, true, ""),
-      glm("glm4.7", {"deepseek2", "glm-dsa", "glm4_moe_lite", "glm_moe_dsa"}, kGlm47, ToolCallForm::glm_xml, true,
+      glm("glm4", {"chatglm", "glm", "glm4"}, glm4, ToolCallForm::glm_line_json, false, "<sop>"),
+      glm("chatglm3", {"chatglm"}, chatglm3, ToolCallForm::chatglm3_python, false, ""),
+      glm("glm4.5", {"glm4moe", "glm4_moe"}, glm45, ToolCallForm::glm_xml, true, ""),
+      glm("glm4.7", {"deepseek2", "glm-dsa", "glm4_moe_lite", "glm_moe_dsa"}, glm47, ToolCallForm::glm_xml, true,
           "<sop>"),
   };
   return specs;
