@@ -9,10 +9,10 @@ prefix=${1:?PREFIX}
 bin=build/bin/autoglm
 
 files=(bin/autoglm share/bash-completion/completions/autoglm share/zsh/site-functions/_autoglm share/man/man1/autoglm.1
-  share/doc/autoglm/LICENSE share/doc/autoglm/NOTICE)
+  share/doc/autoglm/LICENSE share/doc/autoglm/NOTICE share/autoglm/selftest.py share/autoglm/llama_cpp_bench.py)
 if [ -n "$remove" ]; then
   for file in "${files[@]}"; do rm -f "$prefix/$file"; done
-  rmdir "$prefix/share/doc/autoglm" 2>/dev/null || true
+  rmdir "$prefix/share/doc/autoglm" "$prefix/share/autoglm" 2>/dev/null || true
   echo "removed autoglm from $prefix (models stay; autoglm's data folders are \$XDG_DATA_HOME/autoglm and \$XDG_CACHE_HOME/autoglm)"
   exit 0
 fi
@@ -23,4 +23,6 @@ $bin completion zsh | put share/zsh/site-functions/_autoglm
 $bin man | put share/man/man1/autoglm.1
 install -D -m 644 LICENSE "$prefix/share/doc/autoglm/LICENSE"
 install -D -m 644 NOTICE "$prefix/share/doc/autoglm/NOTICE"
+install -D -m 755 tools/selftest.py "$prefix/share/autoglm/selftest.py"              # for `autoglm selftest`
+install -D -m 755 tools/llama_cpp_bench.py "$prefix/share/autoglm/llama_cpp_bench.py"  # for `bench --peer`
 echo "installed autoglm in $prefix"

@@ -4,7 +4,7 @@
 Reads on stdin what the program computed:
     {"model": path, "texts": [{"text", "ids"}], "chats": [{"name", "messages", "variables", "text"}],
      "logits": {"tokens": [...], "rows": [[...]], "precision": "f32"}}
-and prints [{"name", "ok", "detail"}]. Needs transformers and torch (and gguf for a GGUF file).
+and prints [{"name", "ok", "detail"}]. Needs transformers and torch (for a GGUF file also gguf and accelerate).
 """
 
 import json

@@ -124,7 +124,7 @@ int run(Context& context) {
   const nlohmann::json checks = nlohmann::json::parse(result.out, nullptr, false);
   if (result.exit_code != 0 || !checks.is_array()) {
     fail(Code::work_failed, fmt::format("the comparison did not run: {}", result.err),
-         "pip install transformers torch (and gguf for GGUF files)");
+         "pip install transformers torch (for GGUF files also gguf accelerate)");
   }
   bool all = true;
   for (const nlohmann::json& check : checks) all = all && check.value("ok", false);
@@ -146,9 +146,9 @@ const Command kSelftest = {
     .summary = {"compare a model with transformers", "与 transformers 对照检验模型"},
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}}},
     .details = {"Token ids, template bytes and logits (on the exact f32 path) against transformers, which must be "
-                "installed: pip install transformers torch. The model's code is never downloaded.",
+                "installed: pip install transformers torch (for GGUF files also gguf accelerate). The model's code is never downloaded.",
                 "将 token 编号、模板字节和 logits（精确 f32 路径）与 transformers 对照；需要先安装：pip install "
-                "transformers torch。不会下载模型代码。"},
+                "transformers torch（GGUF 文件还需要 gguf accelerate）。不会下载模型代码。"},
     .examples = {{"autoglm selftest GLM-4-9B-0414/", {"before you trust it", "使用之前先检验"}}},
     .json_keys = "checks[{name, ok, detail}]",
     .run = run,

@@ -5,10 +5,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_files.h"
+#include "text/utf8.h"
 
 namespace autoglm {
 namespace {
@@ -144,11 +147,49 @@ class Exporter {
   const Tokenizer& tokenizer_;
 };
 
-bool same_ids(const Tokenizer& ours, const Metadata& metadata) {
-  const std::unique_ptr<Tokenizer> theirs = tokenizer_from_gguf(metadata);
-  return theirs && std::all_of(kTexts.begin(), kTexts.end(),
-                               [&](const char* text) { return ours.encode(text) == theirs->encode(text); });
+// Texts made of the vocabulary's own entries, eight at a time: what a pre-tokenizer or a merge rule can change shows
+// where the vocabulary has the words for it. At most some 20,000 entries.
+std::vector<std::string> probes(const Tokenizer& tokenizer) {
+  std::vector<std::string> all(kTexts.begin(), kTexts.end());
+  const int32_t stride = std::max(1, tokenizer.size() / 20000);
+  std::string text;
+  int32_t pieces = 0;
+  for (int32_t id = 0; id < tokenizer.size(); id += stride) {
+    if (tokenizer.kind(id) != TokenKind::normal) continue;
+    const std::string piece = tokenizer.piece(id);
+    if (!utf8::valid(piece)) continue;
+    text += piece;
+    if (++pieces % 8 == 0) all.push_back(std::exchange(text, {}));
+    all.push_back(piece);
+  }
+  all.push_back(text);
+  return all;
 }
+
+/// The folder's ids of the probes, and which candidate gives them too.
+class Judge {
+ public:
+  explicit Judge(const Tokenizer& ours) : texts_(probes(ours)) {
+    for (const std::string& text : texts_) ids_.push_back(ours.encode(text));
+  }
+  bool accepts(const Metadata& keys) {
+    const std::unique_ptr<Tokenizer> theirs = tokenizer_from_gguf(keys);
+    for (size_t i = 0; i < texts_.size(); ++i) {
+      if (theirs->encode(texts_[i]) == ids_[i]) continue;
+      if (i >= furthest_) difference_ = texts_[furthest_ = i];
+      return false;
+    }
+    return true;
+  }
+  /// Where the best candidate failed.
+  const std::string& difference() const { return difference_; }
+
+ private:
+  std::vector<std::string> texts_;
+  std::vector<std::vector<int32_t>> ids_;
+  size_t furthest_ = 0;
+  std::string difference_;
+};
 
 void add_template(const ModelSource& folder, Metadata& out) {
   if (const auto text = folder.file("chat_template.jinja")) {
@@ -188,22 +229,26 @@ Metadata tokenizer_metadata(const ModelSource& folder) {
   }
   const Exporter exporter(file, *tokenizer);
   std::optional<Metadata> found;
+  Judge judge(*tokenizer);
+  const auto consider = [&](Metadata keys) {
+    if (!found && judge.accepts(keys)) found = std::move(keys);
+  };
   try {
     if (model.value("byte_fallback", false)) {
-      for (const bool prefix : {true, false}) {
-        if (found) break;
-        if (Metadata keys = exporter.sentencepiece(prefix); same_ids(*tokenizer, keys)) found = std::move(keys);
-      }
+      for (const bool prefix : {true, false}) consider(exporter.sentencepiece(prefix));
     } else {
+      const bool ignore_merges = model.value("ignore_merges", false);
       for (const char* name : kNames) {
-        if (found) break;
-        if (Metadata keys = exporter.byte_level(name); same_ids(*tokenizer, keys)) found = std::move(keys);
+        if (named_pretokenizer(name).ignore_merges == ignore_merges) consider(exporter.byte_level(name));
       }
     }
   } catch (const json::exception& error) {
     fail(Code::bad_model_file, std::string("tokenizer.json: ") + error.what());
   }
-  if (!found) unsupported("no pre-tokenizer that GGUF names gives its ids");
+  if (!found) {
+    unsupported("no pre-tokenizer that GGUF names gives its ids (they differ on '" + judge.difference().substr(0, 60) +
+                "')");
+  }
   add_template(folder, *found);
   return *found;
 }
