@@ -78,11 +78,13 @@ int show_available(const Context& context) {
   return 0;
 }
 
-/// The three best that fit and answer at reading speed, largest first; those that speak Chinese first in Chinese.
+/// The three best that fit, are not here yet, and answer at reading speed, largest first; those that speak Chinese
+/// first in Chinese.
 int suggest(const Context& context) {
   constexpr double kReadingSpeed = 5.0;  // tokens a second
   std::vector<Offer> all = offers(context);
-  std::erase_if(all, [](const Offer& offer) { return !offer.fits; });
+  const Store store = open_store(context);
+  std::erase_if(all, [&](const Offer& offer) { return !offer.fits || store.find(offer.entry->name).has_value(); });
   const bool zh = context.language() == Language::zh;
   const auto speaks = [&](const Offer& offer) {
     const auto& languages = offer.entry->languages;
