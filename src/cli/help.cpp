@@ -72,7 +72,7 @@ std::string flag_column(const Setting& setting) {
 }
 
 std::string flag_help(const Setting& setting, Language language) {
-  const std::string help(setting.help.in(language));
+  std::string help(setting.help.in(language));
   if (setting.type == SettingType::boolean) {
     if (setting.default_value != "true") return help;
     return fmt::format("{} ({}: {})", help, kDefault.in(language), language == Language::zh ? "开启" : "on");

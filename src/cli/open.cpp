@@ -87,7 +87,7 @@ LoadOptions load_options(const Context& context) {
   }
   const bool exact = settings.text_if("precision.strategy").value_or("auto") == "f32";
   options.precision = exact ? Precision::f32 : Precision::automatic;
-  const std::string type = settings.text("kv_cache.type");
+  const std::string& type = settings.text("kv_cache.type");
   options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
   return options;

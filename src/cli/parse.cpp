@@ -56,6 +56,7 @@ ParsedCommandLine parse_command_line(const Command& command, const std::vector<s
     options.emplace_back(&setting, option);
   }
   std::vector<CLI::Option*> positionals;
+  positionals.reserve(command.positionals.size());
   for (const Positional& positional : command.positionals) {
     positionals.push_back(app.add_option(std::string(positional.name), [](const CLI::results_t&) { return true; }));
   }
