@@ -19,16 +19,9 @@ constexpr int64_t kSmallFloat = 8 << 20;
 
 int zero_shift_of(const GroupInfo& form, bool nibble) {
   if (!nibble) return 7;
-  switch (form.code_min) {
-    case 0:
-      return -1;
-    case -4:
-      return 2;
-    case -8:
-      return 3;
-  }
-  AUTOGLM_CHECK(false, "a nibble type's smallest code is 0, -4 or -8");
-  return -1;
+  if (form.code_min == 0) return -1;
+  AUTOGLM_CHECK(form.code_min == -4 || form.code_min == -8, "a nibble type's smallest code is 0, -4 or -8");
+  return form.code_min == -4 ? 2 : 3;
 }
 
 /// A row's codes, scales and minima while it is packed.

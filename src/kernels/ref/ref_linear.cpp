@@ -64,7 +64,7 @@ Rows multiply_codes(const RefWeight& weight, const std::byte* data, int64_t rows
       for (int64_t g = 0; g < x.cols / group; ++g) {
         int32_t dot = 0, total = 0;
         for (int64_t c = g * group; c < (g + 1) * group; ++c) {
-          const int32_t code = input.codes[static_cast<size_t>(i * x.cols + c)];
+          const int code = int{input.codes[static_cast<size_t>(i * x.cols + c)]};
           dot += code * codes[c];
           total += code;
         }
