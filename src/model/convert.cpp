@@ -170,6 +170,7 @@ int64_t convert_model(const ModelSource& source, const std::filesystem::path& pa
   const auto located = locate_tensors(spec, source);
   const auto outputs = plan_outputs(spec, located, options.type);
   std::vector<GgufTensor> tensors;
+  tensors.reserve(outputs.size());
   for (const Output& output : outputs) tensors.push_back(output.tensor);
   GgufWriter writer(path, output_metadata(spec, source, options), tensors);
   Converter converter(spec, source, writer, options);
