@@ -84,7 +84,7 @@ bool tell(const PullOptions& options, const std::string& what, int64_t done, int
 std::string set_hash(const std::vector<std::pair<std::string, std::string>>& hashes) {
   if (hashes.size() == 1) return hashes[0].second;
   std::string list;
-  for (const auto& [path, hash] : hashes) list += hash + "  " + path + "\n";
+  for (const auto& [path, hash] : hashes) list += fmt::format("{}  {}\n", hash, path);
   return sha256_text(list);
 }
 
