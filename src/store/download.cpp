@@ -136,7 +136,7 @@ bool worth_retrying(const CurlAnswer& answer) {
 
 void wait_before_retry(const CurlAnswer& answer, int attempt, const std::function<bool()>& tick) {
   int seconds = answer.retry_after >= 0 ? answer.retry_after : 1 << std::min(attempt, 3);
-  if (answer.status == 0 || answer.status < 400) seconds = attempt == 0 ? 0 : 1;  // a cut: go on at once
+  if (answer.status < 400) seconds = attempt == 0 ? 0 : 1;  // a cut: go on at once
   seconds = std::min(seconds, kLongestWaitSeconds);
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (std::chrono::steady_clock::now() < until) {
