@@ -3,7 +3,7 @@
 
     autoglm bench model.gguf --peer tools/llama_cpp_bench.py
 
-Random tokens, one warm-up, one repetition; llama.cpp's defaults with flash attention on. Needs llama-cpp-python.
+Random tokens, one warm-up, one repetition; llama.cpp's defaults. Needs llama-cpp-python.
 """
 
 import argparse
