@@ -70,6 +70,17 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
   return object;
 }
 
+Answer ask(Context& context, OpenedModel& opened, Request request, bool stream) {
+  Engine engine(*opened.model, *opened.tokenizer, opened.chat);
+  const auto interrupted = [&context] { return context.interrupt().requested(); };
+  if (!stream) return generate(engine, std::move(request), interrupted, nullptr, nullptr);
+  return generate(
+      engine, std::move(request), interrupted, [&context](std::string_view piece) { context.print(piece); },
+      [&context](std::string_view piece) {
+        if (!context.quiet()) ::fwrite(piece.data(), 1, piece.size(), stderr);
+      });
+}
+
 int run(Context& context) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && !context.has_argument("PROMPT") && !context.json()) return chat_at_terminal(context);
@@ -82,16 +93,8 @@ int run(Context& context) {
   request.reasoning = prompt.reasoning;
   request.ignore_eos = context.settings().boolean("run.ignore_eos");
 
-  Engine engine(*opened->model, *opened->tokenizer, opened->chat);
   const bool stream = !context.json();
-  const auto print = [&](std::string_view piece) { context.print(piece); };
-  const auto think = [&](std::string_view piece) {
-    if (!context.quiet()) ::fwrite(piece.data(), 1, piece.size(), stderr);
-  };
-  const Answer answer = generate(
-      engine, std::move(request), [&] { return context.interrupt().requested(); },
-      stream ? std::function<void(std::string_view)>(print) : nullptr,
-      stream ? std::function<void(std::string_view)>(think) : nullptr);
+  const Answer answer = ask(context, *opened, std::move(request), stream);
   if (stream && !answer.text.empty() && !answer.text.ends_with('\n')) context.print("\n");
   context.interrupt().check();
   if (context.json()) {

@@ -112,7 +112,9 @@ std::string what_bounds(const Answer& answer, OpenedModel& opened) {
   const double middle = static_cast<double>(answer.usage.prompt_tokens) + static_cast<double>(answer.tokens.size()) / 2;
   const double bytes =
       static_cast<double>(work.bytes) + middle * static_cast<double>(model.memory().kv_per_token_bytes);
-  const double roof = quick_read_gbps(*opened.source, *opened.runtime.pool);
+  const int64_t weights = model.memory().weights_bytes;
+  opened.model.reset();
+  const double roof = quick_read_gbps(*opened.runtime.pool, weights);
   if (roof <= 0) return fmt::format("{:.1f} tok/s", speed);
   const double share = speed * bytes / 1e9 / roof;
   const char* advice = share < 0.6     ? "bound by computing"

@@ -119,8 +119,15 @@ void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64
   }
   print_plan(context, Model::plan(source, opened.runtime, options));
   context.interrupt().check();
-  opened.model = Model::load(opened.source, opened.runtime, options);
-  context.interrupt().check();
+  {
+    Progress progress = context.progress("loading", 0, true);
+    options.progress = [&](int64_t done, int64_t total) {
+      progress.set_total(total);
+      progress.update(done);
+      context.interrupt().check();
+    };
+    opened.model = Model::load(opened.source, opened.runtime, options);
+  }
   opened.load_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 

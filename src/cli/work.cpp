@@ -51,26 +51,20 @@ uint64_t read_all(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-double quick_read_gbps(const ModelSource& source, WorkerPool& pool) {
+double quick_read_gbps(WorkerPool& pool, int64_t bytes) {
   constexpr int64_t kPiece = 1 << 20;
-  constexpr int64_t kMost = 256 << 20;
-  std::vector<std::span<const std::byte>> pieces;
-  for (const TensorEntry& tensor : source.tensors()) {
-    for (size_t at = 0; at < tensor.data.size() && std::ssize(pieces) * kPiece < kMost; at += kPiece) {
-      pieces.push_back(tensor.data.subspan(at, std::min<size_t>(kPiece, tensor.data.size() - at)));
-    }
-  }
-  double bytes = 0;
-  for (const auto& piece : pieces) bytes += static_cast<double>(piece.size());
+  const int64_t pieces = std::clamp<int64_t>(bytes, 64 << 20, 256 << 20) / kPiece;
+  std::vector<std::byte> buffer(static_cast<size_t>(pieces * kPiece), std::byte{1});
   std::atomic<uint64_t> sum{0};
   double best = 0;
-  for (int round = 0; round < 3; ++round) {  // the first may bring pages in
+  for (int round = 0; round < 3; ++round) {
     const auto begin = std::chrono::steady_clock::now();
-    pool.parallel_for(std::ssize(pieces), 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) sum += read_all(pieces[static_cast<size_t>(i)]);
+    pool.parallel_for(pieces, 1, [&](int64_t from, int64_t to) {
+      const std::span<const std::byte> all(buffer);
+      sum += read_all(all.subspan(static_cast<size_t>(from * kPiece), static_cast<size_t>((to - from) * kPiece)));
     });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (seconds > 0) best = std::max(best, bytes / seconds / 1e9);
+    if (seconds > 0) best = std::max(best, static_cast<double>(buffer.size()) / seconds / 1e9);
   }
   return best;
 }

@@ -18,8 +18,8 @@ struct TokenWork {
 
 TokenWork token_work(const ArchSpec& spec, const ModelSource& source);
 
-/// Read bandwidth of all workers together in GB/s, measured on the model's own mapped file: no memory beyond the plan,
-/// some 50 ms. A file that fits in the caches flatters it.
-double quick_read_gbps(const ModelSource& source, WorkerPool& pool);
+/// Read bandwidth of all workers together in GB/s, over a buffer of `bytes` (bounded to 64 to 256 MiB) that is made for
+/// it; some 100 ms. kernels/probe.h measures better and takes longer.
+double quick_read_gbps(WorkerPool& pool, int64_t bytes);
 
 }  // namespace autoglm

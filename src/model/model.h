@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -15,6 +16,9 @@
 
 namespace autoglm {
 
+/// Called after each tensor with the file's bytes loaded so far. May throw, which ends the loading cleanly.
+using LoadProgress = std::function<void(int64_t done, int64_t total)>;
+
 struct LoadOptions {
   Precision precision = Precision::automatic;
   KvType kv_type = KvType::q8;
@@ -22,6 +26,7 @@ struct LoadOptions {
   int64_t batch_sequences = 1;  // sequences at once
   int64_t batch_rows = 512;     // most rows of a step
   int64_t logit_rows = 0;       // most rows of a step that need logits; 0: batch_sequences
+  LoadProgress progress{};
 };
 
 /// What a run will hold, before anything is allocated. total = everything resident at the peak.

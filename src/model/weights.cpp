@@ -139,8 +139,15 @@ class Loader {
     out_.layers.resize(static_cast<size_t>(spec.layers));
   }
 
-  ModelWeights run(const std::vector<LocatedTensor>& tensors) {
-    for (const LocatedTensor& tensor : tensors) load(tensor);
+  ModelWeights run(const std::vector<LocatedTensor>& tensors, const LoadProgress& progress) {
+    int64_t total = 0;
+    int64_t done = 0;
+    for (const LocatedTensor& tensor : tensors) total += tensor.bytes();
+    for (const LocatedTensor& tensor : tensors) {
+      load(tensor);
+      done += tensor.bytes();
+      if (progress) progress(done, total);
+    }
     if (spec_.tied_head) out_.output = out_.embedding;
     return std::move(out_);
   }
@@ -228,8 +235,8 @@ int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& b
 }
 
 ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,
-                          Backend& backend, Precision precision) {
-  return Loader(spec, source, backend, precision).run(tensors);
+                          Backend& backend, Precision precision, const LoadProgress& progress) {
+  return Loader(spec, source, backend, precision).run(tensors, progress);
 }
 
 }  // namespace autoglm

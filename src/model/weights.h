@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "model/arch_spec.h"
+#include "model/model.h"
 #include "model/tensor_table.h"
 
 namespace autoglm {
@@ -38,7 +39,7 @@ int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& b
 
 /// Hands every tensor to the backend. The source must outlive the result.
 ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,
-                          Backend& backend, Precision precision);
+                          Backend& backend, Precision precision, const LoadProgress& progress = {});
 
 /// The values of a vector tensor (norm, bias), with 1 added where the container stores a norm's weight less one.
 std::vector<float> read_vector(const ArchSpec& spec, Container container, const LocatedTensor& tensor);
