@@ -65,6 +65,8 @@ constexpr int kMaxLayers = 4096;
 constexpr int kMaxHeads = 1 << 14;
 constexpr int kMaxHeadDim = 1 << 13;
 constexpr int kMaxExperts = 1 << 14;
+constexpr int64_t kMaxContext = INT32_MAX;       // positions are 32 bits
+constexpr int64_t kMaxStack = int64_t{1} << 44;  // values of all experts of a layer
 
 bool within(int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; }
 std::string by(const std::string& what, int64_t value) { return what + " is " + std::to_string(value); }
@@ -98,6 +100,7 @@ void check_moe(const ArchSpec& s) {
   require(std::isfinite(r.scale), s, "expert scale is not finite");
   require(within(s.expert_ffn, 1, kMaxWidth), s, by("expert width", s.expert_ffn));
   require(within(s.shared_ffn, 0, kMaxWidth), s, by("shared expert width", s.shared_ffn));
+  require(r.experts * s.expert_ffn <= kMaxStack / s.hidden, s, "its experts are too large");
 }
 
 }  // namespace
@@ -107,7 +110,7 @@ void check_spec(const ArchSpec& s) {
   require(within(s.mtp_layers, 0, kMaxLayers), s, by("MTP layer count", s.mtp_layers));
   require(within(s.hidden, 1, kMaxWidth), s, by("hidden size", s.hidden));
   require(within(s.vocabulary, 1, kMaxVocabulary), s, by("vocabulary", s.vocabulary));
-  require(s.train_context > 0, s, by("context length", s.train_context));
+  require(within(s.train_context, 1, kMaxContext), s, by("context length", s.train_context));
   require(std::isfinite(s.norm_eps) && s.norm_eps >= 0, s, "norm epsilon");
   require(std::isfinite(s.attention_scale) && s.attention_scale > 0, s, "attention scale");
   require(std::isfinite(s.embed_scale) && std::isfinite(s.logit_softcap) && std::isfinite(s.attention_softcap), s,
