@@ -23,4 +23,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+/// Says that these bytes of a MappedFile are not needed for now: whole pages among them leave this process and come
+/// back when they are read; the system's cache of the file keeps them. Never for other memory: its contents would be
+/// lost.
+void forget_pages(std::span<const std::byte> bytes);
+
 }  // namespace autoglm

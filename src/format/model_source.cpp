@@ -56,6 +56,7 @@ class GgufSource : public ModelSource {
  public:
   GgufSource(const fs::path& path, MappedFile file, bool need_weights) {
     container_ = Container::gguf;
+    is_mapped_ = true;
     path_ = path;
     GgufContents contents = read_gguf(file.bytes(), path.string(), need_weights);
     // Some tools keep the key after they merged the parts: only more than one part means anything.
@@ -140,6 +141,7 @@ class FolderSource : public ModelSource {
  public:
   FolderSource(const fs::path& path, bool need_weights) {
     container_ = Container::safetensors;
+    is_mapped_ = true;
     path_ = path;
     if (!need_weights) {
       add_files();

@@ -76,12 +76,15 @@ class ModelSource {
   std::optional<std::string> file(std::string_view name) const;
   /// The path that the user gave, for messages.
   const std::filesystem::path& path() const { return path_; }
+  /// Whether tensors lie in mapped files, so that their pages may be dropped and read again.
+  bool mapped() const { return is_mapped_; }
   /// Every file that belongs to the model (splits, shards), for hashing and for the store.
   const std::vector<std::filesystem::path>& files() const { return files_; }
 
  protected:
   void index_tensors();  // builds the name index; a duplicate name is Error bad_model_file
   Container container_ = Container::gguf;
+  bool is_mapped_ = false;
   std::vector<TensorEntry> tensors_;
   Metadata metadata_;
   std::filesystem::path path_;

@@ -49,6 +49,7 @@ struct WeightSource {
   int64_t rows = 0;
   int64_t cols = 0;
   std::span<const std::byte> data;
+  bool mapped = false;  // data is a file mapping: what was packed may be dropped from memory (forget_pages)
 };
 
 /// A loaded matrix. Opaque: `storage` belongs to the backend that made it. Copying shares.

@@ -14,11 +14,11 @@ constexpr int64_t kDefaultContext = 32768;
 constexpr int64_t kLeastContext = 256;  // below this a model is of no use to a person
 
 // The program's code, libraries, heap and thread stacks before a model is loaded, as measured.
-constexpr int64_t kProcessBytes = 24 << 20;
+constexpr int64_t kProcessBytes = 12 << 20;
 
-int64_t text_bytes(const MetaArray& array) {
+int64_t array_bytes(const MetaArray& array) {
   const auto* texts = std::get_if<std::vector<std::string>>(&array);
-  if (!texts) return 0;
+  if (!texts) return std::visit([](const auto& numbers) { return 8 * static_cast<int64_t>(numbers.size()); }, array);
   int64_t bytes = 0;
   // A string object, what it keeps outside itself, and the tokenizer's own copy with its place in a hash table.
   for (const std::string& text : *texts) {
@@ -32,7 +32,7 @@ int64_t tokenizer_bytes(const ModelSource& source) {
   int64_t bytes = 0;
   for (const auto& [key, value] : source.metadata().all()) {
     const auto* array = std::get_if<MetaArray>(&value);
-    if (array && key.starts_with("tokenizer.")) bytes += text_bytes(*array);
+    if (array && key.starts_with("tokenizer.")) bytes += array_bytes(*array);
   }
   if (source.container() == Container::safetensors) {
     for (std::string_view file : {"tokenizer.json", "tokenizer.model"}) {

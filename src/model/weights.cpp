@@ -1,35 +1,27 @@
 #include "model/weights.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/mmap.h"
 
 namespace autoglm {
 namespace {
 
-WeightSource source_of(const LocatedTensor& tensor, std::span<const std::byte> data) {
+WeightSource source_of(const LocatedTensor& tensor, std::span<const std::byte> data, bool mapped = false) {
   return {.name = tensor.name,
           .type = tensor.type,
           .count = tensor.shape.count,
           .rows = tensor.shape.rows,
           .cols = tensor.shape.cols,
-          .data = data};
+          .data = data,
+          .mapped = mapped};
 }
 
-// Tells the system that these pages of a read-only file mapping are not needed for now, so that a tensor that was
-// copied is not resident twice. Clean file pages are dropped, memory that is not a file stays as it is; only whole
-// pages.
-void forget_pages(const LocatedTensor& tensor) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  for (const TensorPiece& piece : tensor.pieces) {
-    const std::span<const std::byte> data = piece.entry->data;
-    const uintptr_t begin = (reinterpret_cast<uintptr_t>(data.data()) + page - 1) / page * page;
-    const uintptr_t end = reinterpret_cast<uintptr_t>(data.data() + data.size()) / page * page;
-    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_PAGEOUT);
-  }
+// A tensor that was copied need not be resident twice.
+void forget_source(const ModelSource& source, const LocatedTensor& tensor) {
+  if (!source.mapped()) return;
+  for (const TensorPiece& piece : tensor.pieces) forget_pages(piece.entry->data);
 }
 
 // Where each role's handle lives in LayerWeights.
@@ -179,14 +171,15 @@ class Loader {
     const Precision precision = precision_for(tensor, spec_.tied_head, precision_);
     const bool looked_up = tensor.row->role == Role::token_embedding;  // rows are read where they are mapped
     if (tensor.is_view()) {
-      Weight weight = backend_.load(source_of(tensor, tensor.view()), precision);
-      if (weight.bytes > 0 && !looked_up) forget_pages(tensor);
+      Weight weight = backend_.load(source_of(tensor, tensor.view(), source_.mapped()), precision);
+      if (weight.bytes > 0)
+        forget_source(source_, tensor);  // rows of an embedding that are looked up come back one by one
       return weight;
     }
     const auto size = static_cast<size_t>(tensor.bytes());
     auto copy = std::make_unique_for_overwrite<std::byte[]>(size);
     tensor.copy_to(copy.get());
-    forget_pages(tensor);
+    forget_source(source_, tensor);
     Weight weight = backend_.load(source_of(tensor, {copy.get(), size}), precision);
     if (weight.bytes == 0 || looked_up) out_.copies.push_back(std::move(copy));  // the backend reads it in place
     return weight;

@@ -73,7 +73,7 @@ CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks) : bl
     block_bytes_ += layout.bytes();
     layers_.push_back(layout);
   }
-  pages_ = Pages(blocks_ * block_bytes_);
+  pages_ = Pages(blocks_ * block_bytes_, /*huge=*/true);
 }
 
 void CpuKvStore::check_block(int32_t block) const { AUTOGLM_CHECK(block >= 0 && block < blocks_, "no such KV block"); }

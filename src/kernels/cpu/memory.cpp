@@ -12,6 +12,20 @@
 
 namespace autoglm::cpu {
 
+namespace {
+
+/// Makes every page resident. MADV_POPULATE_WRITE came with Linux 5.14; before that each page is written to.
+void commit(void* data, size_t size) {
+#ifdef MADV_POPULATE_WRITE
+  if (::madvise(data, size, MADV_POPULATE_WRITE) == 0) return;
+#endif
+  constexpr size_t kSmallestPage = 4096;
+  auto* bytes = static_cast<volatile uint8_t*>(data);
+  for (size_t at = 0; at < size; at += kSmallestPage) bytes[at] = 0;
+}
+
+}  // namespace
+
 Pages::Pages(int64_t bytes, bool huge) {
   if (bytes <= 0) return;
   const auto size = static_cast<size_t>(bytes);
@@ -23,6 +37,7 @@ Pages::Pages(int64_t bytes, bool huge) {
   if (huge) ::madvise(data, size, MADV_HUGEPAGE);  // a wish: small pages work too
   data_ = data;
   size_ = bytes;
+  commit(data, size);
 }
 
 Pages::~Pages() {

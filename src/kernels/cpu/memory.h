@@ -6,7 +6,8 @@
 
 namespace autoglm::cpu {
 
-/// Anonymous memory: zero, page-aligned, resident only where touched. Moves; throws Error out_of_memory.
+/// Anonymous memory: zero, page-aligned, resident from the start: what the plan counted is taken when it can still be
+/// refused, and the first long prompt pays no page faults. Moves; throws Error out_of_memory.
 class Pages {
  public:
   Pages() = default;

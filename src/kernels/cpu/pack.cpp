@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/mmap.h"
 #include "base/pool.h"
 #include "format/quant_groups.h"
 
@@ -174,6 +175,15 @@ std::string_view layout_name(const CpuWeight& weight) {
   return names[(weight.layout.nibble ? 4 : 0) + (weight.layout.group16 ? 2 : 0) + (weight.layout.minima ? 1 : 0)];
 }
 
+/// The file's bytes of panels [begin, end), counted over all matrices.
+std::span<const std::byte> source_of(const CpuWeight& weight, int64_t begin, int64_t end) {
+  const auto row = [&](int64_t panel) {
+    return panel / weight.panels * weight.rows + std::min(panel % weight.panels * kPanel, weight.rows);
+  };
+  const int64_t first = row(begin) * weight.row_size;
+  return {weight.source + first, static_cast<size_t>(row(end) * weight.row_size - first)};
+}
+
 CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPool& pool) {
   CpuWeight weight = plan_weight(source, precision);
   AUTOGLM_CHECK(std::ssize(source.data) == source.count * source.rows * weight.row_size,
@@ -197,6 +207,8 @@ CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPoo
         }
       }
     }
+    // Dropped piece by piece, so that a large matrix is never resident in both forms.
+    if (source.mapped) forget_pages(source_of(weight, begin, end));
   });
   return weight;
 }
