@@ -43,7 +43,7 @@ wheel_data gemma3-270m-q4_k_m.gguf a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e0
 peer=0.3.36
 if [ "$(cat "$out/llama-cpp-models/VERSION" 2>/dev/null)" != "$peer" ]; then
   echo "fetch: vocabularies and templates from the source package of llama-cpp-python $peer"
-  "${pip[@]}" download --no-deps --no-binary :all: -d "$work" "llama-cpp-python==$peer"
+  "${pip[@]}" download --no-deps --no-binary llama-cpp-python -d "$work" "llama-cpp-python==$peer"
   rm -rf "$out/llama-cpp-models"
   tar -xzf "$work/llama_cpp_python-$peer.tar.gz" -C "$work" --wildcards "*/vendor/llama.cpp/models/*"
   mv "$work/llama_cpp_python-$peer/vendor/llama.cpp/models" "$out/llama-cpp-models"
