@@ -146,7 +146,8 @@ const Command kSelftest = {
     .summary = {"compare a model with transformers", "与 transformers 对照检验模型"},
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}}},
     .details = {"Token ids, template bytes and logits (on the exact f32 path) against transformers, which must be "
-                "installed: pip install transformers torch (for GGUF files also gguf accelerate). The model's code is never downloaded.",
+                "installed: pip install transformers torch (for GGUF files also gguf accelerate). The model's code is "
+                "never downloaded.",
                 "将 token 编号、模板字节和 logits（精确 f32 路径）与 transformers 对照；需要先安装：pip install "
                 "transformers torch（GGUF 文件还需要 gguf accelerate）。不会下载模型代码。"},
     .examples = {{"autoglm selftest GLM-4-9B-0414/", {"before you trust it", "使用之前先检验"}}},
