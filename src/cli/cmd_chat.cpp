@@ -54,6 +54,7 @@ class Chat {
   /// False when the conversation is over.
   bool handle(const std::string& line) {
     if (line.find_first_not_of(" \t\n") == std::string::npos) return true;
+    context_.interrupt().clear();  // before any work: a Ctrl-C from here on means this answer
     try {
       if (line.front() == '/') return command(line);
       answer(line);
@@ -143,7 +144,6 @@ class Chat {
       Request request = request_;
       request.prompt = prompt.tokens;
       request.reasoning = prompt.reasoning;
-      context_.interrupt().clear();
       last_ = generate(
           engine_, std::move(request), [this] { return context_.interrupt().requested(); },
           [this](std::string_view piece) { context_.print(piece); },

@@ -29,6 +29,7 @@ const ChatSpec& plain_spec() {
 /// A template that did not parse: says so whenever it is used.
 class BrokenTemplate : public ChatTemplate {
  public:
+  // NOLINTNEXTLINE(bugprone-throw-keyword-missing): it is kept, and thrown when the template is used
   explicit BrokenTemplate(Error error) : error_(std::move(error)) {}
   Rendered render(const TemplateInput&) const override { throw error_; }
 
