@@ -65,7 +65,7 @@ class FuseDecoder final : public Decoder {
   void apply(std::vector<std::string>& tokens) const override {
     std::string all;
     for (const std::string& token : tokens) all += token;
-    tokens.assign(1, std::move(all));
+    tokens.assign(1, all);
   }
   void apply_one(std::string&) const override {}
 };
@@ -143,7 +143,7 @@ class StripDecoder final : public Decoder {
 
 class MetaspaceDecoder final : public Decoder {
  public:
-  MetaspaceDecoder(std::string replacement, bool strip_first)
+  MetaspaceDecoder(const std::string& replacement, bool strip_first)
       : spaces_(replacement, " "), nothing_(replacement, ""), strip_first_(strip_first) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) (i == 0 && strip_first_ ? nothing_ : spaces_).apply_one(tokens[i]);

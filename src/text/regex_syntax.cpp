@@ -115,7 +115,7 @@ class Translator {
   void escape() {
     if (at_ + 1 >= in_.size()) fail(Code::bad_model_file, "a tokenizer's regular expression ends in a backslash");
     const char c = in_[at_ + 1];
-    const auto put = [&](std::string text) {
+    const auto put = [&](const std::string& text) {
       atom(text);
       at_ += 2;
     };

@@ -37,7 +37,7 @@ std::string decode_base64(std::string_view text) {
   int have = 0;
   for (const char c : text) {
     if (c == '=') break;
-    const int value = digit[static_cast<unsigned char>(c)];
+    const int value = int{digit[static_cast<unsigned char>(c)]};
     if (value < 0) fail(Code::bad_model_file, "the tokenizer's precompiled_charsmap is not base64");
     bits = bits << 6 | static_cast<uint32_t>(value);
     have += 6;
