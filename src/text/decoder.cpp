@@ -170,7 +170,7 @@ std::unique_ptr<Decoder> make_replace_decoder(Regex from, std::string to) {
 std::unique_ptr<Decoder> make_strip_decoder(std::string content, size_t start, size_t stop) {
   return std::make_unique<StripDecoder>(std::move(content), start, stop);
 }
-std::unique_ptr<Decoder> make_metaspace_decoder(std::string replacement, bool strip_first) {
+std::unique_ptr<Decoder> make_metaspace_decoder(const std::string& replacement, bool strip_first) {
   return std::make_unique<MetaspaceDecoder>(std::move(replacement), strip_first);
 }
 
