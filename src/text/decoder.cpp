@@ -171,7 +171,7 @@ std::unique_ptr<Decoder> make_strip_decoder(std::string content, size_t start, s
   return std::make_unique<StripDecoder>(std::move(content), start, stop);
 }
 std::unique_ptr<Decoder> make_metaspace_decoder(const std::string& replacement, bool strip_first) {
-  return std::make_unique<MetaspaceDecoder>(std::move(replacement), strip_first);
+  return std::make_unique<MetaspaceDecoder>(replacement, strip_first);
 }
 
 }  // namespace autoglm

@@ -30,6 +30,6 @@ std::unique_ptr<Decoder> make_replace_decoder(Regex from, std::string to);
 /// Removes up to `start` and `stop` times `content` (one character) at the ends of each text.
 std::unique_ptr<Decoder> make_strip_decoder(std::string content, size_t start, size_t stop);
 /// `replacement` to a space; in the first text it vanishes if `strip_first`.
-std::unique_ptr<Decoder> make_metaspace_decoder(std::string replacement, bool strip_first);
+std::unique_ptr<Decoder> make_metaspace_decoder(const std::string& replacement, bool strip_first);
 
 }  // namespace autoglm
