@@ -162,6 +162,9 @@ std::optional<std::string> LineEditor::read(const std::string& prompt) {
   self.dropped = false;
   std::fputs(kPasteOn, stdout);
   std::fflush(stdout);
+  // libedit prints the prompt first and then takes the terminal over: keys of someone quick would meet the
+  // terminal's own line discipline, where Ctrl-C is a signal and a backspace takes one byte.
+  el_wset(self.editor, EL_PREP_TERM, 1);
   int count = 0;
   const wchar_t* got = el_wgets(self.editor, &count);
   std::fputs(kPasteOff, stdout);
