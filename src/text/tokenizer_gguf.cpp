@@ -18,23 +18,6 @@ std::string key(std::string_view name) { return "tokenizer.ggml." + std::string(
 
 [[noreturn]] void bad(const std::string& what) { fail(Code::bad_model_file, "the GGUF tokenizer " + what); }
 
-TokenKind kind_of(int64_t type) {
-  switch (type) {
-    case 2:
-      return TokenKind::unknown;
-    case 3:
-      return TokenKind::control;
-    case 4:
-      return TokenKind::user_defined;
-    case 5:
-      return TokenKind::unused;
-    case 6:
-      return TokenKind::byte;
-    default:
-      return TokenKind::normal;
-  }
-}
-
 // Converters have left some ends of turns as ordinary entries. Such a text is never an ordinary word.
 bool looks_like_control(std::string_view text) {
   constexpr std::array kTexts = {"<|eot_id|>",    "<|eom_id|>",      "<|im_start|>",   "<|im_end|>",      "<|end|>",
@@ -73,7 +56,7 @@ class Reader {
     if (types != nullptr && types->size() < tokens->size()) bad("has fewer token types than tokens");
     std::vector<Vocab::Entry> entries(tokens->size());
     for (size_t i = 0; i < entries.size(); ++i) {
-      entries[i] = {(*tokens)[i], types == nullptr ? TokenKind::normal : kind_of((*types)[i])};
+      entries[i] = {(*tokens)[i], types == nullptr ? TokenKind::normal : sentencepiece_kind((*types)[i])};
       auto& kind = entries[i].kind;
       const bool ordinary = kind == TokenKind::normal || kind == TokenKind::user_defined;
       if (ordinary && looks_like_control(entries[i].text)) kind = TokenKind::control;

@@ -20,7 +20,7 @@ constexpr std::string_view kEscapedSpace = "\xE2\x96\x81";  // U+2581
 struct Piece {
   std::string_view text;
   float score = 0;
-  uint64_t type = 1;
+  TokenKind kind = TokenKind::normal;
 };
 
 // What the model file says, with the defaults of the format.
@@ -39,23 +39,6 @@ struct Model {
   bool escape_whitespaces = true;
 };
 
-TokenKind kind_of(uint64_t type) {
-  switch (type) {
-    case 2:
-      return TokenKind::unknown;
-    case 3:
-      return TokenKind::control;
-    case 4:
-      return TokenKind::user_defined;
-    case 5:
-      return TokenKind::unused;
-    case 6:
-      return TokenKind::byte;
-    default:
-      return TokenKind::normal;
-  }
-}
-
 Piece read_piece(std::string_view message) {
   Piece piece;
   for (ProtobufReader r(message); r.next();) {
@@ -67,7 +50,7 @@ Piece read_piece(std::string_view message) {
         piece.score = r.number();
         break;
       case 3:
-        piece.type = r.varint();
+        piece.kind = sentencepiece_kind(static_cast<int64_t>(r.varint()));
         break;
       default:
         break;
@@ -185,7 +168,7 @@ class Builder {
 
   void build_vocab() {
     std::vector<Vocab::Entry> entries;
-    for (const Piece& piece : m_.pieces) entries.push_back({piece.text, kind_of(piece.type)});
+    for (const Piece& piece : m_.pieces) entries.push_back({piece.text, piece.kind});
     for (int32_t id = 0; id < static_cast<int32_t>(entries.size()); ++id) {
       const auto& entry = entries[static_cast<size_t>(id)];
       if (entry.kind != TokenKind::control && entry.kind != TokenKind::unknown) continue;
@@ -220,7 +203,7 @@ class Builder {
   void build_steps() {
     Trie whole;
     for (size_t i = 0; i < m_.pieces.size(); ++i) {
-      if (kind_of(m_.pieces[i].type) == TokenKind::user_defined) whole.insert(m_.pieces[i].text, 0);
+      if (m_.pieces[i].kind == TokenKind::user_defined) whole.insert(m_.pieces[i].text, 0);
     }
     SpmNormalizerOptions normalizer;
     normalizer.charsmap = Charsmap(m_.charsmap);

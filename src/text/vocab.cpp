@@ -91,4 +91,21 @@ std::string byte_name(uint8_t byte) {
   return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + '>';
 }
 
+TokenKind sentencepiece_kind(int64_t type) {
+  switch (type) {
+    case 2:
+      return TokenKind::unknown;
+    case 3:
+      return TokenKind::control;
+    case 4:
+      return TokenKind::user_defined;
+    case 5:
+      return TokenKind::unused;
+    case 6:
+      return TokenKind::byte;
+    default:
+      return TokenKind::normal;
+  }
+}
+
 }  // namespace autoglm

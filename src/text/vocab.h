@@ -48,4 +48,7 @@ std::optional<uint8_t> byte_of(std::string_view text);
 /// "<0x41>".
 std::string byte_name(uint8_t byte);
 
+/// The number that SentencePiece's `ModelProto.SentencePiece.Type` and GGUF's `tokenizer.ggml.token_type` share.
+TokenKind sentencepiece_kind(int64_t type);
+
 }  // namespace autoglm
