@@ -27,6 +27,9 @@ Splits splits_of(const AttentionTask& task, const AttentionTile& tile) {
   return {seen / kKvSplit, (begin + tile.rows - 1) / kKvSplit};
 }
 
+/// Floats between two queries of a tile.
+int64_t query_stride(const KvLayout& layout) { return round_up(layout.spec.key_dim, kScaleGroup); }
+
 /// A latent block as float32 keys [dim][16], scale included.
 void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) {
   const int dim = layout.spec.key_dim;
@@ -107,14 +110,17 @@ void CpuBackend::rotate(int rope, int64_t row, float* values) const {
 
 void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
   const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
-  const int padded = task.store->layout(task.layer).padded_key;
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int64_t padded = query_stride(layout), groups = padded / kScaleGroup;
   float* to = worker.q;
+  ActGroup* codes = worker.q_codes;
   for (int r = 0; r < tile.rows; ++r) {
     const int64_t row = segment.row_begin + tile.first + r - task.q_first_row;
-    for (int h = 0; h < task.group; ++h, to += padded) {
+    for (int h = 0; h < task.group; ++h, to += padded, codes += 2 * groups) {
       const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + h) * task.key_dim;
       std::copy_n(from, task.key_dim, to);
       std::fill(to + task.key_dim, to + padded, 0.0f);
+      if (layout.integer_keys()) isa_.quantize_twice(to, groups, codes, codes + groups);
     }
   }
 }
@@ -133,7 +139,8 @@ void CpuBackend::score_block(const AttentionTask& task, const uint8_t* block, in
   }
   args.dim = layout.padded_key;
   args.q = worker.q;
-  args.q_stride = layout.padded_key;
+  args.q_stride = query_stride(layout);
+  args.q_codes = worker.q_codes;
   args.nq = queries;
   args.scale = task.scale;
   args.out = worker.scores + column;
@@ -318,7 +325,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
       const int64_t position = segment->past + row - segment->row_begin;
       store.append(args.kv.layer, segment->blocks[static_cast<size_t>(position / kKvBlock)],
                    static_cast<int>(position % kKvBlock), head, key, row_of(*args.v, row) + head * args.value_dim,
-                   reinterpret_cast<int8_t*>(worker.row));
+                   worker.row);
     });
   });
   AttentionTask task;

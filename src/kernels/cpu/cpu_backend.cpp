@@ -87,7 +87,7 @@ void CpuBackend::read(const Buffer& from, int64_t row, std::span<float> out) con
 int64_t CpuBackend::kv_block_bytes(std::span<const KvLayerSpec> layers) const { return kv_bytes(layers); }
 
 std::unique_ptr<KvStore> CpuBackend::make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) {
-  return std::make_unique<CpuKvStore>(layers, blocks);
+  return std::make_unique<CpuKvStore>(layers, blocks, isa_.quantize);
 }
 
 // ---- Scratch
@@ -96,12 +96,18 @@ int64_t CpuBackend::expert_slots(const StepLimits& limits) {
   return std::max(limits.rows, limits.experts) + limits.rows * limits.top_k;
 }
 
+/// Floats of Worker::row: a row of the widest weight, or a head's codes for the cache.
+int64_t CpuBackend::worker_row(const StepLimits& limits) {
+  return round_up(std::max(limits.widest, 2 * limits.head_dim + kScaleGroup), 16);
+}
+
 int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {
   const int64_t queries = std::max<int64_t>(kTileQueries, limits.heads);
   const int64_t head = round_up(limits.head_dim, 16);
-  const int64_t floats = 2 * limits.widest * kPanel + 2 * kChunk * kPanel + round_up(limits.widest, 16) +
-                         queries * (3 * head + kSplitTokens + 4) + head * kBlockTokens;
-  return floats * 4 + 16 * kAlign;
+  const int64_t floats = 2 * limits.widest * kPanel + 2 * kChunk * kPanel + worker_row(limits) +
+                         queries * (round_up(head, kScaleGroup) + 2 * head + kSplitTokens + 4) + head * kBlockTokens;
+  const int64_t codes = queries * 2 * round_up(head, kScaleGroup) / kScaleGroup;
+  return floats * 4 + codes * static_cast<int64_t>(sizeof(ActGroup)) + 17 * kAlign;
 }
 
 int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
@@ -161,8 +167,9 @@ void CpuBackend::place_workers() {
       w.expanded[place] = carver.take<uint8_t>(limits_.widest * kPanel * 4);
       w.tile[place] = carver.take<float>(kChunk * kPanel);
     }
-    w.row = carver.take<float>(round_up(limits_.widest, 16));
-    w.q = carver.take<float>(queries * head);
+    w.row = carver.take<float>(worker_row(limits_));
+    w.q = carver.take<float>(queries * round_up(head, kScaleGroup));
+    w.q_codes = carver.take<ActGroup>(queries * 2 * round_up(head, kScaleGroup) / kScaleGroup);
     w.scores = carver.take<float>(queries * kSplitTokens);
     w.part = carver.take<float>(queries * head);
     w.out = carver.take<float>(queries * head);

@@ -43,11 +43,12 @@ struct Worker {
   float* tile[2] = {};        // [kChunk][32] products
   float* row = nullptr;       // [widest]
   // Attention, for at most `queries` queries:
-  float* q = nullptr;         // [queries][key_dim, rounded up to 4]
-  float* scores = nullptr;    // [queries][kSplitTokens]
-  float* part = nullptr;      // [queries][value_dim, rounded up to 16]: one split
-  float* out = nullptr;       // the merged splits
-  float* part_max = nullptr;  // [queries]
+  float* q = nullptr;           // [queries][key_dim, rounded up to 32]
+  ActGroup* q_codes = nullptr;  // [queries][2][key groups]: q against q8 keys
+  float* scores = nullptr;      // [queries][kSplitTokens]
+  float* part = nullptr;        // [queries][value_dim, rounded up to 16]: one split
+  float* out = nullptr;         // the merged splits
+  float* part_max = nullptr;    // [queries]
   float* part_sum = nullptr;
   float* max = nullptr;
   float* sum = nullptr;
@@ -160,6 +161,7 @@ class CpuBackend final : public Backend {
 
   // Sizes of the scratch areas, in bytes.
   static int64_t expert_slots(const StepLimits& limits);
+  static int64_t worker_row(const StepLimits& limits);
   int64_t worker_bytes(const StepLimits& limits) const;
   int64_t step_bytes(const StepLimits& limits) const;
   int64_t partial_bytes(const StepLimits& limits) const;

@@ -30,7 +30,7 @@ struct ActGroup {
   int32_t neg_sum16[2];  // the same of columns 0..15 and 16..31
   float fsum;            // scale * (sum of the codes): what a group's minimum is multiplied by
   float fsum16[2];
-  int32_t unused;
+  int32_t neg_sum128;  // 128 * neg_sum: the start of a sum over codes that are stored with 128 added
 };
 static_assert(sizeof(ActGroup) == 64);
 
@@ -100,19 +100,22 @@ struct Bf16PanelArgs {
   float* out = nullptr;
 };
 
-/// Storage of a KV block's keys of one head, 16 tokens: f32 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4] with dim
-/// rounded up: a vector holds tokens, so that scores need no horizontal sum. Values: [16][row_stride].
+/// Storage of a KV block's keys of one head, 16 tokens: f32 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4], code +
+/// 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values: [16][row_stride], q8
+/// as signed codes.
 enum class KvCode : uint8_t { f32, bf16, q8 };
 
-/// Dot products of nq queries with the 16 keys of a block: out[q][j] = scale * (q . key_j). With q8 the sum over each
-/// group of 32 columns is multiplied by the group's scale, and groups are added in ascending order.
+/// Dot products of nq queries with the 16 keys of a block: out[q][j] = scale * (q . key_j). With q8 a query is the sum
+/// of two rows of codes (its int8 rounding, and that of what the first leaves over: 15 bits in all), sums over a group
+/// of 32 columns are exact integers, and groups are added in ascending order.
 struct ScoreArgs {
   KvCode code = KvCode::f32;
   const void* keys = nullptr;
   const float* key_scales = nullptr;  // [groups][16]; q8 only
   int dim = 0;                        // a multiple of 4 (queries are padded with zeros)
-  const float* q = nullptr;
+  const float* q = nullptr;           // f32 and bf16
   int64_t q_stride = 0;
+  const ActGroup* q_codes = nullptr;  // q8: [nq][2][groups]
   int nq = 0;
   float scale = 1.0f;
   float* out = nullptr;
@@ -161,6 +164,8 @@ struct IsaTable {
 
   // Rows.
   void (*quantize)(const float* x, int64_t groups, ActGroup* out);  // n = 32 * groups
+  /// The same, and what it leaves over (x - scale * code) quantized in its turn.
+  void (*quantize_twice)(const float* x, int64_t groups, ActGroup* high, ActGroup* low);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   /// out = x / sqrt(mean(x^2) + eps) * weight (null: 1). In place allowed.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

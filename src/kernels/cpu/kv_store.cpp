@@ -18,27 +18,11 @@ int element_bytes(KvType type) { return type == KvType::f32 ? 4 : type == KvType
 
 int groups_of(int dim) { return (dim + kScaleGroup - 1) / kScaleGroup; }
 
-/// Writes value i of n to element place(i), and (q8) the scale of group g to scales[16 * g].
-template <typename Place>
-void store_row(KvType type, const float* x, int n, uint8_t* base, int8_t* codes, float* scales, Place place) {
-  switch (type) {
-    case KvType::f32:
-      for (int i = 0; i < n; ++i) std::memcpy(base + place(i) * 4, x + i, 4);
-      return;
-    case KvType::bf16:
-      for (int i = 0; i < n; ++i) {
-        const uint16_t bits = f32_to_bf16(x[i]);
-        std::memcpy(base + place(i) * 2, &bits, 2);
-      }
-      return;
-    case KvType::q8:
-      break;
+void store_bf16(const float* x, int n, uint8_t* to) {
+  for (int i = 0; i < n; ++i) {
+    const uint16_t bits = f32_to_bf16(x[i]);
+    std::memcpy(to + 2 * i, &bits, 2);
   }
-  for (int g = 0; g < groups_of(n); ++g) {
-    const int at = g * kScaleGroup;
-    scales[g * kBlockTokens] = quantize_row(x + at, std::min(kScaleGroup, n - at), codes + at);
-  }
-  for (int i = 0; i < n; ++i) base[place(i)] = static_cast<uint8_t>(codes[i]);
 }
 
 }  // namespace
@@ -66,7 +50,8 @@ int64_t kv_bytes(std::span<const KvLayerSpec> layers) {
   return bytes;
 }
 
-CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks) : blocks_(blocks) {
+CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize)
+    : quantize_(quantize), blocks_(blocks) {
   for (const KvLayerSpec& spec : layers) {
     KvLayout layout(spec);
     layout.offset = block_bytes_;
@@ -98,27 +83,78 @@ void CpuKvStore::import_block(int32_t block, std::span<const std::byte> in) {
   std::memcpy(pages_.data() + block * block_bytes_, in.data(), in.size());
 }
 
+/// A row in q8 (kernels/quantize.h); the scale of group g goes to scales[16 * g].
+const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, float* scales) const {
+  const int groups = groups_of(n);
+  auto* codes = reinterpret_cast<ActGroup*>(scratch);  // half a float a column
+  static_assert(sizeof(ActGroup) == 2 * kScaleGroup);
+  if (n % kScaleGroup != 0) {
+    float* padded = scratch + round_up(n, kScaleGroup) / 2;
+    std::copy_n(x, n, padded);
+    std::fill(padded + n, padded + round_up(n, kScaleGroup), 0.0f);
+    x = padded;
+  }
+  quantize_(x, groups, codes);
+  for (int g = 0; g < groups; ++g) scales[g * kBlockTokens] = codes[g].scale;
+  return codes;
+}
+
+/// Side by side: values, and latent rows.
+void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, float* scales,
+                            float* scratch) const {
+  switch (l.spec.type) {
+    case KvType::f32:
+      std::memcpy(to, x, static_cast<size_t>(n) * 4);
+      return;
+    case KvType::bf16:
+      store_bf16(x, n, to);
+      return;
+    case KvType::q8: {
+      const ActGroup* codes = round_row(x, n, scratch, scales);
+      for (int i = 0; i < n; i += kScaleGroup, ++codes) {
+        std::memcpy(to + i, codes->codes, static_cast<size_t>(std::min(kScaleGroup, n - i)));
+      }
+      return;
+    }
+  }
+}
+
 // What pads a row is zero from the start and stays so: blocks are only ever written here or copied whole.
 void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, const float* key, const float* value,
-                        int8_t* codes) const {
+                        float* scratch) const {
   check_block(block);
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, head_index);
-  const int per_line = 4 / element_bytes(l.spec.type);  // columns of a token that lie side by side: 1, 2 or 4
   auto* scales = reinterpret_cast<float*>(base + l.scales_at) + slot;
-  store_row(l.spec.type, key, l.spec.key_dim, base, codes, scales, [&](int i) {
-    return static_cast<int64_t>(i / per_line) * kBlockTokens * per_line + slot * per_line + i % per_line;
-  });
-  store_row(l.spec.type, value, l.spec.value_dim, base + l.value_at, codes, scales + l.key_groups * kBlockTokens,
-            [&](int i) { return slot * l.row_stride + i; });
+  const int n = l.spec.key_dim;
+  switch (l.spec.type) {
+    case KvType::f32:
+      for (int i = 0; i < n; ++i) std::memcpy(base + (i * kBlockTokens + slot) * 4, key + i, 4);
+      break;
+    case KvType::bf16:  // pairs of columns
+      for (int i = 0; i < n; i += 2) store_bf16(key + i, std::min(2, n - i), base + (i * kBlockTokens + 2 * slot) * 2);
+      break;
+    case KvType::q8: {  // four columns
+      const ActGroup* codes = round_row(key, n, scratch, scales);
+      for (int i = 0; i < l.padded_key; i += 4) {
+        uint32_t quad;
+        std::memcpy(&quad, codes[i / kScaleGroup].codes + i % kScaleGroup, 4);
+        quad ^= 0x80808080u;  // code + 128
+        std::memcpy(base + i * kBlockTokens + 4 * slot, &quad, 4);
+      }
+      break;
+    }
+  }
+  store_rows(l, value, l.spec.value_dim, base + l.value_at + slot * l.row_stride * element_bytes(l.spec.type),
+             scales + l.key_groups * kBlockTokens, scratch);
 }
 
-void CpuKvStore::append_latent(int layer, int32_t block, int slot, const float* row, int8_t* codes) const {
+void CpuKvStore::append_latent(int layer, int32_t block, int slot, const float* row, float* scratch) const {
   check_block(block);
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, 0);
-  store_row(l.spec.type, row, l.spec.key_dim, base, codes, reinterpret_cast<float*>(base + l.scales_at) + slot,
-            [&](int i) { return slot * l.row_stride + i; });
+  store_rows(l, row, l.spec.key_dim, base + slot * l.row_stride * element_bytes(l.spec.type),
+             reinterpret_cast<float*>(base + l.scales_at) + slot, scratch);
 }
 
 }  // namespace autoglm::cpu

@@ -28,13 +28,17 @@ struct KvLayout {
   const float* value_scales(const uint8_t* head) const {
     return reinterpret_cast<const float*>(head + scales_at) + (latent() ? 0 : key_groups * kBlockTokens);
   }
+  /// Whether scores are integer products of codes.
+  bool integer_keys() const { return spec.type == KvType::q8 && !latent(); }
   bool latent() const { return spec.kind == KvLayerSpec::Kind::latent; }
   KvCode code() const { return static_cast<KvCode>(spec.type); }
 };
 
 class CpuKvStore final : public KvStore {
  public:
-  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks);
+  using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out);  // an ISA's
+
+  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize);
 
   int64_t blocks() const override { return blocks_; }
   int64_t block_bytes() const override { return block_bytes_; }
@@ -47,13 +51,16 @@ class CpuKvStore final : public KvStore {
     const KvLayout& l = layout(layer);
     return pages_.data() + block * block_bytes_ + l.offset + head * l.head_bytes;
   }
-  /// Stores token `slot` (0..15) of a block. `codes` holds max(key_dim, value_dim) bytes of scratch.
-  void append(int layer, int32_t block, int slot, int head, const float* key, const float* value, int8_t* codes) const;
-  void append_latent(int layer, int32_t block, int slot, const float* row, int8_t* codes) const;
+  /// Stores token `slot` (0..15) of a block. `scratch` holds 2 * max(key_dim, value_dim) + 32 floats, 64-byte aligned.
+  void append(int layer, int32_t block, int slot, int head, const float* key, const float* value, float* scratch) const;
+  void append_latent(int layer, int32_t block, int slot, const float* row, float* scratch) const;
 
  private:
   void check_block(int32_t block) const;
+  const ActGroup* round_row(const float* x, int n, float* scratch, float* scales) const;
+  void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, float* scales, float* scratch) const;
 
+  Quantize quantize_;
   std::vector<KvLayout> layers_;
   int64_t blocks_ = 0;
   int64_t block_bytes_ = 0;

@@ -28,7 +28,7 @@ void CpuBackend::latent_attention(const LatentAttentionArgs& args) {
       rotate(args.rope, row, latent + args.kv_rank);
       const int64_t position = segment->past + row - segment->row_begin;
       store.append_latent(args.kv.layer, segment->blocks[static_cast<size_t>(position / kKvBlock)],
-                          static_cast<int>(position % kKvBlock), latent, reinterpret_cast<int8_t*>(worker.row));
+                          static_cast<int>(position % kKvBlock), latent, worker.row);
     });
   });
   const int64_t step = latent_rows(args.rows);

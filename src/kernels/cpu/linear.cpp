@@ -17,13 +17,6 @@ void add_bias(const float* bias, int64_t at, int64_t m, int64_t width, float* ti
   }
 }
 
-/// What the codes of a row leave over: x -= scale * code.
-void subtract_codes(const ActGroup* groups, int64_t n, float* x) {
-  for (int64_t g = 0; g < n; ++g) {
-    for (int i = 0; i < 32; ++i) x[g * 32 + i] -= groups[g].scale * static_cast<float>(groups[g].codes[i]);
-  }
-}
-
 /// Rows 2t and 2t + 1 of a tile added into row t.
 void add_pairs(int64_t n, float* tile) {
   for (int64_t t = 0; t < n; ++t) {
@@ -174,11 +167,11 @@ void CpuBackend::head(const HeadArgs& args) {
     share(0, rows, grain_of(rows), [&](int64_t i) {
       const int64_t at = terms * i;
       prepare_row(row_of(*args.x, args.rows[static_cast<size_t>(i)]), args.norm, at, x, worker);
-      float* normed = x.f32 + at * cols;
+      const float* normed = x.f32 + at * cols;
       if (args.hidden != nullptr) std::memcpy(row_of(*args.hidden, i), normed, static_cast<size_t>(cols) * 4);
       if (terms == 1) return;
-      subtract_codes(x.codes + at * x.groups(), x.groups(), normed);
-      isa_.quantize(normed, x.groups(), x.codes + (at + 1) * x.groups());
+      ActGroup* codes = x.codes + at * x.groups();
+      isa_.quantize_twice(normed, x.groups(), codes, codes + x.groups());
     });
     barrier();
     share(1, panels, grain_of(panels), [&](int64_t panel) {

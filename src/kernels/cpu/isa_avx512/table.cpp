@@ -25,6 +25,7 @@ const IsaTable& avx512_table() {
       .gemm_f16 = gemm_f16,
       .gemm_bf16 = gemm_bf16,
       .quantize = quantize,
+      .quantize_twice = quantize_twice,
       .to_bf16 = to_bf16,
       .rms_norm = rms_norm,
       .activate = activate,

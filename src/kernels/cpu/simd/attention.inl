@@ -12,7 +12,7 @@ AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
     const float* p = static_cast<const float*>(keys) + d4 * 64 + j;
     AUTOGLM_UNROLL
     for (int i = 0; i < 4; ++i) k[i] = load(p + i * 16);
-  } else if constexpr (code == KvCode::bf16) {
+  } else {
     const uint16_t* p = static_cast<const uint16_t*>(keys) + d4 * 64 + 2 * j;
     AUTOGLM_UNROLL
     for (int i = 0; i < 2; ++i) {
@@ -20,22 +20,15 @@ AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
       k[2 * i] = bits_to_float(pair << 16);
       k[2 * i + 1] = bits_to_float(pair & splat_int(static_cast<int32_t>(0xffff0000)));
     }
-  } else {
-    const I four = load_int(static_cast<const int8_t*>(keys) + d4 * 64 + 4 * j);
-    k[0] = to_float((four << 24) >> 24);
-    k[1] = to_float((four << 16) >> 24);
-    k[2] = to_float((four << 8) >> 24);
-    k[3] = to_float(four >> 24);
   }
 }
 
-/// NQ queries x W tokens over columns [4 begin, 4 end); four partial sums by column modulo 4, added as
-/// (0 + 1) + (2 + 3).
+/// NQ queries x W tokens; four partial sums by column modulo 4, added as (0 + 1) + (2 + 3).
 template <KvCode code, int NQ>
-AUTOGLM_INLINE void score_columns(const ScoreArgs& args, int first, int j, int begin, int end, F (&total)[NQ]) {
+AUTOGLM_INLINE void float_scores(const ScoreArgs& args, int first, int j, F (&total)[NQ]) {
   F sum[NQ][4] = {};
   const float* q = args.q + first * args.q_stride;
-  for (int d4 = begin; d4 < end; ++d4) {
+  for (int d4 = 0; d4 < args.dim / 4; ++d4) {
     F k[4];
     load_keys<code>(args.keys, d4, j, k);
     AUTOGLM_UNROLL
@@ -48,20 +41,51 @@ AUTOGLM_INLINE void score_columns(const ScoreArgs& args, int first, int j, int b
   for (int n = 0; n < NQ; ++n) total[n] = (sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3]);
 }
 
+/// The same from codes: both roundings of a query times the keys' codes, exact sums a group of 32 columns.
+template <int NQ>
+AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int first, int j, F (&total)[NQ]) {
+  const int groups = (args.dim + kScaleGroup - 1) / kScaleGroup;
+  const ActGroup* q = args.q_codes + first * 2 * groups;
+  const auto* keys = static_cast<const uint8_t*>(args.keys) + 4 * j;
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) total[n] = F{};
+  for (int g = 0; g < groups; ++g) {
+    Sum sum[NQ][2];
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      AUTOGLM_UNROLL
+      for (int term = 0; term < 2; ++term)
+        sum[n][term] = start<false>(splat_int(q[(2 * n + term) * groups + g].neg_sum128));
+    }
+    const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
+    for (int i = 0; i < quads; ++i, keys += 64) {
+      const Codes k = load_codes(keys);
+      AUTOGLM_UNROLL
+      for (int n = 0; n < NQ; ++n) {
+        AUTOGLM_UNROLL
+        for (int term = 0; term < 2; ++term)
+          sum[n][term] = dot<false>(sum[n][term], k, load_quad(q[(2 * n + term) * groups + g].codes + 4 * i));
+      }
+    }
+    const F scale = load(args.key_scales + g * kBlockTokens + j);
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      const ActGroup& high = q[2 * n * groups + g];
+      const ActGroup& low = q[(2 * n + 1) * groups + g];
+      F part = to_float(finish<false>(sum[n][0], splat_int(high.neg_sum128))) * splat(high.scale);
+      part = fma(to_float(finish<false>(sum[n][1], splat_int(low.neg_sum128))), splat(low.scale), part);
+      total[n] = fma(part, scale, total[n]);
+    }
+  }
+}
+
 template <KvCode code, int NQ>
 AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
-  F total[NQ] = {};
+  F total[NQ];
   if constexpr (code == KvCode::q8) {
-    for (int g = 0; g * kScaleGroup < args.dim; ++g) {
-      const int begin = g * kScaleGroup / 4, end = begin + kScaleGroup / 4;
-      F part[NQ];
-      score_columns<code, NQ>(args, first, j, begin, end * 4 < args.dim ? end : args.dim / 4, part);
-      const F scale = load(args.key_scales + g * kBlockTokens + j);
-      AUTOGLM_UNROLL
-      for (int n = 0; n < NQ; ++n) total[n] = fma(part[n], scale, total[n]);
-    }
+    integer_scores<NQ>(args, first, j, total);
   } else {
-    score_columns<code, NQ>(args, first, j, 0, args.dim / 4, total);
+    float_scores<code, NQ>(args, first, j, total);
   }
   AUTOGLM_UNROLL
   for (int n = 0; n < NQ; ++n) {
@@ -144,24 +168,19 @@ AUTOGLM_INLINE F load_values(const void* block, int64_t at) {
   }
 }
 
-/// NQ queries x NV vectors of columns from column `at` on.
+/// NQ queries x NV vectors of columns from column `at` on; p[n] are a query's weights.
 template <KvCode code, int NQ, int NV>
-AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, int first, int at) {
+AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, const float* const (&p)[NQ], int first, int at) {
   F sum[NQ][NV] = {};
-  const float* p = args.p + first * args.p_stride;
   for (int j = args.begin; j < args.end; ++j) {
     F v[NV];
     AUTOGLM_UNROLL
     for (int i = 0; i < NV; ++i) {
       v[i] = load_values<code>(args.blocks[j / kBlockTokens], (j % kBlockTokens) * args.row_stride + at + i * W);
-      if constexpr (code == KvCode::q8) {
-        const int group = (at + i * W) / kScaleGroup;
-        v[i] = v[i] * splat(args.scales[j / kBlockTokens][group * kBlockTokens + j % kBlockTokens]);
-      }
     }
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
-      const F weight = splat(p[n * args.p_stride + j]);
+      const F weight = splat(p[n][j]);
       AUTOGLM_UNROLL
       for (int i = 0; i < NV; ++i) sum[n][i] = fma(weight, v[i], sum[n][i]);
     }
@@ -173,18 +192,47 @@ AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, int first, int at) {
   }
 }
 
+/// Columns [begin, end), whose values share a scale a token where there are scales.
 template <KvCode code, int NQ>
-AUTOGLM_INLINE void value_columns(const WeightedSumArgs& args, int first) {
+AUTOGLM_INLINE void value_columns(const WeightedSumArgs& args, const float* const (&p)[NQ], int first, int begin,
+                                  int end) {
   constexpr int NV = 16 / W > 2 ? 16 / W : 2;
-  int at = 0;
-  for (; at + NV * W <= args.dim; at += NV * W) value_tile<code, NQ, NV>(args, first, at);
-  for (; at < args.dim; at += W) value_tile<code, NQ, 1>(args, first, at);
+  int at = begin;
+  for (; at + NV * W <= end; at += NV * W) value_tile<code, NQ, NV>(args, p, first, at);
+  for (; at < end; at += W) value_tile<code, NQ, 1>(args, p, first, at);
+}
+
+template <KvCode code, int NQ>
+AUTOGLM_INLINE void value_queries(const WeightedSumArgs& args, int first) {
+  const float* p[NQ];
+  for (int n = 0; n < NQ; ++n) p[n] = args.p + (first + n) * args.p_stride;
+  if constexpr (code != KvCode::q8) {
+    value_columns<code, NQ>(args, p, first, 0, args.dim);
+  } else {
+    // A token's scale goes into its weight: once for 32 columns.
+    float scaled[NQ][kSplitTokens];
+    const float* q[NQ];
+    for (int n = 0; n < NQ; ++n) q[n] = scaled[n];
+    for (int at = 0; at < args.dim; at += kScaleGroup) {
+      for (int b = args.begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
+        const float* scales = args.scales[b] + at / kScaleGroup * kBlockTokens;
+        for (int j = 0; j < kBlockTokens; j += W) {
+          const F scale = load(scales + j);
+          for (int n = 0; n < NQ; ++n) {
+            store(scaled[n] + b * kBlockTokens + j, load(p[n] + b * kBlockTokens + j) * scale);
+          }
+        }
+      }
+      const int end = at + kScaleGroup < args.dim ? at + kScaleGroup : args.dim;
+      value_columns<code, NQ>(args, q, first, at, end);
+    }
+  }
 }
 
 template <KvCode code>
 void weighted_sum_of(const WeightedSumArgs& args) {
   for_query_tiles<kValueQueries>(args.nq,
-                                 [&](int first, auto count) { value_columns<code, count.value>(args, first); });
+                                 [&](int first, auto count) { value_queries<code, count.value>(args, first); });
 }
 
 void weighted_sum(const WeightedSumArgs& args) {

@@ -21,38 +21,61 @@ AUTOGLM_INLINE F exp_lanes(F x) {
 /// tanh(x) = 1 - 2 / (exp(2 x) + 1): an absolute error of 1e-7, which its users multiply by their scale.
 AUTOGLM_INLINE F tanh_lanes(F x) { return splat(1.0f) - splat(2.0f) / (exp_lanes(x + x) + splat(1.0f)); }
 
-/// kernels/quantize.h, 32 columns a group.
-void quantize(const float* x, int64_t groups, ActGroup* out) {
+/// kernels/quantize.h on 32 columns; v becomes what the codes leave over.
+AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
   constexpr int V = 32 / W;
-  for (int64_t g = 0; g < groups; ++g, x += 32, ++out) {
-    F v[V];
-    I largest = {};
-    for (int i = 0; i < V; ++i) {
-      v[i] = load(x + i * W);
-      const I bits = float_to_bits(v[i]) & splat_int(0x7fffffff);
-      largest = bits > largest ? bits : largest;
-    }
-    const int32_t bits = max_lane(largest);
-    float amax;
-    __builtin_memcpy(&amax, &bits, 4);
-    const bool finite = bits < 0x7f800000;
-    const bool usable = finite && amax >= 1e-30f;
-    const float inverse = usable ? 127.0f / amax : 0.0f;
-    I sums[2] = {};
-    for (int i = 0; i < V; ++i) {
-      const I code = usable ? __builtin_convertvector(round_even(v[i] * splat(inverse)), I) : I{};
-      sums[i * 2 / V] += code;
-      *reinterpret_cast<BytesUnaligned*>(out->codes + i * W) = __builtin_convertvector(code, Bytes);
-    }
-    const int32_t low = sum_lanes(sums[0]), high = sum_lanes(sums[1]);
-    out->scale = usable ? amax / 127.0f : finite ? 0.0f : __builtin_nanf("");
-    out->neg_sum = -(low + high);
-    out->neg_sum16[0] = -low;
-    out->neg_sum16[1] = -high;
-    out->fsum = out->scale * static_cast<float>(low + high);
-    out->fsum16[0] = out->scale * static_cast<float>(low);
-    out->fsum16[1] = out->scale * static_cast<float>(high);
-    out->unused = 0;
+  I largest = {};
+  AUTOGLM_UNROLL
+  for (int i = 0; i < V; ++i) {
+    const I bits = float_to_bits(v[i]) & splat_int(0x7fffffff);
+    largest = bits > largest ? bits : largest;
+  }
+  const int32_t bits = max_lane(largest);
+  float amax;
+  __builtin_memcpy(&amax, &bits, 4);
+  const bool finite = bits < 0x7f800000;
+  const bool usable = finite && amax >= 1e-30f;
+  const float inverse = usable ? 127.0f / amax : 0.0f;
+  const float scale = usable ? amax / 127.0f : finite ? 0.0f : __builtin_nanf("");
+  I sums[2] = {};
+  AUTOGLM_UNROLL
+  for (int i = 0; i < V; ++i) {
+    const F rounded = round_even(v[i] * splat(inverse));
+    const I code = usable ? __builtin_convertvector(rounded, I) : I{};
+    v[i] = fnma(splat(scale), rounded, v[i]);
+    sums[i * 2 / V] += code;
+    *reinterpret_cast<BytesUnaligned*>(out->codes + i * W) = __builtin_convertvector(code, Bytes);
+  }
+  const int32_t low = sum_lanes(sums[0]), high = sum_lanes(sums[1]);
+  out->scale = scale;
+  out->neg_sum = -(low + high);
+  out->neg_sum16[0] = -low;
+  out->neg_sum16[1] = -high;
+  out->fsum = scale * static_cast<float>(low + high);
+  out->fsum16[0] = scale * static_cast<float>(low);
+  out->fsum16[1] = scale * static_cast<float>(high);
+  out->neg_sum128 = -128 * (low + high);
+}
+
+AUTOGLM_INLINE void load_group(const float* x, F (&v)[32 / W]) {
+  AUTOGLM_UNROLL
+  for (int i = 0; i < 32 / W; ++i) v[i] = load(x + i * W);
+}
+
+void quantize(const float* x, int64_t groups, ActGroup* out) {
+  for (int64_t g = 0; g < groups; ++g) {
+    F v[32 / W];
+    load_group(x + 32 * g, v);
+    quantize_group(v, out + g);
+  }
+}
+
+void quantize_twice(const float* x, int64_t groups, ActGroup* high, ActGroup* low) {
+  for (int64_t g = 0; g < groups; ++g) {
+    F v[32 / W];
+    load_group(x + 32 * g, v);
+    quantize_group(v, high + g);
+    quantize_group(v, low + g);
   }
 }
 
