@@ -17,6 +17,24 @@ void add_bias(const float* bias, int64_t at, int64_t m, int64_t width, float* ti
   }
 }
 
+/// A tile's row to its place. The whole width is the common case: a size that the compiler knows.
+void copy_width(const float* from, int64_t width, float* to) {
+  if (width == kPanel) {
+    std::memcpy(to, from, kPanel * sizeof(float));
+  } else {
+    std::copy_n(from, width, to);
+  }
+}
+
+/// to += from * scale.
+void add_width(const float* from, int64_t width, float scale, float* to) {
+  if (width == kPanel) {
+    for (int i = 0; i < kPanel; ++i) to[i] += from[i] * scale;
+  } else {
+    for (int64_t i = 0; i < width; ++i) to[i] += from[i] * scale;
+  }
+}
+
 /// Rows 2t and 2t + 1 of a tile added into row t.
 void add_pairs(int64_t n, float* tile) {
   for (int64_t t = 0; t < n; ++t) {
@@ -76,7 +94,7 @@ void CpuBackend::project(const ProjectArgs& args) {
         product.multiply(x, nullptr, first, m, tile);
         add_bias(bias_of(p->bias), at, m, width, tile);
         for (int64_t t = 0; t < m; ++t) {
-          std::memcpy(row_of(*p->out, first + t) + at, tile + t * kPanel, static_cast<size_t>(width) * 4);
+          copy_width(tile + t * kPanel, width, row_of(*p->out, first + t) + at);
         }
       });
     });
@@ -104,10 +122,9 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
         for (int64_t t = 0; t < m; ++t) {
           const float* from = tile + t * kPanel;
           if (normed) {
-            std::memcpy(product_rows + (first + t) * weight.rows + at, from, static_cast<size_t>(width) * 4);
+            copy_width(from, width, product_rows + (first + t) * weight.rows + at);
           } else {
-            float* residual = row_of(*args.residual, first + t) + at;
-            for (int64_t i = 0; i < width; ++i) residual[i] += from[i] * args.scale;
+            add_width(from, width, args.scale, row_of(*args.residual, first + t) + at);
           }
         }
       });
@@ -143,7 +160,7 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
         add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
         isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1], m * kPanel);
         for (int64_t t = 0; t < m; ++t) {
-          std::memcpy(row_of(*args.out, first + t) + at, worker.tile[0] + t * kPanel, static_cast<size_t>(width) * 4);
+          copy_width(worker.tile[0] + t * kPanel, width, row_of(*args.out, first + t) + at);
         }
       });
     });
@@ -183,8 +200,7 @@ void CpuBackend::head(const HeadArgs& args) {
         if (terms == 2) add_pairs(logit_rows, tile);
         if (args.softcap > 0.0f) isa_.softcap(tile, logit_rows * kPanel, args.softcap);
         for (int64_t t = 0; t < logit_rows; ++t) {
-          std::memcpy(row_of(*args.logits, first / terms + t) + panel * kPanel, tile + t * kPanel,
-                      static_cast<size_t>(product.width()) * 4);
+          copy_width(tile + t * kPanel, product.width(), row_of(*args.logits, first / terms + t) + panel * kPanel);
         }
       });
     });

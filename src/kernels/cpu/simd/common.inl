@@ -57,6 +57,34 @@ static inline V swap_lanes(V v) {
   }
 }
 
+// Several reductions at once: a tree in which each step folds two vectors into one.
+template <int... i>
+struct Lanes {};
+template <int n, int... i>
+struct LanesTo : LanesTo<n - 1, n - 1, i...> {};
+template <int... i>
+struct LanesTo<0, i...> {
+  using Type = Lanes<i...>;
+};
+
+template <int h, typename Op, int... i>
+static inline I fold_lanes(I x, I y, Op op, Lanes<i...>) {
+  constexpr auto from = [](int lane) { return lane / (W / 2) * W + lane % (W / 2) / h * 2 * h + lane % h; };
+  return op(__builtin_shufflevector(x, y, from(i)...), __builtin_shufflevector(x, y, (from(i) + h)...));
+}
+
+/// Lane g of the result is op over the lanes of vector g of v; W / (2 h) is the number of vectors, h is halved each
+/// step: x and y hold items of 2 h lanes each, the result those of x and then those of y, of h lanes each.
+template <int n, typename Op>
+static inline I reduce_each(const I* v, Op op) {
+  if constexpr (n == 1) {
+    return v[0];
+  } else {
+    return fold_lanes<W / n>(reduce_each<n / 2>(v, op), reduce_each<n / 2>(v + n / 2, op), op,
+                             typename LanesTo<W>::Type());
+  }
+}
+
 template <typename Op>
 static inline I reduce_int(I v, Op op) {
   if constexpr (W >= 16) v = op(v, swap_lanes<8>(v));

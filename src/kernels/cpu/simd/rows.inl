@@ -57,13 +57,69 @@ AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
   out->neg_sum128 = -128 * (low + high);
 }
 
+/// quantize_group() on W groups at once: the reductions and divisions of all in one. False (nothing done) if a value is
+/// not finite. Same bits.
+AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
+  constexpr int V = 32 / W;
+  I largest[W];
+  for (int g = 0; g < W; ++g) {
+    largest[g] = I{};
+    AUTOGLM_UNROLL
+    for (int i = 0; i < V; ++i) {
+      const I bits = load_int(x + g * 32 + i * W) & splat_int(0x7fffffff);
+      largest[g] = bits > largest[g] ? bits : largest[g];
+    }
+  }
+  const I bits = reduce_each<W>(largest, [](I a, I b) { return a > b ? a : b; });
+  if (max_lane(bits) >= 0x7f800000) return false;
+  const F amax = bits_to_float(bits);
+  const auto usable = amax >= splat(1e-30f);
+  float scale[W], inverse[W], fsum[3][W];
+  int32_t sum[3][W];
+  const F scales = usable ? amax / splat(127.0f) : F{};
+  store(scale, scales);
+  store(inverse, usable ? splat(127.0f) / amax : F{});
+  I half[2][W];
+  for (int g = 0; g < W; ++g) {
+    half[0][g] = half[1][g] = I{};
+    AUTOGLM_UNROLL
+    for (int i = 0; i < V; ++i) {
+      const I code = __builtin_convertvector(round_even(load(x + g * 32 + i * W) * splat(inverse[g])), I);
+      half[i * 2 / V][g] += code;
+      *reinterpret_cast<BytesUnaligned*>(out[g].codes + i * W) = __builtin_convertvector(code, Bytes);
+    }
+  }
+  const auto add = [](I a, I b) { return a + b; };
+  const I low = reduce_each<W>(half[0], add), high = reduce_each<W>(half[1], add), both = low + high;
+  const I sums[3] = {both, low, high};
+  for (int i = 0; i < 3; ++i) {
+    *reinterpret_cast<IntUnaligned*>(sum[i]) = -sums[i];
+    store(fsum[i], scales * to_float(sums[i]));
+  }
+  for (int g = 0; g < W; ++g) {
+    out[g].scale = scale[g];
+    out[g].neg_sum = sum[0][g];
+    out[g].neg_sum16[0] = sum[1][g];
+    out[g].neg_sum16[1] = sum[2][g];
+    out[g].fsum = fsum[0][g];
+    out[g].fsum16[0] = fsum[1][g];
+    out[g].fsum16[1] = fsum[2][g];
+    out[g].neg_sum128 = 128 * sum[0][g];
+  }
+  return true;
+}
+
 AUTOGLM_INLINE void load_group(const float* x, F (&v)[32 / W]) {
   AUTOGLM_UNROLL
   for (int i = 0; i < 32 / W; ++i) v[i] = load(x + i * W);
 }
 
 void quantize(const float* x, int64_t groups, ActGroup* out) {
-  for (int64_t g = 0; g < groups; ++g) {
+  int64_t g = 0;
+  for (; g + W <= groups; g += W) {
+    if (!quantize_groups(x + 32 * g, out + g)) break;
+  }
+  for (; g < groups; ++g) {
     F v[32 / W];
     load_group(x + 32 * g, v);
     quantize_group(v, out + g);
