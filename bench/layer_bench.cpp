@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -31,10 +32,17 @@ double since(Clock::time_point begin) { return Clock::now() - begin; }
 // SmolLM2-135M.
 constexpr int kLayers = 30, kHidden = 576, kInner = 1536, kHeads = 9, kKvHeads = 3, kHeadDim = 64, kVocabulary = 49152;
 
+/// One CPU a worker: left to the scheduler, a worker that was woken may land on its waker's CPU.
+std::vector<int> first_cpus(int threads) {
+  std::vector<int> cpus(static_cast<size_t>(threads));
+  std::iota(cpus.begin(), cpus.end(), 0);
+  return cpus;
+}
+
 class Model {
  public:
   Model(std::string_view isa, int threads, int64_t rows, int64_t context, KvType kv)
-      : pool_(PoolOptions{.threads = threads, .cpus = {}, .spin_microseconds = 50}),
+      : pool_(PoolOptions{.threads = threads, .cpus = first_cpus(threads), .spin_microseconds = 50}),
         backend_(make_backend(isa, pool_)) {
     for (int l = 0; l < kLayers; ++l) {
       layers_.push_back({load(kHidden, kHidden), load(kKvHeads * kHeadDim, kHidden), load(kKvHeads * kHeadDim, kHidden),

@@ -27,6 +27,10 @@ Splits splits_of(const AttentionTask& task, const AttentionTile& tile) {
   return {seen / kKvSplit, (begin + tile.rows - 1) / kKvSplit};
 }
 
+void prefetch(const uint8_t* data, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
+}
+
 /// Floats between two queries of a tile.
 int64_t query_stride(const KvLayout& layout) { return round_up(layout.spec.key_dim, kScaleGroup); }
 
@@ -161,9 +165,14 @@ void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& ti
 
   const void* values[kSplitTokens / kBlockTokens] = {};
   const float* scales[kSplitTokens / kBlockTokens] = {};
+  const auto head_of = [&](int b) {
+    return task.store->head(task.layer, segment.blocks[static_cast<size_t>(base / kKvBlock + b)], tile.kv_head);
+  };
+  if (first_block < blocks) prefetch(head_of(first_block), layout.head_bytes);
   for (int b = first_block; b < blocks; ++b) {
-    const int32_t number = segment.blocks[static_cast<size_t>(base / kKvBlock + b)];
-    const uint8_t* head = task.store->head(task.layer, number, tile.kv_head);
+    // Blocks lie far apart, where the hardware does not look ahead.
+    if (b + 1 < blocks) prefetch(head_of(b + 1), layout.head_bytes);
+    const uint8_t* head = head_of(b);
     values[b] = head + layout.value_at;
     scales[b] = layout.value_scales(head);
     score_block(task, head, queries, b * kBlockTokens, worker);
@@ -256,7 +265,7 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles) {
   int64_t units = 0;
   for (int64_t t = 0; t < tiles; ++t) units += splits_of(task, list[t]).count();
   parallel([&](Worker& worker) {
-    share(0, units, 1, [&](int64_t unit) {
+    share(worker, 0, units, 1, [&](int64_t unit) {
       float* place = partials;
       int64_t tile = 0;
       for (; unit >= splits_of(task, list[tile]).count(); ++tile) {
@@ -273,7 +282,7 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles) {
       std::copy_n(worker.part_sum, queries, place + queries * width + queries);
     });
     barrier();
-    share(1, tiles, 1, [&](int64_t t) {
+    share(worker, 1, tiles, 1, [&](int64_t t) {
       const float* place = partials;
       for (int64_t before = 0; before < t; ++before) place += splits_of(task, list[before]).count() * part_size(before);
       const int queries = list[t].rows * task.group;
@@ -297,7 +306,9 @@ void CpuBackend::attend(const AttentionTask& task, int64_t first_row, int64_t ro
     }
     if (most > 1 && floats * 4 <= partial_pages_.size()) return attend_by_splits(task, tiles);
   }
-  parallel([&](Worker& worker) { share(0, tiles, 1, [&](int64_t tile) { attend_tile(task, list[tile], worker); }); });
+  parallel([&](Worker& worker) {
+    share(worker, 0, tiles, 1, [&](int64_t tile) { attend_tile(task, list[tile], worker); });
+  });
 }
 
 void CpuBackend::attention(const AttentionArgs& args) {
@@ -308,7 +319,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
                 "attention of another shape than its cache");
   const int64_t units = args.kv_heads + args.heads;
   parallel([&](Worker& worker) {
-    share(0, args.rows * units, args.rows < 4 ? 1 : units, [&](int64_t unit) {
+    share(worker, 0, args.rows * units, args.rows < 4 ? 1 : units, [&](int64_t unit) {
       const int64_t row = unit / units;
       const auto head = static_cast<int>(unit % units);
       if (head >= args.kv_heads) {

@@ -47,8 +47,9 @@ const KvSegment* segment_of(const KvView& kv, int64_t row) {
   return nullptr;
 }
 
-CpuBackend::CpuBackend(const IsaTable& table, WorkerPool& pool) : isa_(table), pool_(pool) {
-  workers_.resize(static_cast<size_t>(pool.size()));
+CpuBackend::CpuBackend(const IsaTable& table, WorkerPool& pool)
+    : isa_(table), pool_(pool), workers_(std::make_unique<Worker[]>(static_cast<size_t>(pool.size()))) {
+  for (int i = 0; i < pool.size(); ++i) workers_[static_cast<size_t>(i)].index = i;
 }
 
 int64_t CpuBackend::weight_bytes(const WeightSource& source, Precision precision) const {
@@ -160,9 +161,9 @@ void CpuBackend::place_workers() {
   const int64_t bytes = worker_bytes(limits_);
   const int64_t queries = std::max<int64_t>(kTileQueries, limits_.heads);
   const int64_t head = round_up(limits_.head_dim, 16);
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    Carver carver(worker_pages_.data() + static_cast<int64_t>(i) * bytes / kAlign * kAlign, bytes - kAlign);
-    Worker& w = workers_[i];
+  for (int64_t i = 0; i < pool_.size(); ++i) {
+    Carver carver(worker_pages_.data() + i * bytes / kAlign * kAlign, bytes - kAlign);
+    Worker& w = workers_[static_cast<size_t>(i)];
     for (int place = 0; place < 2; ++place) {
       w.expanded[place] = carver.take<uint8_t>(limits_.widest * kPanel * 4);
       w.tile[place] = carver.take<float>(kChunk * kPanel);
@@ -219,7 +220,7 @@ void CpuBackend::begin_step(int64_t rows, std::span<const int32_t> positions) {
   if (rows < 16) {
     for (int64_t row = 0; row < rows; ++row) one(row);
   } else if (!ropes_.empty()) {
-    parallel([&](Worker&) { share(0, rows, 16, one); });
+    parallel([&](Worker& worker) { share(worker, 0, rows, 16, one); });
   }
 }
 

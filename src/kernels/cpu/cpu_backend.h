@@ -37,11 +37,21 @@ struct Activations {
   int64_t bf16_stride() const { return round_up(cols, 2); }
 };
 
+/// Loops of one parallel region, at most.
+inline constexpr int kLoops = 8;
+
+/// How many pieces of a worker's own range are taken, by itself or by others.
+struct alignas(64) Counter {
+  std::atomic<int64_t> taken{0};
+};
+
 /// What a worker has to itself.
 struct Worker {
-  uint8_t* expanded[2] = {};  // a panel in the form that its kernel reads
-  float* tile[2] = {};        // [kChunk][32] products
-  float* row = nullptr;       // [widest]
+  int index = 0;
+  Counter counters[2][kLoops];  // of this region and, already at 0, of the next one
+  uint8_t* expanded[2] = {};    // a panel in the form that its kernel reads
+  float* tile[2] = {};          // [kChunk][32] products
+  float* row = nullptr;         // [widest]
   // Attention, for at most `queries` queries:
   float* q = nullptr;           // [queries][key_dim, rounded up to 32]
   ActGroup* q_codes = nullptr;  // [queries][2][key groups]: q against q8 keys
@@ -116,18 +126,14 @@ class CpuBackend final : public Backend {
     Pages table;  // float[rows][dims] of this step: cosines, then sines
   };
 
-  /// A shared counter from which workers take their next piece.
-  struct alignas(64) Counter {
-    std::atomic<int64_t> next{0};
-  };
-
-  /// Runs f(Worker&) on all workers with denormals off and all counters at 0.
+  /// Runs f(Worker&) on all workers with denormals off.
   template <typename F>
   void parallel(F&& f);
-  /// Inside parallel(): pieces of `grain` of [0, n), each taken by one worker. Each loop of a region has its own
-  /// counter.
+  /// Inside parallel(): pieces of `grain` of [0, n), each taken by one worker: first those of its own contiguous part
+  /// (so that it reads weights in one stream, which prefetching needs), then what others have left. Each loop of a
+  /// region has its own number.
   template <typename F>
-  void share(int counter, int64_t n, int64_t grain, F&& f);
+  void share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f);
   void barrier();
   /// Pieces of a size that gives every worker several.
   int64_t grain_of(int64_t n) const;
@@ -153,7 +159,7 @@ class CpuBackend final : public Backend {
   // latent_attention.cpp
   void latent_chunk(const LatentAttentionArgs& args, int64_t first, int64_t rows);
   void multiply_heads(const CpuWeight& weight, const Activations& x, int64_t rows, float* out, int64_t stride,
-                      int64_t width, Worker& worker, int counter);
+                      int64_t width, Worker& worker, int loop);
   static int64_t latent_rows(int64_t rows);
 
   // experts.cpp
@@ -170,11 +176,11 @@ class CpuBackend final : public Backend {
 
   const IsaTable isa_;
   WorkerPool& pool_;
-  std::array<Counter, 8> counters_;
+  unsigned region_ = 0;  // counts parallel regions
 
   StepLimits limits_;
   Pages worker_pages_, step_pages_, partial_pages_, tile_pages_;
-  std::vector<Worker> workers_;
+  std::unique_ptr<Worker[]> workers_;  // one a thread of the pool
   std::vector<Rope> ropes_;
   int64_t step_rows_ = 0;
 };

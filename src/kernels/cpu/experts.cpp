@@ -96,10 +96,10 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
   const bool gelu = args.activation == Activation::gelu_tanh;
 
   parallel([&](Worker& worker) {
-    share(0, rows, grain_of(rows),
+    share(worker, 0, rows, grain_of(rows),
           [&](int64_t r) { prepare_row(row_of(*args.x, first_row + r), args.norm, r, x, worker); });
     barrier();
-    share(1, router.panels, 1, [&](int64_t panel) {
+    share(worker, 1, router.panels, 1, [&](int64_t panel) {
       const PanelProduct product(isa_, router, 0, panel, rows, worker, 0);
       for_chunks(rows, [&](int64_t first, int64_t m) {
         product.multiply(x, nullptr, first, m, worker.tile[0]);
@@ -110,14 +110,14 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
       });
     });
     barrier();
-    share(2, rows, grain_of(rows),
+    share(worker, 2, rows, grain_of(rows),
           [&](int64_t r) { route(spec, slots.logits + r * spec.experts, correction, slots.choices + r * spec.top_k); });
     barrier();
-    share(3, 1, 1, [&](int64_t) { group_by_expert(spec, rows, shared, slots); });
+    share(worker, 3, 1, 1, [&](int64_t) { group_by_expert(spec, rows, shared, slots); });
     barrier();
     // Gate and up: a unit is a panel of an expert that has tokens.
     const int64_t gate_panels = routed.gate->panels, shared_panels = shared ? last.gate->panels : 0;
-    share(4, spec.experts * gate_panels + shared_panels, 1, [&](int64_t unit) {
+    share(worker, 4, spec.experts * gate_panels + shared_panels, 1, [&](int64_t unit) {
       const int e = unit < spec.experts * gate_panels ? static_cast<int>(unit / gate_panels) : spec.experts;
       const int64_t panel = unit - e * gate_panels, begin = slots.begin[e], m_all = slots.begin[e + 1] - begin;
       if (m_all == 0) return;
@@ -136,14 +136,14 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
     });
     barrier();
     const int64_t routed_slots = slots.begin[spec.experts];
-    share(5, slot_count, grain_of(slot_count), [&](int64_t slot) {
+    share(worker, 5, slot_count, grain_of(slot_count), [&](int64_t slot) {
       const bool own = slot < routed_slots;
       prepare_row(slots.hidden + slot * width, nullptr, own ? slot : slot - routed_slots, own ? inner : inner_shared,
                   worker);
     });
     barrier();
     // Down: a unit is a panel of output columns through all experts in ascending order, so that sums need no lock.
-    share(6, routed.down->panels, 1, [&](int64_t panel) {
+    share(worker, 6, routed.down->panels, 1, [&](int64_t panel) {
       const int64_t at = panel * kPanel, columns = std::min<int64_t>(kPanel, out_cols - at);
       for (int64_t r = 0; r < rows; ++r) std::fill_n(slots.sum + r * out_cols + at, columns, 0.0f);
       for (int e = 0; e < groups; ++e) {
@@ -164,7 +164,7 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
       }
     });
     barrier();
-    share(7, rows, grain_of(rows), [&](int64_t r) {
+    share(worker, 7, rows, grain_of(rows), [&](int64_t r) {
       float* sum = slots.sum + r * out_cols;
       norm_head(args.post_norm, sum, out_cols);
       float* residual = row_of(*args.residual, first_row + r);

@@ -18,7 +18,7 @@ void CpuBackend::latent_attention(const LatentAttentionArgs& args) {
                     args.k_b->cols == args.nope && args.v_b->rows == args.value_dim && args.v_b->cols == args.kv_rank,
                 "latent attention of another shape than its cache or weights");
   parallel([&](Worker& worker) {
-    share(0, args.rows, grain_of(args.rows), [&](int64_t row) {
+    share(worker, 0, args.rows, grain_of(args.rows), [&](int64_t row) {
       float* q = row_of(*args.q, row);
       for (int h = 0; h < args.heads; ++h) rotate(args.rope, row, q + h * (args.nope + args.rope_dims) + args.nope);
       const KvSegment* segment = segment_of(args.kv, row);
@@ -39,9 +39,9 @@ void CpuBackend::latent_attention(const LatentAttentionArgs& args) {
 /// Products of every head with its own matrix: input row h * rows + r of x, output row r of head h at
 /// out + r * stride + h * width.
 void CpuBackend::multiply_heads(const CpuWeight& weight, const Activations& x, int64_t rows, float* out, int64_t stride,
-                                int64_t width, Worker& worker, int counter) {
+                                int64_t width, Worker& worker, int loop) {
   const int64_t units = weight.count * weight.panels;
-  share(counter, units, grain_of(units), [&](int64_t unit) {
+  share(worker, loop, units, grain_of(units), [&](int64_t unit) {
     const int64_t head = unit / weight.panels, panel = unit % weight.panels;
     const PanelProduct product(isa_, weight, head, panel, rows, worker, 0);
     for_chunks(rows, [&](int64_t first, int64_t m) {
@@ -65,7 +65,7 @@ void CpuBackend::latent_chunk(const LatentAttentionArgs& args, int64_t first, in
   const Activations latent = carve(carver, rows * heads, args.kv_rank, form_of(v_b));
 
   parallel([&](Worker& worker) {
-    share(0, rows * heads, grain_of(rows * heads), [&](int64_t i) {
+    share(worker, 0, rows * heads, grain_of(rows * heads), [&](int64_t i) {
       const int64_t head = i / rows, row = i % rows;
       const float* q = row_of(*args.q, first + row) + head * q_dim;
       prepare_row(q, nullptr, i, nope, worker);
@@ -92,7 +92,7 @@ void CpuBackend::latent_chunk(const LatentAttentionArgs& args, int64_t first, in
   attend(task, first, rows);
 
   parallel([&](Worker& worker) {
-    share(0, rows * heads, grain_of(rows * heads), [&](int64_t i) {
+    share(worker, 0, rows * heads, grain_of(rows * heads), [&](int64_t i) {
       const int64_t head = i / rows, row = i % rows;
       prepare_row(mixed + (row * heads + head) * args.kv_rank, nullptr, i, latent, worker);
     });

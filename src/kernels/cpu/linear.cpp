@@ -62,7 +62,7 @@ void CpuBackend::embed(const EmbedArgs& args) {
   if (n < 16) {
     for (int64_t i = 0; i < n; ++i) one(i);
   } else {
-    parallel([&](Worker&) { share(0, n, 8, one); });
+    parallel([&](Worker& worker) { share(worker, 0, n, 8, one); });
   }
 }
 
@@ -81,10 +81,10 @@ void CpuBackend::project(const ProjectArgs& args) {
   Carver carver(step_pages_.data(), step_pages_.size());
   const Activations x = carve(carver, args.rows, cols, forms);
   parallel([&](Worker& worker) {
-    share(0, args.rows, grain_of(args.rows),
+    share(worker, 0, args.rows, grain_of(args.rows),
           [&](int64_t row) { prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, x, worker); });
     barrier();
-    share(1, panels, grain_of(panels), [&](int64_t panel) {
+    share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {
       const Projection* p = args.projections.data();
       for (; panel >= weight_of(*p->weight).panels; ++p) panel -= weight_of(*p->weight).panels;
       const PanelProduct product(isa_, weight_of(*p->weight), 0, panel, args.rows, worker, 0);
@@ -109,10 +109,10 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
   const Activations x = carve(carver, args.rows, weight.cols, form_of(weight));
   float* product_rows = normed ? carver.take<float>(args.rows * weight.rows) : nullptr;
   parallel([&](Worker& worker) {
-    share(0, args.rows, grain_of(args.rows),
+    share(worker, 0, args.rows, grain_of(args.rows),
           [&](int64_t row) { prepare_row(row_of(*args.x, row), nullptr, row, x, worker); });
     barrier();
-    share(1, weight.panels, grain_of(weight.panels), [&](int64_t panel) {
+    share(worker, 1, weight.panels, grain_of(weight.panels), [&](int64_t panel) {
       const PanelProduct product(isa_, weight, 0, panel, args.rows, worker, 0);
       const int64_t at = panel * kPanel, width = product.width();
       for_chunks(args.rows, [&](int64_t first, int64_t m) {
@@ -131,7 +131,7 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
     });
     if (!normed) return;
     barrier();
-    share(2, args.rows, grain_of(args.rows), [&](int64_t row) {
+    share(worker, 2, args.rows, grain_of(args.rows), [&](int64_t row) {
       float* y = product_rows + row * weight.rows;
       isa_.rms_norm(y, row_of(args.post_norm->weight, 0), args.post_norm->eps, weight.rows, y);
       isa_.axpy(args.scale, y, weight.rows, row_of(*args.residual, row));
@@ -146,10 +146,10 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   Carver carver(step_pages_.data(), step_pages_.size());
   const Activations x = carve(carver, args.rows, gate.cols, form_of(gate) | form_of(up));
   parallel([&](Worker& worker) {
-    share(0, args.rows, grain_of(args.rows),
+    share(worker, 0, args.rows, grain_of(args.rows),
           [&](int64_t row) { prepare_row(row_of(*args.x, row), args.norm, row, x, worker); });
     barrier();
-    share(1, gate.panels, grain_of(gate.panels), [&](int64_t panel) {
+    share(worker, 1, gate.panels, grain_of(gate.panels), [&](int64_t panel) {
       const PanelProduct gate_product(isa_, gate, 0, panel, args.rows, worker, 0);
       const PanelProduct up_product(isa_, up, 0, panel, args.rows, worker, 1);
       const int64_t at = panel * kPanel, width = gate_product.width();
@@ -181,7 +181,7 @@ void CpuBackend::head(const HeadArgs& args) {
   const int64_t terms = form == kCodes ? 2 : 1;
   const Activations x = carve(carver, terms * rows, cols, form | kF32);
   parallel([&](Worker& worker) {
-    share(0, rows, grain_of(rows), [&](int64_t i) {
+    share(worker, 0, rows, grain_of(rows), [&](int64_t i) {
       const int64_t at = terms * i;
       prepare_row(row_of(*args.x, args.rows[static_cast<size_t>(i)]), args.norm, at, x, worker);
       const float* normed = x.f32 + at * cols;
@@ -191,7 +191,7 @@ void CpuBackend::head(const HeadArgs& args) {
       isa_.quantize_twice(normed, x.groups(), codes, codes + x.groups());
     });
     barrier();
-    share(1, panels, grain_of(panels), [&](int64_t panel) {
+    share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {
       const PanelProduct product(isa_, *weight, 0, panel, terms * rows, worker, 0);
       for_chunks(terms * rows, [&](int64_t first, int64_t m) {
         float* tile = worker.tile[0];

@@ -5,19 +5,27 @@ namespace autoglm::cpu {
 
 template <typename F>
 void CpuBackend::parallel(F&& f) {
-  for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
-  pool_.run([&](int worker) {
+  ++region_;
+  pool_.run([&](int index) {
     const FlushDenormals flush;
-    f(workers_[static_cast<size_t>(worker)]);
+    Worker& worker = workers_[static_cast<size_t>(index)];
+    // Nobody looks at the next region's counters before all have left this one.
+    for (Counter& counter : worker.counters[(region_ + 1) % 2]) counter.taken.store(0, std::memory_order_relaxed);
+    f(worker);
   });
 }
 
 template <typename F>
-void CpuBackend::share(int counter, int64_t n, int64_t grain, F&& f) {
-  std::atomic<int64_t>& next = counters_[static_cast<size_t>(counter)].next;
-  for (int64_t begin = next.fetch_add(grain); begin < n; begin = next.fetch_add(grain)) {
-    const int64_t end = std::min(n, begin + grain);
-    for (int64_t i = begin; i < end; ++i) f(i);
+void CpuBackend::share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f) {
+  const int64_t size = pool_size();
+  for (int64_t k = 0; k < size; ++k) {
+    const int64_t owner = (worker.index + k) % size;
+    const int64_t first = n * owner / size, last = n * (owner + 1) / size;
+    std::atomic<int64_t>& taken = workers_[static_cast<size_t>(owner)].counters[region_ % 2][loop].taken;
+    while (first + taken.load(std::memory_order_relaxed) < last) {
+      const int64_t begin = first + taken.fetch_add(grain, std::memory_order_relaxed);
+      for (int64_t i = begin; i < std::min(last, begin + grain); ++i) f(i);
+    }
   }
 }
 
