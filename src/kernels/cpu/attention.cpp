@@ -256,7 +256,19 @@ int64_t CpuBackend::list_tiles(const AttentionTask& task, int64_t first_row, int
 }
 
 /// Few tiles with a long past (decode): the splits of a tile are shared out too.
-void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles) {
+bool CpuBackend::by_splits(const AttentionTask& task, int64_t tiles) const {
+  if (pool_size() == 1 || tiles >= 4 * pool_size()) return false;
+  const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
+  int64_t floats = 0, most = 0;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t splits = splits_of(task, list[t]).count();
+    floats += splits * list[t].rows * task.group * (round_up(task.value_dim, 16) + 2);
+    most = std::max(most, splits);
+  }
+  return most > 1 && floats * 4 <= partial_pages_.size();
+}
+
+void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker) {
   const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
   const int64_t width = round_up(task.value_dim, 16);
   auto* partials = reinterpret_cast<float*>(partial_pages_.data());
@@ -264,51 +276,39 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles) {
   const auto part_size = [&](int64_t tile) { return list[tile].rows * task.group * (width + 2); };
   int64_t units = 0;
   for (int64_t t = 0; t < tiles; ++t) units += splits_of(task, list[t]).count();
-  parallel([&](Worker& worker) {
-    share(worker, 0, units, 1, [&](int64_t unit) {
-      float* place = partials;
-      int64_t tile = 0;
-      for (; unit >= splits_of(task, list[tile]).count(); ++tile) {
-        const int64_t count = splits_of(task, list[tile]).count();
-        unit -= count;
-        place += count * part_size(tile);
-      }
-      place += unit * part_size(tile);
-      const int queries = list[tile].rows * task.group;
-      load_queries(task, list[tile], worker);
-      attend_split(task, list[tile], splits_of(task, list[tile]).first + unit, worker);
-      std::copy_n(worker.part, queries * width, place);
-      std::copy_n(worker.part_max, queries, place + queries * width);
-      std::copy_n(worker.part_sum, queries, place + queries * width + queries);
-    });
-    barrier();
-    share(worker, 1, tiles, 1, [&](int64_t t) {
-      const float* place = partials;
-      for (int64_t before = 0; before < t; ++before) place += splits_of(task, list[before]).count() * part_size(before);
-      const int queries = list[t].rows * task.group;
-      for (int64_t s = 0; s < splits_of(task, list[t]).count(); ++s, place += part_size(t)) {
-        merge(place, place + queries * width, place + queries * width + queries, queries, width, s == 0, worker);
-      }
-      finish_tile(task, list[t], worker);
-    });
+  share(worker, loop, units, 1, [&](int64_t unit) {
+    float* place = partials;
+    int64_t tile = 0;
+    for (; unit >= splits_of(task, list[tile]).count(); ++tile) {
+      const int64_t count = splits_of(task, list[tile]).count();
+      unit -= count;
+      place += count * part_size(tile);
+    }
+    place += unit * part_size(tile);
+    const int queries = list[tile].rows * task.group;
+    load_queries(task, list[tile], worker);
+    attend_split(task, list[tile], splits_of(task, list[tile]).first + unit, worker);
+    std::copy_n(worker.part, queries * width, place);
+    std::copy_n(worker.part_max, queries, place + queries * width);
+    std::copy_n(worker.part_sum, queries, place + queries * width + queries);
+  });
+  barrier();
+  share(worker, loop + 1, tiles, 1, [&](int64_t t) {
+    const float* place = partials;
+    for (int64_t before = 0; before < t; ++before) place += splits_of(task, list[before]).count() * part_size(before);
+    const int queries = list[t].rows * task.group;
+    for (int64_t s = 0; s < splits_of(task, list[t]).count(); ++s, place += part_size(t)) {
+      merge(place, place + queries * width, place + queries * width + queries, queries, width, s == 0, worker);
+    }
+    finish_tile(task, list[t], worker);
   });
 }
 
-void CpuBackend::attend(const AttentionTask& task, int64_t first_row, int64_t rows) {
-  const int64_t tiles = list_tiles(task, first_row, rows);
+/// Inside parallel(), with list_tiles() done: the rows' keys and values are stored. Takes loops `loop` and the next.
+void CpuBackend::attend(const AttentionTask& task, int64_t tiles, bool splits, int loop, Worker& worker) {
+  if (splits) return attend_by_splits(task, tiles, loop, worker);
   const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
-  if (pool_size() > 1 && tiles < 4 * pool_size()) {
-    int64_t floats = 0, most = 0;
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t splits = splits_of(task, list[t]).count();
-      floats += splits * list[t].rows * task.group * (round_up(task.value_dim, 16) + 2);
-      most = std::max(most, splits);
-    }
-    if (most > 1 && floats * 4 <= partial_pages_.size()) return attend_by_splits(task, tiles);
-  }
-  parallel([&](Worker& worker) {
-    share(worker, 0, tiles, 1, [&](int64_t tile) { attend_tile(task, list[tile], worker); });
-  });
+  share(worker, loop, tiles, 1, [&](int64_t tile) { attend_tile(task, list[tile], worker); });
 }
 
 void CpuBackend::attention(const AttentionArgs& args) {
@@ -317,6 +317,23 @@ void CpuBackend::attention(const AttentionArgs& args) {
   AUTOGLM_CHECK(spec.heads == args.kv_heads && spec.key_dim == args.key_dim && spec.value_dim == args.value_dim &&
                     args.heads % args.kv_heads == 0,
                 "attention of another shape than its cache");
+  AttentionTask task;
+  task.store = &store;
+  task.layer = args.kv.layer;
+  task.segments = args.kv.segments;
+  task.q = row_of(*args.q, 0);
+  task.q_stride = args.q->cols;
+  task.out = row_of(*args.out, 0);
+  task.out_stride = args.out->cols;
+  task.heads = args.heads;
+  task.group = args.heads / args.kv_heads;
+  task.key_dim = args.key_dim;
+  task.value_dim = args.value_dim;
+  task.scale = args.scale;
+  task.softcap = args.softcap;
+  task.window = args.window;
+  const int64_t tiles = list_tiles(task, 0, args.rows);
+  const bool splits = by_splits(task, tiles);
   const int64_t units = args.kv_heads + args.heads;
   parallel([&](Worker& worker) {
     share(worker, 0, args.rows * units, args.rows < 4 ? 1 : units, [&](int64_t unit) {
@@ -338,23 +355,9 @@ void CpuBackend::attention(const AttentionArgs& args) {
                    static_cast<int>(position % kKvBlock), head, key, row_of(*args.v, row) + head * args.value_dim,
                    worker.row);
     });
+    barrier();
+    attend(task, tiles, splits, 1, worker);
   });
-  AttentionTask task;
-  task.store = &store;
-  task.layer = args.kv.layer;
-  task.segments = args.kv.segments;
-  task.q = row_of(*args.q, 0);
-  task.q_stride = args.q->cols;
-  task.out = row_of(*args.out, 0);
-  task.out_stride = args.out->cols;
-  task.heads = args.heads;
-  task.group = args.heads / args.kv_heads;
-  task.key_dim = args.key_dim;
-  task.value_dim = args.value_dim;
-  task.scale = args.scale;
-  task.softcap = args.softcap;
-  task.window = args.window;
-  attend(task, 0, args.rows);
 }
 
 }  // namespace autoglm::cpu

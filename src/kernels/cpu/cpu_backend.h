@@ -35,6 +35,11 @@ struct Activations {
 
   int64_t groups() const { return cols / 32; }
   int64_t bf16_stride() const { return round_up(cols, 2); }
+  /// From row `first` on.
+  Activations from(int64_t first) const {
+    return {cols, codes != nullptr ? codes + first * groups() : nullptr,
+            bf16 != nullptr ? bf16 + first * bf16_stride() : nullptr, f32 != nullptr ? f32 + first * cols : nullptr};
+  }
 };
 
 /// Loops of one parallel region, at most.
@@ -143,13 +148,23 @@ class CpuBackend final : public Backend {
   // prepare.cpp: activations and panels
   Activations carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const;
   void prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to, Worker& worker) const;
+  /// How many copies of `rows` prepared rows a phase makes: one that all workers make together and wait for, or, of a
+  /// few rows, one a worker, which costs less than the barrier.
+  int64_t copies_of(int64_t rows) const;
+  /// Inside parallel(), as loop 0: one(row, to) for all rows of x, which was carved for copies_of(rows) * rows. Returns
+  /// what this worker reads from.
+  template <typename F>
+  Activations prepare(Worker& worker, int64_t rows, const Activations& x, F&& one);
+  /// Asks for the first lines of what this worker will read in a loop over the weight's panels.
+  void prefetch_range(const Worker& worker, const CpuWeight& weight) const;
 
   // attention.cpp
   void rotate(int rope, int64_t row, float* values) const;
   void norm_head(const Norm* norm, float* values, int64_t n) const;
   int64_t list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows);
-  void attend(const AttentionTask& task, int64_t first_row, int64_t rows);
-  void attend_by_splits(const AttentionTask& task, int64_t tiles);
+  bool by_splits(const AttentionTask& task, int64_t tiles) const;
+  void attend(const AttentionTask& task, int64_t tiles, bool splits, int loop, Worker& worker);
+  void attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker);
   void attend_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
   void attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split, Worker& worker) const;
   void load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;

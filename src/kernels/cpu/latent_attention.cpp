@@ -89,9 +89,11 @@ void CpuBackend::latent_chunk(const LatentAttentionArgs& args, int64_t first, in
   task.key_dim = static_cast<int>(key_dim);
   task.value_dim = args.kv_rank;
   task.scale = args.scale;
-  attend(task, first, rows);
-
+  const int64_t tiles = list_tiles(task, first, rows);
+  const bool splits = by_splits(task, tiles);
   parallel([&](Worker& worker) {
+    attend(task, tiles, splits, 2, worker);
+    barrier();
     share(worker, 0, rows * heads, grain_of(rows * heads), [&](int64_t i) {
       const int64_t head = i / rows, row = i % rows;
       prepare_row(mixed + (row * heads + head) * args.kv_rank, nullptr, i, latent, worker);

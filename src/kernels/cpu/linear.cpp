@@ -79,11 +79,12 @@ void CpuBackend::project(const ProjectArgs& args) {
     panels += weight.panels;
   }
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations x = carve(carver, args.rows, cols, forms);
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, cols, forms);
   parallel([&](Worker& worker) {
-    share(worker, 0, args.rows, grain_of(args.rows),
-          [&](int64_t row) { prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, x, worker); });
-    barrier();
+    prefetch_range(worker, weight_of(*args.projections[0].weight));
+    const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
+      prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, to, worker);
+    });
     share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {
       const Projection* p = args.projections.data();
       for (; panel >= weight_of(*p->weight).panels; ++p) panel -= weight_of(*p->weight).panels;
@@ -106,12 +107,13 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
   AUTOGLM_CHECK(weight.cols <= args.x->cols && weight.rows <= args.residual->cols, "product of the wrong shape");
   const bool normed = args.post_norm != nullptr && args.post_norm->weight;
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations x = carve(carver, args.rows, weight.cols, form_of(weight));
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_of(weight));
   float* product_rows = normed ? carver.take<float>(args.rows * weight.rows) : nullptr;
   parallel([&](Worker& worker) {
-    share(worker, 0, args.rows, grain_of(args.rows),
-          [&](int64_t row) { prepare_row(row_of(*args.x, row), nullptr, row, x, worker); });
-    barrier();
+    prefetch_range(worker, weight);
+    const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
+      prepare_row(row_of(*args.x, row), nullptr, row, to, worker);
+    });
     share(worker, 1, weight.panels, grain_of(weight.panels), [&](int64_t panel) {
       const PanelProduct product(isa_, weight, 0, panel, args.rows, worker, 0);
       const int64_t at = panel * kPanel, width = product.width();
@@ -144,11 +146,12 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   const CpuWeight& up = weight_of(*args.up);
   AUTOGLM_CHECK(gate.rows == up.rows && gate.cols == up.cols && gate.rows <= args.out->cols, "gate and up differ");
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations x = carve(carver, args.rows, gate.cols, form_of(gate) | form_of(up));
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_of(gate) | form_of(up));
   parallel([&](Worker& worker) {
-    share(worker, 0, args.rows, grain_of(args.rows),
-          [&](int64_t row) { prepare_row(row_of(*args.x, row), args.norm, row, x, worker); });
-    barrier();
+    prefetch_range(worker, gate);
+    const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
+      prepare_row(row_of(*args.x, row), args.norm, row, to, worker);
+    });
     share(worker, 1, gate.panels, grain_of(gate.panels), [&](int64_t panel) {
       const PanelProduct gate_product(isa_, gate, 0, panel, args.rows, worker, 0);
       const PanelProduct up_product(isa_, up, 0, panel, args.rows, worker, 1);

@@ -29,6 +29,18 @@ void CpuBackend::share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f
   }
 }
 
+template <typename F>
+Activations CpuBackend::prepare(Worker& worker, int64_t rows, const Activations& x, F&& one) {
+  if (copies_of(rows) == 1 && pool_size() > 1) {
+    share(worker, 0, rows, grain_of(rows), [&](int64_t row) { one(row, x); });
+    barrier();
+    return x;
+  }
+  const Activations own = x.from(worker.index * rows);
+  for (int64_t row = 0; row < rows; ++row) one(row, own);
+  return own;
+}
+
 inline int64_t CpuBackend::pool_size() const { return pool_.size(); }
 inline void CpuBackend::barrier() { pool_.barrier(); }
 

@@ -11,6 +11,12 @@ namespace {
 /// From this many rows on, decoding a panel's nibbles once costs less than decoding them for every tile of rows.
 constexpr int64_t kExpandRows = 12;
 
+/// Up to this many rows every worker prepares for itself.
+constexpr int64_t kOwnRows = 2;
+
+/// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
+constexpr int64_t kPrefetchBytes = 8192;
+
 }  // namespace
 
 unsigned form_of(const CpuWeight& weight) {
@@ -34,6 +40,19 @@ Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsign
   if ((forms & kBf16) != 0) x.bf16 = carver.take<uint16_t>(rows * x.bf16_stride());
   if ((forms & kF32) != 0) x.f32 = carver.take<float>(rows * cols);
   return x;
+}
+
+int64_t CpuBackend::copies_of(int64_t rows) const {
+  const int64_t workers = pool_.size();
+  return rows <= kOwnRows && rows * workers <= limits_.rows ? workers : 1;
+}
+
+void CpuBackend::prefetch_range(const Worker& worker, const CpuWeight& weight) const {
+  if (weight.kind == Kind::mapped) return;
+  const int64_t first = weight.panels * worker.index / pool_.size();
+  const uint8_t* data = weight.panel(0, first);
+  const int64_t bytes = std::min(kPrefetchBytes, (weight.panels - first) * weight.panel_bytes);
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
 }
 
 void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to,
