@@ -17,6 +17,7 @@ if(AUTOGLM_SANITIZE)
   list(JOIN AUTOGLM_SANITIZE "," sanitizers)
   add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${sanitizers})
+  add_compile_definitions(AUTOGLM_SANITIZED)
 endif()
 if(AUTOGLM_FUZZ)
   # Coverage feedback in our own code; the fuzz targets alone link libFuzzer's main().

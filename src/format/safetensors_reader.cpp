@@ -35,6 +35,7 @@ std::optional<Type> type_of(std::string_view name) {
 
 dom::element parse(dom::parser& parser, std::string_view json, const std::string& where) {
   dom::element root;
+  if (json.empty()) refuse(where, "it is empty");
   // simdjson copies the text, because it reads a little beyond its end.
   if (const auto error = parser.parse(json.data(), json.size(), true).get(root)) {
     refuse(where, std::string("it is not valid JSON: ") + simdjson::error_message(error));

@@ -19,6 +19,7 @@ T as(Element value, std::string_view what, std::string_view wanted) {
 }  // namespace
 
 Element parse(simdjson::dom::parser& parser, std::string_view text, std::string_view file) {
+  if (text.empty()) fail(Code::bad_model_file, std::string(file) + " is empty");  // simdjson would copy from nowhere
   Element root;
   if (const auto error = parser.parse(text.data(), text.size()).get(root)) {
     fail(Code::bad_model_file, std::string(file) + " is not valid JSON: " + simdjson::error_message(error));
