@@ -65,7 +65,7 @@ constexpr Setting kTable[] = {
      .help = {"memory that may be used; what does not fit is refused before loading",
               "可以使用的内存；放不下的内容在加载前就会被拒绝"}},
     {.key = "runtime.isa", .flag = "--isa", .type = choice, .default_value = "auto",
-     .choices = "ref|generic|avx2|avxvnni|avx512|neon", .commands = "*",
+     .choices = "ref|generic|avx2|avxvnni|avx512|amx|neon", .commands = "*",
      .help = {"instruction set of the kernels; auto: the best this CPU has. ref is the slow oracle",
               "内核使用的指令集；auto：本机 CPU 支持的最好的一种。ref 是很慢的参考实现"}},
     {.key = "runtime.affinity", .flag = "--affinity", .type = text, .default_value = "auto", .commands = "*",

@@ -30,6 +30,14 @@ cpu::IsaTable best_avx512_table() {
   if (cpu_features().avx512bf16) cpu::use_avx512_bf16(table);
   return table;
 }
+
+bool has_amx() { return has_avx512() && cpu_features().amx_int8; }
+
+cpu::IsaTable amx_table() {
+  cpu::IsaTable table = best_avx512_table();
+  cpu::use_amx(table);
+  return table;
+}
 #endif
 #if defined(__aarch64__)
 constexpr std::string_view kGeneric = "neon";
@@ -40,6 +48,7 @@ constexpr std::string_view kGeneric = "generic";
 // Best first. `ref` stands last and is never chosen by `auto`.
 const IsaRow kIsas[] = {
 #if defined(__x86_64__)
+    {"amx", has_amx, amx_table},
     {"avx512", has_avx512, best_avx512_table},
     {"avxvnni", has_avxvnni, [] { return cpu::avxvnni_table(); }},
     {"avx2", has_avx2, [] { return cpu::avx2_table(); }},

@@ -1,4 +1,5 @@
 // Matrix products of every type, precision and ISA against the reference, and against themselves bit for bit.
+#include <algorithm>
 #include <limits>
 
 #include "cpu_support.h"
@@ -128,6 +129,21 @@ TEST(CpuLinear, SameBitsForEveryNumberOfRowsAndThreads) {
         ASSERT_EQ(multiply(machine, shape, bytes, x, step), whole)
             << isa << " " << info(shape.type).name << " " << shape.rows << "x" << shape.cols << " by " << step;
       }
+    }
+  }
+}
+
+// AMX multiplies what many rows meet, AVX-512 the rest: a user of one must get the answer of the other.
+TEST(CpuLinear, AmxGivesTheBitsOfAvx512) {
+  const std::vector<std::string> isas = isas_under_test();
+  if (std::count(isas.begin(), isas.end(), "amx") == 0) return;  // this CPU has no AMX: nothing to compare
+  for (Type type : quantized_types()) {
+    const Shape shape{type, Precision::automatic, 70, 768};
+    const std::vector<std::byte> bytes = random_weight(type, shape.rows, shape.cols, 5);
+    for (int64_t rows : {16, 37}) {
+      const std::vector<float> x = random_values(static_cast<size_t>(rows * shape.cols), 6);
+      Machine amx("amx"), avx512("avx512");
+      EXPECT_EQ(multiply(amx, shape, bytes, x, rows), multiply(avx512, shape, bytes, x, rows)) << info(type).name;
     }
   }
 }

@@ -29,15 +29,17 @@ IsaTable table_for(std::string_view isa);
 /// Rows of activations in the forms that the weights of a phase want; null: not wanted.
 struct Activations {
   int64_t cols = 0;
-  ActGroup* codes = nullptr;  // [rows][cols / 32]
+  ActGroup* codes = nullptr;  // [rows][code_stride()], cols / 32 used
   uint16_t* bf16 = nullptr;   // [rows][cols, rounded up to 2]
   float* f32 = nullptr;       // [rows][cols]
 
   int64_t groups() const { return cols / 32; }
+  /// An odd number of cache lines: rows that are read together do not fall into the same sets of the cache.
+  int64_t code_stride() const { return groups() | 1; }
   int64_t bf16_stride() const { return round_up(cols, 2); }
   /// From row `first` on.
   Activations from(int64_t first) const {
-    return {cols, codes != nullptr ? codes + first * groups() : nullptr,
+    return {cols, codes != nullptr ? codes + first * code_stride() : nullptr,
             bf16 != nullptr ? bf16 + first * bf16_stride() : nullptr, f32 != nullptr ? f32 + first * cols : nullptr};
   }
 };
@@ -235,6 +237,7 @@ class PanelProduct {
   QuantLayout layout_;
   const uint8_t* data_;
   const float* row_scales_ = nullptr;
+  bool signed_ = false;  // for gemm_signed
   int64_t width_;
 };
 

@@ -13,4 +13,7 @@ const IsaTable& avx512_table();
 /// Puts the functions that need AVX512_BF16 into a copy of the AVX-512 table.
 void use_avx512_bf16(IsaTable& table);
 
+/// Makes a copy of the AVX-512 table the one of `amx`.
+void use_amx(IsaTable& table);
+
 }  // namespace autoglm::cpu

@@ -190,8 +190,8 @@ void CpuBackend::head(const HeadArgs& args) {
       const float* normed = x.f32 + at * cols;
       if (args.hidden != nullptr) std::memcpy(row_of(*args.hidden, i), normed, static_cast<size_t>(cols) * 4);
       if (terms == 1) return;
-      ActGroup* codes = x.codes + at * x.groups();
-      isa_.quantize_twice(normed, x.groups(), codes, codes + x.groups());
+      ActGroup* codes = x.codes + at * x.code_stride();
+      isa_.quantize_twice(normed, x.groups(), codes, codes + x.code_stride());
     });
     barrier();
     share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {

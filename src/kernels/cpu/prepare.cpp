@@ -11,6 +11,9 @@ namespace {
 /// From this many rows on, decoding a panel's nibbles once costs less than decoding them for every tile of rows.
 constexpr int64_t kExpandRows = 12;
 
+/// The same for a panel of signed codes.
+constexpr int64_t kSignedRows = 12;
+
 /// Up to this many rows every worker prepares for itself.
 constexpr int64_t kOwnRows = 2;
 
@@ -36,7 +39,7 @@ unsigned form_of(const CpuWeight& weight) {
 Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const {
   Activations x;
   x.cols = cols;
-  if ((forms & kCodes) != 0) x.codes = carver.take<ActGroup>(rows * x.groups());
+  if ((forms & kCodes) != 0) x.codes = carver.take<ActGroup>(rows * x.code_stride());
   if ((forms & kBf16) != 0) x.bf16 = carver.take<uint16_t>(rows * x.bf16_stride());
   if ((forms & kF32) != 0) x.f32 = carver.take<float>(rows * cols);
   return x;
@@ -66,7 +69,7 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
   } else if (to.f32 != nullptr) {
     std::memcpy(copy, x, static_cast<size_t>(cols) * sizeof(float));
   }
-  if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.groups());
+  if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.code_stride());
   if (to.bf16 != nullptr) {
     uint16_t* out = to.bf16 + row * to.bf16_stride();
     isa_.to_bf16(x, cols, out);
@@ -89,7 +92,12 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
   row_scales_ = weight.scales(matrix, panel);
-  if (layout_.nibble && isa.expand_nibbles != nullptr && rows >= kExpandRows) {
+  if (isa.gemm_signed != nullptr && rows >= kSignedRows) {
+    isa.expand_signed(layout_, weight.zero_shift, data_, weight.cols / 32, worker.expanded[place]);
+    data_ = worker.expanded[place];
+    layout_.nibble = false;
+    signed_ = true;
+  } else if (layout_.nibble && isa.expand_nibbles != nullptr && rows >= kExpandRows) {
     isa.expand_nibbles(layout_, data_, weight.cols / 32, worker.expanded[place]);
     data_ = worker.expanded[place];
     layout_.nibble = false;
@@ -101,8 +109,8 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
   const int64_t skip = index != nullptr ? 0 : first;  // rows of x before the first
   switch (weight_.kind) {
     case Kind::quant:
-      isa_.gemm_quant({layout_, weight_.zero_shift, data_, row_scales_, x.groups(), x.codes + skip * x.groups(),
-                       x.groups(), rows, m, out});
+      (signed_ ? isa_.gemm_signed : isa_.gemm_quant)({layout_, weight_.zero_shift, data_, row_scales_, x.groups(),
+                                                      x.codes + skip * x.code_stride(), x.code_stride(), rows, m, out});
       return;
     case Kind::bf16:
       isa_.gemm_bf16({reinterpret_cast<const uint16_t*>(data_), x.bf16_stride() / 2, x.bf16 + skip * x.bf16_stride(),

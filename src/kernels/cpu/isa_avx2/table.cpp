@@ -20,6 +20,8 @@ const IsaTable& avx2_table() {
       .name = "avx2",
       .expand_nibbles = nullptr,
       .gemm_quant = gemm_quant,
+      .expand_signed = nullptr,
+      .gemm_signed = nullptr,
       .gemm_f32 = gemm_f32,
       .gemm_f16 = gemm_f16,
       .gemm_bf16 = gemm_bf16,

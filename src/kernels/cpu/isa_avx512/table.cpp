@@ -21,6 +21,8 @@ const IsaTable& avx512_table() {
       .name = "avx512",
       .expand_nibbles = expand_nibbles,
       .gemm_quant = gemm_quant,
+      .expand_signed = nullptr,
+      .gemm_signed = nullptr,
       .gemm_f32 = gemm_f32,
       .gemm_f16 = gemm_f16,
       .gemm_bf16 = gemm_bf16,

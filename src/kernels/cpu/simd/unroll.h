@@ -7,3 +7,4 @@
 #define AUTOGLM_UNROLL _Pragma("GCC unroll 32")
 #endif
 #define AUTOGLM_INLINE static inline __attribute__((always_inline))
+#define AUTOGLM_INLINE_MEMBER inline __attribute__((always_inline))

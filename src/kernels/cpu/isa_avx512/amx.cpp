@@ -1,0 +1,246 @@
+// Intel AMX: a tile instruction multiplies 16 rows of activations by 16 rows of weights over 32 columns; what is left
+// to the vector units is to scale the sums. Used where a panel meets many tokens. The sums are exact and are scaled in
+// the order of gemm_quant.inl, so the bits are those of the AVX-512 kernel, which serves few tokens.
+//
+// Compiled with the AMX flags and in a namespace of its own. A thread's tile state is set up and released in each call.
+#include "kernels/cpu/isa_avx512/simd.h"
+#include "kernels/cpu/isa_tables.h"
+
+namespace autoglm::cpu {
+namespace avx512amx {
+
+using namespace avx512;
+
+constexpr int kTileRows = 16;  // tokens of a tile
+
+/// Which of two sets of tiles.
+template <int n>
+struct Buffer {
+  static constexpr int value = n;
+};
+
+/// Intel's tile configuration, palette 1: tiles 0 and 1 hold sums, 4 and 5 activations, 6 and 7 weights.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+AUTOGLM_INLINE void configure(int tokens, int columns) {
+  TileConfig config;
+  const auto set = [&config](int tile, int rows, int bytes) {
+    config.rows[tile] = static_cast<uint8_t>(rows);
+    config.row_bytes[tile] = static_cast<uint16_t>(bytes);
+  };
+  for (int i = 0; i < 2; ++i) {
+    set(i, tokens, 64);
+    set(4 + i, tokens, columns);
+    set(6 + i, columns / 4, 64);
+  }
+  _tile_loadconfig(&config);
+}
+
+template <bool group16, bool minima>
+struct Bytes8 {
+  static constexpr QuantLayout value{false, group16, minima};
+  static constexpr int halves = group16 ? 2 : 1;
+  static constexpr int columns = group16 ? 16 : 32;  // that share a scale: the depth of a tile product
+};
+
+/// Tile product of one unit (a group of 32 columns, or half of one) into sums, with tiles of its own: two can overlap.
+template <int buffer>
+AUTOGLM_INLINE void multiply_unit(const void* codes, int64_t stride, const uint8_t* weights, int32_t (*sums)[W]) {
+  if constexpr (buffer == 0) {
+    _tile_loadd(4, codes, stride);
+    _tile_loadd(6, weights, 128);
+    _tile_zero(0);
+    _tile_dpbssd(0, 4, 6);
+    _tile_stored(0, sums, 64);
+  } else {
+    _tile_loadd(5, codes, stride);
+    _tile_loadd(7, weights, 128);
+    _tile_zero(1);
+    _tile_dpbssd(1, 5, 7);
+    _tile_stored(1, sums, 64);
+  }
+}
+
+/// One token's sums of a unit, scaled and added: the order of gemm_quant.inl.
+template <typename L>
+AUTOGLM_INLINE void add_unit(const int32_t* sums, const ActGroup& a, int half, F scale, F minimum, F& total) {
+  total = fma(to_float(load_int(sums)), scale * splat(a.scale), total);
+  if constexpr (L::value.minima) total = fnma(minimum, splat(L::value.group16 ? a.fsum16[half] : a.fsum), total);
+  asm volatile("" : "+v"(total));  // keeps the compiler from starting all tokens at once, for which registers lack
+}
+
+/// Sixteen tokens, x_stride apart, times the 16 rows of a panel from `row` on. Two buffers in turn: the tile unit works
+/// on a unit while the vector units scale the one before. Locals only: a tile store may write anywhere, for all that
+/// the compiler knows, and would make it read members again.
+template <typename L>
+AUTOGLM_INLINE void sixteen_tokens(const QuantPanelArgs& args, int64_t first, int row) {
+  alignas(64) int32_t sums[2][kTileRows][W];
+  constexpr int64_t kGroupBytes = L::value.group_bytes();
+  const int64_t units = args.groups * L::halves, stride = args.x_stride * static_cast<int64_t>(sizeof(ActGroup));
+  const auto* x = reinterpret_cast<const uint8_t*>(args.x + first * args.x_stride);
+  const uint8_t* panel = args.panel;
+  const auto multiply = [&](auto buffer, int64_t unit) __attribute__((always_inline)) {
+    const int64_t g = unit / L::halves, half = unit % L::halves;
+    multiply_unit<decltype(buffer)::value>(
+        x + g * 64 + half * 16, stride, panel + g * kGroupBytes + half * 512 + row * 4, sums[decltype(buffer)::value]);
+  };
+  F total[kTileRows];
+  AUTOGLM_UNROLL
+  for (int t = 0; t < kTileRows; ++t) total[t] = F{};
+  const auto scale = [&](int buffer, int64_t unit) __attribute__((always_inline)) {
+    const int64_t g = unit / L::halves;
+    const int half = static_cast<int>(unit % L::halves);
+    const auto* scales =
+        reinterpret_cast<const uint16_t*>(panel + g * kGroupBytes + L::value.code_bytes()) + half * 32 + row;
+    const F s = load_scales(scales), minimum = L::value.minima ? load_scales(scales + L::halves * 32) : F{};
+    AUTOGLM_UNROLL
+    for (int four = 0; four < 4; ++four) {
+      const uint8_t* a = x + g * 64 + four * 4 * stride;
+      AUTOGLM_UNROLL
+      for (int t = 0; t < 4; ++t) {
+        add_unit<L>(sums[buffer][four * 4 + t], *reinterpret_cast<const ActGroup*>(a + t * stride), half, s, minimum,
+                    total[four * 4 + t]);
+      }
+    }
+  };
+  multiply(Buffer<0>{}, 0);
+  int64_t unit = 0;
+  for (; unit + 1 < units; unit += 2) {
+    multiply(Buffer<1>{}, unit + 1);
+    scale(0, unit);
+    multiply(Buffer<0>{}, unit + 2 < units ? unit + 2 : unit);  // at the end once too many, for nobody
+    scale(1, unit + 1);
+  }
+  if (unit < units) scale(0, unit);
+  const F row_scale = load(args.row_scale + row);
+  float* out = args.out + first * kPanel + row;
+  AUTOGLM_UNROLL
+  for (int t = 0; t < kTileRows; ++t) store(out + t * kPanel, total[t] * row_scale);
+}
+
+/// Any tokens: the last few of a batch, and those that an index names.
+template <typename L>
+AUTOGLM_INLINE void some_tokens(const QuantPanelArgs& args, int64_t first, int tokens, int row) {
+  alignas(64) int32_t sums[kTileRows][W];
+  alignas(64) int8_t codes[kTileRows][32];
+  const ActGroup* x[kTileRows];
+  for (int t = 0; t < tokens; ++t) {
+    x[t] = args.x + (args.index != nullptr ? args.index[first + t] : first + t) * args.x_stride;
+  }
+  F total[kTileRows];
+  for (F& t : total) t = F{};
+  const uint8_t* weights = args.panel;
+  for (int64_t g = 0; g < args.groups; ++g, weights += L::value.group_bytes()) {
+    for (int half = 0; half < L::halves; ++half) {
+      for (int t = 0; t < tokens; ++t) __builtin_memcpy(codes[t], x[t][g].codes + half * 16, L::columns);
+      multiply_unit<0>(codes, 32, weights + half * 512 + row * 4, sums);
+      const auto* scales = reinterpret_cast<const uint16_t*>(weights + L::value.code_bytes()) + half * 32 + row;
+      const F s = load_scales(scales), minimum = L::value.minima ? load_scales(scales + L::halves * 32) : F{};
+      for (int t = 0; t < tokens; ++t) add_unit<L>(sums[t], x[t][g], half, s, minimum, total[t]);
+    }
+  }
+  const F row_scale = load(args.row_scale + row);
+  for (int t = 0; t < tokens; ++t) store(args.out + (first + t) * kPanel + row, total[t] * row_scale);
+}
+
+template <typename L>
+__attribute__((noinline)) void tile_tokens(const QuantPanelArgs& args, int64_t first, int tokens) {
+  for (int row = 0; row < kPanel; row += W) {
+    if (tokens == kTileRows && args.index == nullptr) {
+      sixteen_tokens<L>(args, first, row);
+    } else {
+      some_tokens<L>(args, first, tokens, row);
+    }
+  }
+}
+
+template <typename L>
+void tile_panel(const QuantPanelArgs& args) {
+  int configured = 0;
+  for (int64_t first = 0; first < args.m; first += kTileRows) {
+    const int tokens = args.m - first < kTileRows ? static_cast<int>(args.m - first) : kTileRows;
+    if (tokens != configured) configure(configured = tokens, L::columns);
+    tile_tokens<L>(args, first, tokens);
+  }
+  _tile_release();
+}
+
+static void gemm_signed(const QuantPanelArgs& args) {
+  switch ((args.layout.group16 ? 2 : 0) + (args.layout.minima ? 1 : 0)) {
+    case 0:
+      return tile_panel<Bytes8<false, false>>(args);
+    case 1:
+      return tile_panel<Bytes8<false, true>>(args);
+    case 2:
+      return tile_panel<Bytes8<true, false>>(args);
+    default:
+      return tile_panel<Bytes8<true, true>>(args);
+  }
+}
+
+/// A panel of any layout with its zero point subtracted: signed bytes.
+static void expand_signed(QuantLayout layout, int zero_shift, const uint8_t* panel, int64_t groups, uint8_t* out) {
+  const auto zero = static_cast<char>(zero_shift < 0 ? 0 : 1 << zero_shift);
+  const __m512i zeros = _mm512_set1_epi8(zero), low = _mm512_set1_epi8(15);
+  const int tail = layout.group_bytes() - layout.code_bytes();  // scales and minima stay as they are
+  for (int64_t g = 0; g < groups; ++g) {
+    const auto put = [out](int at, __m512i codes) { _mm512_storeu_si512(out + at, codes); };
+    for (int i = 0; i < layout.code_bytes(); i += 64) {
+      const __m512i raw = _mm512_loadu_si512(panel + i);
+      if (layout.nibble) {
+        put(i, _mm512_sub_epi8(_mm512_and_si512(raw, low), zeros));
+        put(512 + i, _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(raw, 4), low), zeros));
+      } else {
+        put(i, _mm512_sub_epi8(raw, zeros));
+      }
+    }
+    __builtin_memcpy(out + 1024, panel + layout.code_bytes(), static_cast<unsigned>(tail));
+    panel += layout.group_bytes();
+    out += 1024 + tail;
+  }
+}
+
+/// Tile products on registers, 16 x 16 x 64 each: the most that the unit can do.
+static int64_t probe_int8(int64_t rounds) {
+  alignas(64) int8_t data[kTileRows][64];
+  for (int i = 0; i < kTileRows * 64; ++i) data[i / 64][i % 64] = static_cast<int8_t>(i % 7 - 3);
+  TileConfig config;
+  for (int i = 0; i < 8; ++i) {
+    config.rows[i] = kTileRows;
+    config.row_bytes[i] = 64;
+  }
+  _tile_loadconfig(&config);
+  _tile_loadd(4, data, 64);
+  _tile_loadd(5, data, 64);
+  _tile_loadd(6, data, 64);
+  _tile_loadd(7, data, 64);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t round = 0; round < rounds; ++round) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_release();
+  return rounds * 4 * kTileRows * kTileRows * 64;
+}
+
+}  // namespace avx512amx
+
+void use_amx(IsaTable& table) {
+  table.name = "amx";
+  table.expand_signed = avx512amx::expand_signed;
+  table.gemm_signed = avx512amx::gemm_signed;
+  table.probe_int8 = avx512amx::probe_int8;
+}
+
+}  // namespace autoglm::cpu
