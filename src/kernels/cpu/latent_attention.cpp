@@ -41,7 +41,7 @@ void CpuBackend::latent_attention(const LatentAttentionArgs& args) {
 void CpuBackend::multiply_heads(const CpuWeight& weight, const Activations& x, int64_t rows, float* out, int64_t stride,
                                 int64_t width, Worker& worker, int loop) {
   const int64_t units = weight.count * weight.panels;
-  share(worker, loop, units, grain_of(units), [&](int64_t unit) {
+  share(worker, loop, units, 1, [&](int64_t unit) {
     const int64_t head = unit / weight.panels, panel = unit % weight.panels;
     const PanelProduct product(isa_, weight, head, panel, rows, worker, 0);
     for_chunks(rows, [&](int64_t first, int64_t m) {

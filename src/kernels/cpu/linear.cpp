@@ -85,7 +85,7 @@ void CpuBackend::project(const ProjectArgs& args) {
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, to, worker);
     });
-    share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {
+    share(worker, 1, panels, 1, [&](int64_t panel) {
       const Projection* p = args.projections.data();
       for (; panel >= weight_of(*p->weight).panels; ++p) panel -= weight_of(*p->weight).panels;
       const PanelProduct product(isa_, weight_of(*p->weight), 0, panel, args.rows, worker, 0);
@@ -114,7 +114,7 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), nullptr, row, to, worker);
     });
-    share(worker, 1, weight.panels, grain_of(weight.panels), [&](int64_t panel) {
+    share(worker, 1, weight.panels, 1, [&](int64_t panel) {
       const PanelProduct product(isa_, weight, 0, panel, args.rows, worker, 0);
       const int64_t at = panel * kPanel, width = product.width();
       for_chunks(args.rows, [&](int64_t first, int64_t m) {
@@ -152,7 +152,7 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), args.norm, row, to, worker);
     });
-    share(worker, 1, gate.panels, grain_of(gate.panels), [&](int64_t panel) {
+    share(worker, 1, gate.panels, 1, [&](int64_t panel) {
       const PanelProduct gate_product(isa_, gate, 0, panel, args.rows, worker, 0);
       const PanelProduct up_product(isa_, up, 0, panel, args.rows, worker, 1);
       const int64_t at = panel * kPanel, width = gate_product.width();
@@ -194,7 +194,7 @@ void CpuBackend::head(const HeadArgs& args) {
       isa_.quantize_twice(normed, x.groups(), codes, codes + x.code_stride());
     });
     barrier();
-    share(worker, 1, panels, grain_of(panels), [&](int64_t panel) {
+    share(worker, 1, panels, 1, [&](int64_t panel) {
       const PanelProduct product(isa_, *weight, 0, panel, terms * rows, worker, 0);
       for_chunks(terms * rows, [&](int64_t first, int64_t m) {
         float* tile = worker.tile[0];
