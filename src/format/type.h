@@ -44,7 +44,7 @@ struct TypeInfo {
   bool quantized;
   /// Decodes n values (a multiple of block_columns) from blocks to out. Any byte pattern is defined behaviour.
   void (*decode)(const std::byte* blocks, float* out, int64_t n);
-  /// Encodes n values, round to nearest; null where only decoding is built.
+  /// Encodes n values, round to nearest; null for the integers and F64, which are no weights.
   void (*encode)(const float* values, std::byte* blocks, int64_t n);
 };
 

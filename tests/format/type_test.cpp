@@ -119,9 +119,10 @@ TEST(Type, EncodersComeNearTheirInput) {
   std::vector<float> values(1024);
   for (float& value : values) value = normal(random);
   // Root mean square error of unit normal values, a little above what each format measures.
-  const std::pair<Type, double> limits[] = {{Type::f32, 0.0},   {Type::f16, 3e-4},  {Type::bf16, 3e-3},
-                                            {Type::q8_0, 6e-3}, {Type::q5_1, 0.05}, {Type::q5_0, 0.06},
-                                            {Type::q4_1, 0.09}, {Type::q4_0, 0.11}, {Type::iq4_nl, 0.085}};
+  const std::pair<Type, double> limits[] = {
+      {Type::f32, 0.0},   {Type::f16, 3e-4},  {Type::bf16, 3e-3}, {Type::q8_0, 6e-3},    {Type::q5_1, 0.05},
+      {Type::q5_0, 0.06}, {Type::q4_1, 0.09}, {Type::q4_0, 0.11}, {Type::iq4_nl, 0.085}, {Type::q2_k, 0.40},
+      {Type::q3_k, 0.22}, {Type::q4_k, 0.09}, {Type::q5_k, 0.05}, {Type::q6_k, 0.03},    {Type::iq4_xs, 0.09}};
   for (const auto& [type, limit] : limits) {
     std::vector<std::byte> blocks(static_cast<size_t>(row_bytes(type, 1024)));
     info(type).encode(values.data(), blocks.data(), 1024);

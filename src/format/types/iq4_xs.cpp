@@ -1,5 +1,9 @@
 #include "format/types/iq4_xs.h"
 
+#include <cstring>
+
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockIQ4_XS::groups(int8_t* codes, float* scales, float* minima) const {
@@ -12,6 +16,26 @@ void BlockIQ4_XS::groups(int8_t* codes, float* scales, float* minima) const {
     for (int l = 0; l < 16; ++l) {
       codes[32 * g + l] = kIq4Table[nibbles[16 * g + l] & 15];
       codes[32 * g + 16 + l] = kIq4Table[nibbles[16 * g + l] >> 4];
+    }
+  }
+}
+
+void BlockIQ4_XS::encode(const float* values) {
+  float steps[8];
+  for (int g = 0; g < 8; ++g) steps[g] = iq4_step(values + 32 * g);
+  int scales[8];
+  encode_steps(steps, 8, -32, d, scales);
+  std::memset(scales_low, 0, sizeof(scales_low));
+  std::memset(scales_high, 0, sizeof(scales_high));
+  for (int g = 0; g < 8; ++g) {
+    const int code = scales[g] + 32;
+    scales_low[g / 2] = static_cast<uint8_t>(scales_low[g / 2] | (code & 15) << (4 * (g % 2)));
+    scales_high[g / 4] = static_cast<uint8_t>(scales_high[g / 4] | code >> 4 << (2 * (g % 4)));
+    const float inverse = reciprocal(d.value() * static_cast<float>(scales[g]));
+    for (int l = 0; l < 16; ++l) {
+      const int low = iq4_index(values[32 * g + l] * inverse);
+      const int high = iq4_index(values[32 * g + 16 + l] * inverse);
+      nibbles[16 * g + l] = static_cast<uint8_t>(low | high << 4);
     }
   }
 }

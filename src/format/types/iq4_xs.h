@@ -16,6 +16,7 @@ struct BlockIQ4_XS {
   uint8_t nibbles[128];    // column 32g + l in the low half of byte 16g + l, column 32g + 16 + l in its high half
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockIQ4_XS) == 136 && alignof(BlockIQ4_XS) == 1);
 

@@ -1,5 +1,9 @@
 #include "format/types/q2_k.h"
 
+#include <cstring>
+
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockQ2_K::groups(int8_t* codes, float* scales, float* minima) const {
@@ -13,6 +17,19 @@ void BlockQ2_K::groups(int8_t* codes, float* scales, float* minima) const {
   for (int g = 0; g < 16; ++g) {
     scales[g] = scale * static_cast<float>(scales_minima[g] & 15);
     minima[g] = minimum * static_cast<float>(scales_minima[g] >> 4);
+  }
+}
+
+void BlockQ2_K::encode(const float* values) {
+  uint8_t scales[16];
+  uint8_t minima[16];
+  uint8_t codes[kColumns];
+  encode_with_minima<BlockQ2_K>(values, 15, d, dmin, scales, minima, codes);
+  for (int g = 0; g < 16; ++g) scales_minima[g] = static_cast<uint8_t>(scales[g] | minima[g] << 4);
+  std::memset(low_bits, 0, sizeof(low_bits));
+  for (int c = 0; c < kColumns; ++c) {
+    uint8_t& byte = low_bits[32 * (c / 128) + c % 32];
+    byte = static_cast<uint8_t>(byte | codes[c] << (2 * (c / 32 % 4)));
   }
 }
 

@@ -15,6 +15,7 @@ struct BlockQ2_K {
   Half dmin;
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockQ2_K) == 84 && alignof(BlockQ2_K) == 1);
 

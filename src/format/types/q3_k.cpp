@@ -1,5 +1,9 @@
 #include "format/types/q3_k.h"
 
+#include <cstring>
+
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockQ3_K::groups(int8_t* codes, float* scales, float* minima) const {
@@ -18,6 +22,26 @@ void BlockQ3_K::groups(int8_t* codes, float* scales, float* minima) const {
     const int high = packed[8 + g % 4] >> (2 * (g / 4)) & 3;
     scales[g] = scale * static_cast<float>((low | high << 4) - 32);
     minima[g] = 0.0f;
+  }
+}
+
+void BlockQ3_K::encode(const float* values) {
+  int scales[16];
+  int codes[kColumns];
+  encode_signed<BlockQ3_K>(values, -32, d, scales, codes);
+  std::memset(packed, 0, sizeof(packed));
+  for (int g = 0; g < 16; ++g) {
+    const int code = scales[g] + 32;
+    packed[g % 8] = static_cast<uint8_t>(packed[g % 8] | (code & 15) << (4 * (g / 8)));
+    packed[8 + g % 4] = static_cast<uint8_t>(packed[8 + g % 4] | code >> 4 << (2 * (g / 4)));
+  }
+  std::memset(low_bits, 0, sizeof(low_bits));
+  std::memset(high_bits, 0, sizeof(high_bits));
+  for (int c = 0; c < kColumns; ++c) {
+    const int code = codes[c] + 4;
+    uint8_t& low = low_bits[32 * (c / 128) + c % 32];
+    low = static_cast<uint8_t>(low | (code & 3) << (2 * (c / 32 % 4)));
+    high_bits[c % 32] = static_cast<uint8_t>(high_bits[c % 32] | code >> 2 << (c / 32));
   }
 }
 

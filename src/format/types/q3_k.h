@@ -15,6 +15,7 @@ struct BlockQ3_K {
   Half d;
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockQ3_K) == 110 && alignof(BlockQ3_K) == 1);
 

@@ -1,5 +1,7 @@
 #include "format/types/q4_k.h"
 
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockQ4_K::groups(int8_t* codes, float* scales, float* minima) const {
@@ -15,6 +17,26 @@ void BlockQ4_K::groups(int8_t* codes, float* scales, float* minima) const {
   for (int g = 0; g < 8; ++g) {
     scales[g] = scale * static_cast<float>(packed.scale(g));
     minima[g] = minimum * static_cast<float>(packed.minimum(g));
+  }
+}
+
+void BlockQ4_K::encode(const float* values) {
+  uint8_t scales[8];
+  uint8_t minima[8];
+  uint8_t codes[kColumns];
+  encode_with_minima<BlockQ4_K>(values, 63, d, dmin, scales, minima, codes);
+  packed.set(scales, minima);
+  for (int b = 0; b < 128; ++b) {
+    const int first = 64 * (b / 32) + b % 32;
+    nibbles[b] = static_cast<uint8_t>(codes[first] | codes[first + 32] << 4);
+  }
+}
+
+void ScaleMinimum6::set(const uint8_t* scales, const uint8_t* minima) {
+  for (int g = 0; g < 4; ++g) {
+    bytes[g] = static_cast<uint8_t>(scales[g] | scales[g + 4] >> 4 << 6);
+    bytes[g + 4] = static_cast<uint8_t>(minima[g] | minima[g + 4] >> 4 << 6);
+    bytes[g + 8] = static_cast<uint8_t>((scales[g + 4] & 15) | (minima[g + 4] & 15) << 4);
   }
 }
 

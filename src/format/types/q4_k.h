@@ -11,6 +11,7 @@ namespace autoglm::types {
 struct ScaleMinimum6 {
   uint8_t bytes[12];
   int scale(int g) const { return g < 4 ? bytes[g] & 63 : (bytes[g + 4] & 15) | (bytes[g - 4] >> 6) << 4; }
+  void set(const uint8_t* scales, const uint8_t* minima);  // eight of each, 0..63
   int minimum(int g) const { return g < 4 ? bytes[g + 4] & 63 : bytes[g + 4] >> 4 | (bytes[g] >> 6) << 4; }
 };
 
@@ -24,6 +25,7 @@ struct BlockQ4_K {
   uint8_t nibbles[128];  // column 64i + l in the low half of byte 32i + l, column 64i + 32 + l in its high half
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockQ4_K) == 144 && alignof(BlockQ4_K) == 1);
 

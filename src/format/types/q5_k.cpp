@@ -1,5 +1,9 @@
 #include "format/types/q5_k.h"
 
+#include <cstring>
+
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockQ5_K::groups(int8_t* codes, float* scales, float* minima) const {
@@ -17,6 +21,22 @@ void BlockQ5_K::groups(int8_t* codes, float* scales, float* minima) const {
   for (int g = 0; g < 8; ++g) {
     scales[g] = scale * static_cast<float>(packed.scale(g));
     minima[g] = minimum * static_cast<float>(packed.minimum(g));
+  }
+}
+
+void BlockQ5_K::encode(const float* values) {
+  uint8_t scales[8];
+  uint8_t minima[8];
+  uint8_t codes[kColumns];
+  encode_with_minima<BlockQ5_K>(values, 63, d, dmin, scales, minima, codes);
+  packed.set(scales, minima);
+  for (int b = 0; b < 128; ++b) {
+    const int first = 64 * (b / 32) + b % 32;
+    nibbles[b] = static_cast<uint8_t>((codes[first] & 15) | (codes[first + 32] & 15) << 4);
+  }
+  std::memset(high_bits, 0, sizeof(high_bits));
+  for (int c = 0; c < kColumns; ++c) {
+    high_bits[c % 32] = static_cast<uint8_t>(high_bits[c % 32] | codes[c] >> 4 << (c / 32));
   }
 }
 

@@ -16,6 +16,7 @@ struct BlockQ5_K {
   uint8_t nibbles[128];   // as Q4_K
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockQ5_K) == 176 && alignof(BlockQ5_K) == 1);
 

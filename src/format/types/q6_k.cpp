@@ -1,5 +1,9 @@
 #include "format/types/q6_k.h"
 
+#include <cstring>
+
+#include "format/types/encode_256.h"
+
 namespace autoglm::types {
 
 void BlockQ6_K::groups(int8_t* codes, float* scales, float* minima) const {
@@ -17,6 +21,25 @@ void BlockQ6_K::groups(int8_t* codes, float* scales, float* minima) const {
   for (int g = 0; g < 16; ++g) {
     scales[g] = scale * static_cast<float>(group_scales[g]);
     minima[g] = 0.0f;
+  }
+}
+
+void BlockQ6_K::encode(const float* values) {
+  int scales[16];
+  int codes[kColumns];
+  encode_signed<BlockQ6_K>(values, -128, d, scales, codes);
+  for (int g = 0; g < 16; ++g) group_scales[g] = static_cast<int8_t>(scales[g]);
+  std::memset(nibbles, 0, sizeof(nibbles));
+  std::memset(high_bits, 0, sizeof(high_bits));
+  for (int c = 0; c < kColumns; ++c) {
+    const int code = codes[c] + 32;
+    const int half = c / 128;
+    const int j = c / 32 % 4;
+    const int l = c % 32;
+    uint8_t& low = nibbles[64 * half + 32 * (j % 2) + l];
+    low = static_cast<uint8_t>(low | (code & 15) << (4 * (j / 2)));
+    uint8_t& high = high_bits[32 * half + l];
+    high = static_cast<uint8_t>(high | code >> 4 << (2 * j));
   }
 }
 

@@ -15,6 +15,7 @@ struct BlockQ6_K {
   Half d;
 
   void groups(int8_t* codes, float* scales, float* minima) const;
+  void encode(const float* values);
 };
 static_assert(sizeof(BlockQ6_K) == 210 && alignof(BlockQ6_K) == 1);
 
