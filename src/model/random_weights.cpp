@@ -2,17 +2,12 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
 
 #include "base/error.h"
-#include "format/types/iq4_xs.h"
-#include "format/types/q2_k.h"
-#include "format/types/q3_k.h"
-#include "format/types/q4_k.h"
-#include "format/types/q5_k.h"
-#include "format/types/q6_k.h"
 #include "model/families/family.h"
 #include "model/gguf_metadata.h"
 #include "model/tensor_table.h"
@@ -42,67 +37,30 @@ class Random {
   uint64_t state_;
 };
 
-/// Where a K-quant's block holds its half-precision scales, for types that are decoded only.
-struct ScalePlaces {
-  size_t d;
-  size_t minimum;       // equal to d: none
-  float minimum_ratio;  // dmin / d that centres the values: half of the largest code
-};
-
-ScalePlaces scale_places(Type type) {
-  using namespace types;
-  switch (type) {
-    case Type::q2_k:
-      return {offsetof(BlockQ2_K, d), offsetof(BlockQ2_K, dmin), 1.5f};
-    case Type::q3_k:
-      return {offsetof(BlockQ3_K, d), offsetof(BlockQ3_K, d), 0};
-    case Type::q4_k:
-      return {offsetof(BlockQ4_K, d), offsetof(BlockQ4_K, dmin), 7.5f};
-    case Type::q5_k:
-      return {offsetof(BlockQ5_K, d), offsetof(BlockQ5_K, dmin), 15.5f};
-    case Type::q6_k:
-      return {offsetof(BlockQ6_K, d), offsetof(BlockQ6_K, d), 0};
-    case Type::iq4_xs:
-      return {offsetof(BlockIQ4_XS, d), offsetof(BlockIQ4_XS, d), 0};
-    default:
-      AUTOGLM_CHECK(false, "a type that can be encoded needs no scale places");
-  }
-}
-
-void put_half(std::byte* at, float value) {
-  const uint16_t bits = f32_to_f16(value);
-  std::memcpy(at, &bits, 2);
-}
-
-// Random codes and small scales, with d chosen so that the values have this deviation.
-void random_block(const TypeInfo& type, Random& random, float deviation, std::byte* block) {
-  for (int i = 0; i < type.block_bytes; ++i) block[i] = static_cast<std::byte>(random.next());
-  const ScalePlaces places = scale_places(type.type);
-  const auto set = [&](float d) {
-    put_half(block + places.d, d);
-    if (places.minimum != places.d) put_half(block + places.minimum, d * places.minimum_ratio);
-  };
-  set(1.0f);
-  std::vector<float> values(static_cast<size_t>(type.block_columns));
-  type.decode(block, values.data(), type.block_columns);
+// Values like those of trained matrices: about normal, rows of 256 whose deviations differ (log-normally, by a third),
+// and one in 512 several times larger; the root mean square of all is `deviation`.
+void draw(Random& random, float deviation, std::span<float> values) {
+  constexpr size_t kStretch = 256;
   double squares = 0;
-  for (float value : values) squares += double{value} * value;
-  const double rms = std::sqrt(squares / type.block_columns);
-  set(rms > 0 ? static_cast<float>(deviation / rms) : 0.0f);
+  for (size_t begin = 0; begin < values.size(); begin += kStretch) {
+    const float local = std::exp(0.3f * random.normal());
+    for (float& value : values.subspan(begin, std::min(kStretch, values.size() - begin))) {
+      value = local * random.normal();
+      if (random.next() % 512 == 0) value *= 4.0f;
+      squares += double{value} * value;
+    }
+  }
+  const double rms = std::sqrt(squares / static_cast<double>(values.size()));
+  for (float& value : values) value *= deviation / static_cast<float>(rms);
 }
 
 // Blocks to fill a tensor from: making every value anew would take minutes for a large model.
 std::vector<std::byte> make_palette(const TypeInfo& type, Random& random, float deviation) {
   constexpr int64_t kValues = 64 * 1024;
-  const int64_t blocks = kValues / type.block_columns;
-  std::vector<std::byte> palette(static_cast<size_t>(blocks * type.block_bytes));
-  if (type.encode) {
-    std::vector<float> values(static_cast<size_t>(kValues));
-    for (float& value : values) value = deviation * random.normal();
-    type.encode(values.data(), palette.data(), kValues);
-    return palette;
-  }
-  for (int64_t i = 0; i < blocks; ++i) random_block(type, random, deviation, palette.data() + i * type.block_bytes);
+  std::vector<float> values(static_cast<size_t>(kValues));
+  draw(random, deviation, values);
+  std::vector<std::byte> palette(static_cast<size_t>(row_bytes(type.type, kValues)));
+  type.encode(values.data(), palette.data(), kValues);
   return palette;
 }
 
@@ -138,6 +96,18 @@ class StubSource final : public ModelSource {
   }
 };
 
+/// general.file_type of a file whose matrices are mostly of this type (llama.cpp's numbers).
+int64_t file_type(Type type) {
+  static constexpr std::pair<Type, int> kNumbers[] = {
+      {Type::f32, 0},   {Type::f16, 1},   {Type::bf16, 32}, {Type::q4_0, 2},    {Type::q4_1, 3},
+      {Type::q8_0, 7},  {Type::q5_0, 8},  {Type::q5_1, 9},  {Type::q2_k, 10},   {Type::q3_k, 12},
+      {Type::q4_k, 15}, {Type::q5_k, 17}, {Type::q6_k, 18}, {Type::iq4_nl, 25}, {Type::iq4_xs, 30}};
+  for (const auto& [known, number] : kNumbers) {
+    if (known == type) return number;
+  }
+  return 0;
+}
+
 class RandomSource final : public ModelSource {
  public:
   RandomSource(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed, WorkerPool& pool) {
@@ -146,6 +116,8 @@ class RandomSource final : public ModelSource {
     path_ = shape.name;
     metadata_ = gguf_metadata(spec);
     metadata_.set("general.name", shape.name);
+    metadata_.set("general.file_type", file_type(recipe.matrix));
+    metadata_.set("general.quantization_version", int64_t{2});
     const auto rows = list_tensors(spec, recipe);
     allocate();
     std::vector<std::span<std::byte>> places;
@@ -170,31 +142,33 @@ class RandomSource final : public ModelSource {
  private:
   static size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-  // Fills tensors_ with names, types and shapes; returns their rows of the table. gate and up stand alone: every reader
-  // takes both forms.
+  // Fills tensors_ with names, types and shapes as llama.cpp has them; returns their rows of the table.
   std::vector<const TensorRow*> list_tensors(const ArchSpec& spec, const TypeRecipe& recipe) {
     std::vector<const TensorRow*> rows;
     for_each_tensor(spec, [&](const TensorRow& row, int layer, const TensorShape& shape) {
-      TensorEntry tensor{
-          .name = gguf_name(spec, row, layer), .type = type_of(spec, recipe, row, shape.cols), .shape = {}, .data = {}};
+      const bool fused = spec.gguf_fused_gate_up && (row.role == Role::gate || row.role == Role::up);
+      if (fused && row.role == Role::gate) return;  // its rows are the first half of up's tensor
+      TensorEntry tensor{.name = gguf_name(spec, row, layer),
+                         .type = type_of(spec, recipe, row, layer, shape.cols),
+                         .shape = {},
+                         .data = {}};
       if (row.form != Form::matrix) {
         tensor.shape = {shape.cols};
       } else if (row.shard == Shard::experts) {
         tensor.shape = {shape.count, shape.rows, shape.cols};
       } else {
-        tensor.shape = {shape.rows, shape.cols};
+        tensor.shape = {shape.rows * (fused ? 2 : 1), shape.cols};
       }
-      size_ += aligned(static_cast<size_t>(row_bytes(tensor.type, shape.cols) * shape.rows * shape.count));
+      size_ += aligned(static_cast<size_t>(row_bytes(tensor.type, tensor.columns()) * tensor.rows()));
       tensors_.push_back(std::move(tensor));
       rows.push_back(&row);
     });
     return rows;
   }
 
-  static Type type_of(const ArchSpec& spec, const TypeRecipe& recipe, const TensorRow& row, int64_t cols) {
+  static Type type_of(const ArchSpec& spec, const TypeRecipe& recipe, const TensorRow& row, int layer, int64_t cols) {
     if (row.form != Form::matrix || row.role == Role::router) return Type::f32;
-    Type type = recipe.matrix;
-    if (const auto named = recipe.roles.find(row.role); named != recipe.roles.end()) type = named->second;
+    Type type = recipe.type_of(row.role, layer, spec.layers);
     if (row.role == Role::token_embedding && spec.tied_head) type = recipe.tied;
     if (cols % info(type).block_columns != 0) {
       const auto fallback = recipe.fallbacks.find(type);
@@ -228,6 +202,14 @@ class RandomSource final : public ModelSource {
 };
 
 }  // namespace
+
+Type TypeRecipe::type_of(Role role, int layer, int layers) const {
+  // llama.cpp's use_more_bits(): the first and last eighth of the layers, and every third between.
+  const bool more = layer >= 0 && (layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2);
+  if (const auto named = better.find(role); more && named != better.end()) return named->second;
+  const auto named = roles.find(role);
+  return named != roles.end() ? named->second : matrix;
+}
 
 ArchSpec shape_spec(const ModelShape& shape) {
   HfConfig config(shape.config, "the shape " + shape.name);

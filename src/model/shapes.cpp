@@ -106,8 +106,12 @@ ShapeTable::ShapeTable(std::string_view text) {
       TypeRecipe recipe;
       recipe.fallbacks = fallbacks;
       recipe.matrix = recipe.tied = type_named(entry.second["matrix"].as<std::string>());
+      for (const auto& part : entry.second["better"]) {
+        recipe.better[role_named(part.first.as<std::string>())] = type_named(part.second.as<std::string>());
+      }
       for (const auto& part : entry.second) {
         const auto word = part.first.as<std::string>();
+        if (word == "better") continue;
         const Type type = type_named(part.second.as<std::string>());
         if (word == "tied") {
           recipe.tied = type;

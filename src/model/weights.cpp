@@ -215,15 +215,17 @@ std::vector<float> read_vector(const ArchSpec& spec, Container container, const 
   return values;
 }
 
+int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool tied_head, Precision precision) {
+  if (tensor.row->form != Form::matrix) return tensor.bytes();
+  const int64_t owned = backend.weight_bytes(source_of(tensor, {}), precision_for(tensor, tied_head, precision));
+  return owned > 0 ? owned : tensor.bytes();
+}
+
 int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision) {
   const bool tied_head =
       std::none_of(tensors.begin(), tensors.end(), [](const LocatedTensor& t) { return t.row->role == Role::output; });
   int64_t total = 0;
-  for (const LocatedTensor& tensor : tensors) {
-    const Precision use = precision_for(tensor, tied_head, precision);
-    const int64_t owned = tensor.row->form == Form::matrix ? backend.weight_bytes(source_of(tensor, {}), use) : 0;
-    total += owned > 0 ? owned : tensor.bytes();
-  }
+  for (const LocatedTensor& tensor : tensors) total += loaded_bytes(tensor, backend, tied_head, precision);
   return total;
 }
 

@@ -34,6 +34,9 @@ struct ModelWeights {
   std::vector<std::unique_ptr<std::byte[]>> copies;
 };
 
+/// Memory that a tensor takes once it is loaded: its packed form, or the mapped part of the file that is read instead.
+int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool tied_head, Precision precision);
+
 /// Memory that the weights will keep resident: what is read in the mapped file, plus copies and packed forms.
 int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision);
 
