@@ -47,7 +47,7 @@ void Peer::repeat() {
   const ProcessResult result = run_process(command_);
   const auto refuse = [&](const std::string& why) {
     fail(Code::work_failed, fmt::format("{} {}: {}", program_, why, result.err.substr(0, 400)),
-         "--peer takes a llama-bench, or tools/llama_cpp_bench.py with llama-cpp-python installed");
+         "--peer takes a llama-bench; bench/compare.py builds one");
   };
   if (result.exit_code != 0) refuse(fmt::format("ended with {}", result.exit_code));
   const nlohmann::json rows = nlohmann::json::parse(result.out, nullptr, false);

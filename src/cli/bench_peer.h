@@ -1,5 +1,5 @@
-// `bench --peer PROGRAM`: a llama-bench, or anything that takes its arguments and prints its JSON
-// (tools/llama_cpp_bench.py does, with the llama-cpp-python package), measured between our own repetitions.
+// `bench --peer PROGRAM`: a llama-bench, or anything that takes its arguments and prints its JSON, measured between our
+// own rounds.
 #pragma once
 
 #include <filesystem>

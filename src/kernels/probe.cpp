@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 
+#include "base/error.h"
 #include "base/pool.h"
 #include "hw/machine.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -16,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRounds = 4;
+constexpr int kTries = 4;
 
 double seconds_of(const std::function<void()>& work) {
   const Clock::time_point begin = Clock::now();
@@ -24,13 +25,17 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-/// Operations a second of `probe` on all workers, in rounds of some 20 ms.
-double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t)) {
+/// Rounds of `probe` that take some 20 ms.
+int64_t calibrate(int64_t (*probe)(int64_t)) {
   int64_t rounds = 1000;
   while (rounds < int64_t{1} << 40 && seconds_of([&] { probe(rounds); }) < 0.005) rounds *= 2;
-  rounds *= 4;
+  return rounds * 4;
+}
+
+/// Operations a second of `probe` on all workers.
+double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t), int64_t rounds, int tries) {
   double best = 0.0;
-  for (int round = 0; round < kRounds; ++round) {
+  for (int i = 0; i < tries; ++i) {
     int64_t multiply_adds = 0;
     const double seconds = seconds_of([&] {
       pool.run([&](int worker) {
@@ -43,23 +48,43 @@ double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t)) {
   return best / 1e9;
 }
 
-double reading(WorkerPool& pool, const cpu::IsaTable& table, int64_t bytes, bool huge) {
-  const cpu::Pages pages(bytes, huge);
-  if (!huge) ::madvise(pages.data(), static_cast<size_t>(bytes), MADV_NOHUGEPAGE);
-  const int64_t share = bytes / pool.size() / 4096 * 4096;
-  pool.run([&](int worker) { std::memset(pages.data() + worker * share, worker + 1, static_cast<size_t>(share)); });
-  double best = 0.0;
-  for (int round = 0; round < kRounds; ++round) {
-    const double seconds = seconds_of([&] {
-      pool.run([&](int worker) {
-        volatile uint64_t sink = table.probe_read(pages.data() + worker * share, share);
-        (void)sink;
-      });
-    });
-    best = std::max(best, static_cast<double>(share * pool.size()) / seconds);
+/// Memory on one kind of page, each worker's share first written by it.
+class ReadBuffer {
+ public:
+  ReadBuffer(WorkerPool& pool, int64_t bytes, bool huge)
+      : size_(static_cast<size_t>(bytes)), share_(bytes / pool.size() / 4096 * 4096) {
+    void* data = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) fail(Code::out_of_memory, "the system has no memory left to probe its speed with");
+    data_ = static_cast<uint8_t*>(data);
+    ::madvise(data, size_, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish: systems without huge pages have one kind
+    pool.run([&](int worker) { std::memset(place(worker), worker + 1, static_cast<size_t>(share_)); });
   }
-  return best / 1e9;
-}
+
+  ~ReadBuffer() { ::munmap(data_, size_); }
+  ReadBuffer(const ReadBuffer&) = delete;
+  ReadBuffer& operator=(const ReadBuffer&) = delete;
+
+  double gbps(WorkerPool& pool, const cpu::IsaTable& table, int tries) const {
+    double best = 0.0;
+    for (int i = 0; i < tries; ++i) {
+      const double seconds = seconds_of([&] {
+        pool.run([&](int worker) {
+          volatile uint64_t sink = table.probe_read(place(worker), share_);
+          (void)sink;
+        });
+      });
+      best = std::max(best, static_cast<double>(share_ * pool.size()) / seconds);
+    }
+    return best / 1e9;
+  }
+
+ private:
+  uint8_t* place(int worker) const { return data_ + worker * share_; }
+
+  uint8_t* data_ = nullptr;
+  size_t size_;
+  int64_t share_;
+};
 
 int64_t read_size(const Machine& machine) {
   constexpr int64_t kMiB = 1 << 20;
@@ -69,15 +94,37 @@ int64_t read_size(const Machine& machine) {
 
 }  // namespace
 
-Roofs probe_roofs(WorkerPool& pool, std::string_view isa) {
-  const cpu::IsaTable table = cpu::table_for(isa);
-  Roofs roofs;
-  roofs.int8_gops = arithmetic(pool, table.probe_int8);
-  roofs.bf16_gops = arithmetic(pool, table.probe_bf16);
-  roofs.read_bytes = read_size(read_machine());
-  roofs.read_gbps_small = reading(pool, table, roofs.read_bytes, false);
-  roofs.read_gbps_huge = reading(pool, table, roofs.read_bytes, true);
-  return roofs;
+struct RoofProbe::State {
+  State(WorkerPool& workers, std::string_view isa)
+      : pool(workers),
+        table(cpu::table_for(isa)),
+        read_bytes(read_size(read_machine())),
+        int8_rounds(calibrate(table.probe_int8)),
+        bf16_rounds(calibrate(table.probe_bf16)),
+        small(pool, read_bytes, false),
+        huge(pool, read_bytes, true) {}
+
+  WorkerPool& pool;
+  cpu::IsaTable table;
+  int64_t read_bytes;
+  int64_t int8_rounds;
+  int64_t bf16_rounds;
+  ReadBuffer small;
+  ReadBuffer huge;
+};
+
+RoofProbe::RoofProbe(WorkerPool& pool, std::string_view isa) : state_(std::make_unique<State>(pool, isa)) {}
+RoofProbe::~RoofProbe() = default;
+
+Roofs RoofProbe::round(int tries) const {
+  const State& s = *state_;
+  return {.int8_gops = arithmetic(s.pool, s.table.probe_int8, s.int8_rounds, tries),
+          .bf16_gops = arithmetic(s.pool, s.table.probe_bf16, s.bf16_rounds, tries),
+          .read_gbps_small = s.small.gbps(s.pool, s.table, tries),
+          .read_gbps_huge = s.huge.gbps(s.pool, s.table, tries),
+          .read_bytes = s.read_bytes};
 }
+
+Roofs probe_roofs(WorkerPool& pool, std::string_view isa) { return RoofProbe(pool, isa).round(kTries); }
 
 }  // namespace autoglm

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 namespace autoglm {
 
 class WorkerPool;
 
-/// Best of several rounds. A multiply-add counts as two operations.
+/// Best of several tries. A multiply-add counts as two operations.
 struct Roofs {
   double int8_gops = 0.0;  // 1e9 operations a second, with the integer dot product of the ISA
   double bf16_gops = 0.0;
@@ -17,6 +18,23 @@ struct Roofs {
   double read_gbps_huge = 0.0;   // memory on huge pages, where the system grants them
   int64_t read_bytes = 0;        // size of the buffer that was read: twice the L3 cache, 256 MiB to 1 GiB, at most an
                                  // eighth of the usable memory; a buffer that fits in the cache flatters the roof
+};
+
+/// Keeps its loops calibrated and its memory resident (read_bytes on each kind of page), so that rounds can alternate
+/// with what is measured and a drift of the machine hits both alike.
+class RoofProbe {
+ public:
+  /// isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table. The pool must outlive it.
+  RoofProbe(WorkerPool& pool, std::string_view isa);
+  ~RoofProbe();
+  RoofProbe(const RoofProbe&) = delete;
+  RoofProbe& operator=(const RoofProbe&) = delete;
+  /// The best of `tries` of each loop; some 0.1 s a try.
+  Roofs round(int tries) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// Takes about a second. isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table.

@@ -333,16 +333,78 @@ TEST(Bench, MeasuresWithThePromisedKeys) {
   expect_keys(object, {"prefill_tps", "prefill_tps_min", "prefill_tps_max", "decode_tps", "decode_tps_min",
                        "decode_tps_max", "step_ms", "first_token_ms", "load_ms", "peak_rss_bytes", "weight_bytes",
                        "prefill_gops", "decode_gbps", "int8_gops", "read_gbps", "logits_hash"});
+  expect_keys(object, {"prefill_roof_share", "prefill_roof_share_min", "prefill_roof_share_max", "decode_roof_share",
+                       "decode_roof_share_min", "decode_roof_share_max", "weight_pages", "huge_page_share",
+                       "step_weight_bytes", "step_kv_bytes", "int8_gops_min", "read_gbps_min", "prefill_roof"});
+  EXPECT_EQ(object["prefill_roof"], "int8");
+  EXPECT_EQ(object["rounds"], 2);
+  EXPECT_GT(object["decode_roof_share"], 0);
+  EXPECT_GT(object["prefill_roof_share"], 0);
+  // 20 tokens before, 21 to 26 read by the six steps.
+  const auto deeper = [&](const char* depth) {
+    std::vector<std::string> more = arguments;
+    more[9] = depth;
+    more.emplace_back("--no-probe");
+    return run_program(more).json()["step_kv_bytes"].get<double>();
+  };
+  EXPECT_NEAR(deeper("120") / object["step_kv_bytes"].get<double>(), 123.5 / 23.5, 1e-6);
   EXPECT_LE(object["prefill_tps_min"], object["prefill_tps"]);
   EXPECT_LE(object["decode_tps"], object["decode_tps_max"]);
   EXPECT_GT(object["decode_gbps"], 0);
   // Random tokens are a fixed sequence, and the sums are the same however many threads or sequences compute them.
   std::vector<std::string> other = arguments;
-  other.insert(other.end(), {"--threads", "1"});
-  EXPECT_EQ(run_program(other).json()["logits_hash"], object["logits_hash"]);
+  other.insert(other.end(), {"--threads", "1", "--no-probe"});
+  const nlohmann::json unprobed = run_program(other).json();
+  EXPECT_EQ(unprobed["logits_hash"], object["logits_hash"]);
+  EXPECT_TRUE(unprobed["decode_roof_share"].is_null());
+  EXPECT_FALSE(unprobed["decode_tps"].is_null());
   EXPECT_EQ(object["logits_hash"].get<std::string>().size(), 16U);
   expect_error({"bench", smollm2(), "--prompt", "0", "--gen", "0"}, 2, "bad_flag");
   expect_error({"bench", smollm2(), "--prompt", "100000"}, 4, "context_exceeded");
+  expect_error({"bench", smollm2(), "--write", "x.gguf"}, 2, "bad_flag");
+  expect_error({"bench", smollm2(), "--shape", "smollm2-135m"}, 2, "bad_flag");
+  expect_error({"bench", "--shape", "smollm2-135m", "--type", "Q9"}, 2, "bad_flag");
+  expect_error({"bench", "--shape", "llama-8b", "--type", "Q8_0", "--memory-limit", "1GiB"}, 4, "out_of_memory");
+}
+
+TEST(Bench, SequencesTogetherAndAlone) {
+  const auto together = [](const std::string& batch) {
+    return run_program({"bench", smollm2(), "--prompt", "8", "--gen", "1", "--reps", "1", "--batch", batch,
+                        "--no-probe", "--json"})
+        .json();
+  };
+  const nlohmann::json three = together("3");
+  EXPECT_EQ(three["batch"], 3);
+  // One step, which decodes a token of each; the speed is that of all.
+  EXPECT_NEAR(three["decode_tps"].get<double>() * three["step_ms"].get<double>() / 1e3, 3, 1e-6);
+  EXPECT_NEAR(three["step_kv_bytes"].get<double>(), 3 * together("1")["step_kv_bytes"].get<double>(), 3);
+}
+
+TEST(Bench, ARandomModelIsTheSameInMemoryAndAsAFile) {
+  TemporaryFolder folder;
+  const std::string path = (folder / "random.gguf").string();
+  const std::vector<std::string> shape = {"--shape", "smollm2-135m", "--type", "Q4_K_M"};
+  const auto bench = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "bench");
+    arguments.emplace_back("--json");
+    const Outcome outcome = run_program(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
+    return outcome.json();
+  };
+  const std::vector<std::string> small = {"--prompt", "12", "--gen", "2", "--reps", "1", "--no-probe"};
+  std::vector<std::string> in_memory = shape;
+  in_memory.insert(in_memory.end(), small.begin(), small.end());
+  std::vector<std::string> write = shape;
+  write.insert(write.end(), {"--write", path});
+  EXPECT_EQ(bench(write)["bytes"].get<uintmax_t>(), std::filesystem::file_size(path));
+  std::vector<std::string> as_file = {path};
+  as_file.insert(as_file.end(), small.begin(), small.end());
+  EXPECT_EQ(bench(as_file)["logits_hash"], bench(in_memory)["logits_hash"]);
+  const nlohmann::json words = run_program({"tokenize", path, "hello", "--json"}).json();
+  std::string together;
+  for (const nlohmann::json& piece : words["pieces"]) together += piece.get<std::string>();
+  EXPECT_EQ(together, "hello");
+  EXPECT_LT(words["ids"].size(), 5U) << "letters were not merged into words";
 }
 
 }  // namespace
