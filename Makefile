@@ -11,7 +11,7 @@ help:
 	@echo "make test       install what is needed, build, run every test"
 	@echo "make build      only $(BIN)"
 	@echo "make check      format, full clang-tidy, address/UB and thread sanitizers"
-	@echo "make bench      speed of the default model beside the machine's roofs"
+	@echo "make bench      our speed beside llama.cpp and OpenVINO, with the machine's roofs (BENCH='--only smollm2 --reps 3')"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS (60)"
 	@echo "make format lint dist install uninstall clean"
 
@@ -37,7 +37,8 @@ check:
 	@tools/check.sh
 
 bench: build
-	@$(BIN) bench smollm2:135m --pull always
+	@tools/fetch_test_data.sh
+	@python3 bench/compare.py $(BENCH)
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)

@@ -9,7 +9,7 @@ prefix=${1:?PREFIX}
 bin=build/bin/autoglm
 
 files=(bin/autoglm share/bash-completion/completions/autoglm share/zsh/site-functions/_autoglm share/man/man1/autoglm.1
-  share/doc/autoglm/LICENSE share/doc/autoglm/NOTICE share/autoglm/selftest.py share/autoglm/llama_cpp_bench.py)
+  share/doc/autoglm/LICENSE share/doc/autoglm/NOTICE share/autoglm/selftest.py)
 if [ -n "$remove" ]; then
   for file in "${files[@]}"; do rm -f "$prefix/$file"; done
   rmdir "$prefix/share/doc/autoglm" "$prefix/share/autoglm" 2>/dev/null || true
@@ -24,5 +24,4 @@ $bin man | put share/man/man1/autoglm.1
 install -D -m 644 LICENSE "$prefix/share/doc/autoglm/LICENSE"
 install -D -m 644 NOTICE "$prefix/share/doc/autoglm/NOTICE"
 install -D -m 755 tools/selftest.py "$prefix/share/autoglm/selftest.py"              # for `autoglm selftest`
-install -D -m 755 tools/llama_cpp_bench.py "$prefix/share/autoglm/llama_cpp_bench.py"  # for `bench --peer`
 echo "installed autoglm in $prefix"

@@ -1,0 +1,218 @@
+"""The engines that we are measured against, set up once below build/peers and driven one round at a time."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PEERS = ROOT / "build" / "peers"
+LLAMA_PACKAGE = "llama-cpp-python==0.3.36"
+OPENVINO_PACKAGE = "openvino-genai==2026.4.1.0"
+ROUND_LIMIT_S = 1800
+
+
+class Unavailable(Exception):
+    """A peer that cannot be set up, or cannot run this file: said in the result, never a failure of the whole run."""
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def run(command, log=None, **options):
+    """Runs to the end; output into the log file where one is given. Unavailable with the last lines if it fails."""
+    if log is not None:
+        with open(log, "w") as out:
+            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, **options).returncode
+        if code != 0:
+            tail = "\n".join(pathlib.Path(log).read_text(errors="replace").splitlines()[-5:])
+            raise Unavailable(f"{command[0]} ended with {code} ({log}):\n{tail}")
+        return ""
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise Unavailable(f"{pathlib.Path(command[0]).name} ended with {done.returncode}: {' '.join(tail)[-300:]}")
+    return done.stdout
+
+
+def venv_python():
+    python = PEERS / "venv" / "bin" / "python"
+    if not python.exists():
+        PEERS.mkdir(parents=True, exist_ok=True)
+        say("making a virtual environment in build/peers/venv")
+        run([sys.executable, "-m", "venv", str(PEERS / "venv")])
+    return str(python)
+
+
+# --- llama.cpp ---------------------------------------------------------------------------------------------------
+
+
+def cpu_flags():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("flags"):
+            return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def options_without_amx():
+    """What GGML_NATIVE would choose, but AMX."""
+    wanted = {
+        "SSE42": "sse4_2", "AVX": "avx", "F16C": "f16c", "FMA": "fma", "BMI2": "bmi2", "AVX2": "avx2",
+        "AVX_VNNI": "avx_vnni", "AVX512": "avx512bw", "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni",
+        "AVX512_BF16": "avx512_bf16",
+    }  # fmt: skip
+    flags = cpu_flags()
+    return ["-DGGML_NATIVE=OFF"] + [f"-DGGML_{k}={'ON' if v in flags else 'OFF'}" for k, v in wanted.items()]
+
+
+def llama_source():
+    """The llama.cpp that the package llama-cpp-python carries."""
+    name = LLAMA_PACKAGE.replace("-", "_").replace("==", "-")
+    source = PEERS / name / "vendor" / "llama.cpp"
+    if source.exists():
+        return source
+    say(f"fetching {LLAMA_PACKAGE} from PyPI")
+    command = [venv_python(), "-m", "pip", "download", "--no-deps", "--no-binary", "llama-cpp-python"]
+    run(command + ["-d", str(PEERS), LLAMA_PACKAGE], log=PEERS / "llama-download.log")
+    with tarfile.open(PEERS / f"{name}.tar.gz") as archive:
+        archive.extractall(PEERS, filter="data")
+    return source
+
+
+def build_llama(folder, options):
+    source = llama_source()
+    jobs = run([str(ROOT / "tools" / "jobs.sh")]).strip()
+    say(f"building llama.cpp in {folder.relative_to(ROOT)} (once; some minutes)")
+    flags = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF"]
+    configure = ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja"] + flags + options
+    run(configure, log=PEERS / "llama-configure.log")
+    run(["cmake", "--build", str(folder), "-j", jobs, "--target", "llama-bench"], log=PEERS / "llama-build.log")
+    return folder / "bin" / "llama-bench"
+
+
+def llama_bench(trial_model):
+    """The path of llama-bench, and how it was built. A native build that crashes on a trial run (AMX in some virtual
+    machines) is replaced by one without AMX."""
+    native, plain = PEERS / "llama-native", PEERS / "llama-no-amx"
+    if (plain / "bin" / "llama-bench").exists():
+        return plain / "bin" / "llama-bench", "native but AMX, whose build crashed"
+    program = native / "bin" / "llama-bench"
+    if not program.exists():
+        program = build_llama(native, ["-DGGML_NATIVE=ON"])
+    try:
+        run([str(program), "-m", str(trial_model), "-p", "64", "-n", "2", "-r", "1"], timeout=600)
+        return program, "native"
+    except (Unavailable, subprocess.TimeoutExpired) as error:
+        say(f"the native build of llama.cpp failed on a trial run: {error}")
+    return build_llama(plain, options_without_amx()), "native but AMX, whose build crashed"
+
+
+class Llama:
+    name = "llama.cpp"
+
+    def __init__(self, program, built):
+        self.program = str(program)
+        self.version = built
+
+    def open(self, model, work):
+        return LlamaRun(self, model, work)
+
+
+class LlamaRun:
+    """A process a round: it loads, warms up, measures once."""
+
+    def __init__(self, peer, model, work):
+        self.peer = peer
+        self.command = [peer.program, "-m", str(model), "-p", str(work.prompt), "-n", str(work.gen)]
+        self.command += ["-d", str(work.depth), "-t", str(work.threads), "-r", "1", "-o", "json"]
+
+    def round(self):
+        result = {}
+        for row in json.loads(run(self.command, timeout=ROUND_LIMIT_S)):
+            result["decode_tps" if row["n_gen"] > 0 else "prefill_tps"] = row["avg_ts"]
+            result["version"] = row["build_commit"]
+        return result
+
+    def close(self):
+        pass
+
+
+# --- OpenVINO GenAI ----------------------------------------------------------------------------------------------
+
+
+class OpenVino:
+    name = "OpenVINO"
+
+    def __init__(self):
+        self.python = venv_python()
+        have = subprocess.run([self.python, "-c", "import openvino_genai"], capture_output=True)
+        if have.returncode != 0:
+            say(f"installing {OPENVINO_PACKAGE} from PyPI into build/peers/venv")
+            run([self.python, "-m", "pip", "install", OPENVINO_PACKAGE], log=PEERS / "openvino-install.log")
+        self.version = run([self.python, "-c", "import openvino_genai as o; print(o.__version__)"]).strip()
+
+    def open(self, model, work):
+        if work.depth > 0:
+            raise Unavailable("measures at depth 0 only")
+        return OpenVinoRun(self, model, work)
+
+
+class OpenVinoRun:
+    """One process for all rounds, because loading takes many seconds; it sleeps while others are measured."""
+
+    def __init__(self, peer, model, work):
+        script = pathlib.Path(__file__).with_name("openvino_bench.py")
+        command = [peer.python, str(script), str(model), "--prompt", str(work.prompt), "--gen", str(work.gen)]
+        command += ["--threads", str(work.threads)]
+        self.log = PEERS / "openvino.log"
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.log, "w"), text=True
+        )
+        self.load_ms = self.read()["load_ms"]
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.close()
+            tail = [t for t in self.log.read_text(errors="replace").splitlines() if t.strip()][-2:]
+            raise Unavailable(" ".join(tail)[-300:] or f"ended with {self.process.returncode}")
+        return json.loads(line)
+
+    def round(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def governor():
+    try:
+        return open("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read().strip()
+    except OSError:
+        return "not shown by this machine"
+
+
+def machine(autoglm):
+    facts = json.loads(run([autoglm, "hw", "--no-probe", "--json"]))
+    version = json.loads(run([autoglm, "version", "--json"]))
+    return {
+        "cpu": facts["cpu"],
+        "cores": facts["physical_cores"],
+        "isa": facts["isa"],
+        "features": facts["features"],
+        "memory_bytes": facts["memory_total_bytes"],
+        "governor": governor(),
+        "kernel": os.uname().release,
+        "load_average": os.getloadavg()[0],
+        "autoglm": f"{version['version']} {version['commit']}",
+    }
