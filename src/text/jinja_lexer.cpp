@@ -191,13 +191,9 @@ class Lexer {
   size_t digits(size_t at, Is is) const {
     if (at >= source_.size() || !is(source_[at])) return at;
     while (at < source_.size()) {
-      if (is(source_[at])) {
-        ++at;
-      } else if (source_[at] == '_' && at + 1 < source_.size() && is(source_[at + 1])) {
-        ++at;
-      } else {
-        break;
-      }
+      const bool between = source_[at] == '_' && at + 1 < source_.size() && is(source_[at + 1]);
+      if (!between && !is(source_[at])) break;
+      ++at;
     }
     return at;
   }

@@ -215,7 +215,7 @@ std::optional<std::string> key_of(const Value& value) {
     case Kind::function:
       return number('g', &value.integer);
     case Kind::name_space:
-      return number('o', &value.ref);
+      return number('o', static_cast<const void*>(&value.ref));
     case Kind::loop:
     case Kind::macro:
     case Kind::cycler:
@@ -223,7 +223,7 @@ std::optional<std::string> key_of(const Value& value) {
     case Kind::generator:
     case Kind::method: {
       const Object* p = value.object.get();
-      return number('p', &p);
+      return number('p', static_cast<const void*>(&p));
     }
   }
   return std::nullopt;
