@@ -51,7 +51,7 @@ def venv_python():
 
 
 def cpu_flags():
-    for line in open("/proc/cpuinfo"):
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("flags"):
             return set(line.split(":", 1)[1].split())
     return set()
@@ -168,9 +168,10 @@ class OpenVinoRun:
         command = [peer.python, str(script), str(model), "--prompt", str(work.prompt), "--gen", str(work.gen)]
         command += ["--threads", str(work.threads)]
         self.log = PEERS / "openvino.log"
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.log, "w"), text=True
-        )
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         self.load_ms = self.read()["load_ms"]
 
     def read(self):
@@ -197,7 +198,7 @@ class OpenVinoRun:
 
 def governor():
     try:
-        return open("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read().strip()
+        return pathlib.Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
     except OSError:
         return "not shown by this machine"
 

@@ -14,7 +14,10 @@ def rate(figure):
 
 
 def percent(figure):
-    return f"{100 * figure['median']:.0f} %" if figure else "-"
+    if not figure:
+        return "-"
+    value = 100 * figure["median"]
+    return f"{value:.{0 if value >= 10 else 1}f} %"
 
 
 def ratio(figure):

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+import peers  # noqa: E402
 
 OURS = """#!{python}
 import json, sys
@@ -86,6 +89,41 @@ class Compare(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("GLM-4-9B", done.stderr)
+
+
+class LlamaBuild(unittest.TestCase):
+    """Which of its builds is taken; the builds themselves are stand-ins."""
+
+    def choose(self, native_works):
+        with tempfile.TemporaryDirectory() as name:
+            builds = []
+
+            def build(folder, options):
+                works = native_works or "-DGGML_NATIVE=ON" not in options
+                builds.append(options)
+                program = folder / "bin" / "llama-bench"
+                program.parent.mkdir(parents=True)
+                program.write_text("#!/bin/sh\n" + ("exit 0\n" if works else "kill -ILL $$\n"))
+                program.chmod(0o755)
+                return program
+
+            with unittest.mock.patch.multiple(peers, PEERS=pathlib.Path(name), build_llama=build):
+                first = peers.llama_bench("model.gguf")
+                second = peers.llama_bench("model.gguf")  # finds what is there
+            self.assertEqual(first, second)
+            return first[1], builds
+
+    def test_native_where_it_runs(self):
+        note, builds = self.choose(True)
+        self.assertEqual(note, "native")
+        self.assertEqual(builds, [["-DGGML_NATIVE=ON"]])
+
+    def test_without_amx_where_native_crashes(self):
+        note, builds = self.choose(False)
+        self.assertIn("crashed", note)
+        self.assertEqual(len(builds), 2)
+        self.assertIn("-DGGML_NATIVE=OFF", builds[1])
+        self.assertFalse([option for option in builds[1] if "AMX" in option and option.endswith("=ON")])
 
 
 if __name__ == "__main__":
