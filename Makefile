@@ -37,6 +37,7 @@ check:
 	@tools/check.sh
 
 bench: build
+	@tools/setup.sh bench
 	@tools/fetch_test_data.sh
 	@python3 bench/compare.py $(BENCH)
 

@@ -7,7 +7,7 @@
 
 A round is ours, then each peer; a figure is the median of its rounds, a ratio the median of the rounds' ratios. Peers are
 set up once below build/peers, random models are written there once (the 9 B one takes 5.6 GB). Writes bench.json, bench.md
-and bench.svg to bench/results. Needs the built program (make build), Python 3.11, cmake and ninja.
+and bench.svg to bench/results. Needs the built program (make build) and what tools/setup.sh bench installs.
 """
 
 import argparse
@@ -220,7 +220,7 @@ def main():
             prepare(subject, autoglm)
             if not arguments.setup_only:
                 result["rows"].append(measure(autoglm, subject, work, engines, arguments.reps))
-        except peers.Unavailable as error:
+        except (peers.Unavailable, subprocess.TimeoutExpired) as error:
             sys.exit(f"bench: {subject.name}: {error}")
         if result["rows"]:  # after each model, so that an interrupted run leaves what it has
             report.write(result, arguments.out)

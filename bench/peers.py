@@ -77,8 +77,9 @@ def llama_source():
     say(f"fetching {LLAMA_PACKAGE} from PyPI")
     command = [venv_python(), "-m", "pip", "download", "--no-deps", "--no-binary", "llama-cpp-python"]
     run(command + ["-d", str(PEERS), LLAMA_PACKAGE], log=PEERS / "llama-download.log")
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Debian 12's Python is older
     with tarfile.open(PEERS / f"{name}.tar.gz") as archive:
-        archive.extractall(PEERS, filter="data")
+        archive.extractall(PEERS, **options)
     return source
 
 

@@ -4,6 +4,7 @@
 #   tools/setup.sh build   what `make run` and `make build` need (default)
 #   tools/setup.sh test    and what `make test` needs
 #   tools/setup.sh check   and what `make check`, `make lint` and `make fuzz` need
+#   tools/setup.sh bench   build, and what `make bench` needs to set up other engines
 set -euo pipefail
 
 level=${1:-build}
@@ -12,14 +13,16 @@ build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config python3 pyth
   libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libedit-dev)
 test_packages=(git libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-format-19 clang-tidy-19 debootstrap patchelf
   locales-all qemu-user g++-12-aarch64-linux-gnu)
+bench_packages=(python3-venv g++)
 check_packages=(libclang-rt-19-dev llvm-19 g++-12)
 
 packages=("${build_packages[@]}")
 case "$level" in
   build) ;;
+  bench) packages+=("${bench_packages[@]}") ;;
   test) packages+=("${test_packages[@]}") ;;
   check) packages+=("${test_packages[@]}" "${check_packages[@]}") ;;
-  *) echo "usage: tools/setup.sh [build|test|check]" >&2; exit 2 ;;
+  *) echo "usage: tools/setup.sh [build|test|bench|check]" >&2; exit 2 ;;
 esac
 
 # The cross compiler and the ISA tests exist for x86-64 hosts only.
