@@ -159,7 +159,7 @@ struct IsaTable {
   void (*expand_nibbles)(QuantLayout layout, const uint8_t* panel, int64_t groups, uint8_t* out);
   void (*gemm_quant)(const QuantPanelArgs& args);
   /// Another way for many tokens, with the bits of gemm_quant: expand_signed makes a byte panel whose codes are signed,
-  /// the zero point subtracted, and gemm_signed multiplies such panels only. Null: there is none.
+  /// the zero point subtracted, and gemm_signed multiplies such panels only. Not for group16. Null: there is none.
   void (*expand_signed)(QuantLayout layout, int zero_shift, const uint8_t* panel, int64_t groups, uint8_t* out);
   void (*gemm_signed)(const QuantPanelArgs& args);
   void (*gemm_f32)(const F32PanelArgs& args);

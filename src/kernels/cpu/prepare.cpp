@@ -92,7 +92,7 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
   row_scales_ = weight.scales(matrix, panel);
-  if (isa.gemm_signed != nullptr && rows >= kSignedRows) {
+  if (isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows) {
     isa.expand_signed(layout_, weight.zero_shift, data_, weight.cols / 32, worker.expanded[place]);
     data_ = worker.expanded[place];
     layout_.nibble = false;

@@ -28,7 +28,7 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-AUTOGLM_INLINE void configure(int tokens, int columns) {
+AUTOGLM_INLINE void configure(int tokens) {
   TileConfig config;
   const auto set = [&config](int tile, int rows, int bytes) {
     config.rows[tile] = static_cast<uint8_t>(rows);
@@ -36,22 +36,15 @@ AUTOGLM_INLINE void configure(int tokens, int columns) {
   };
   for (int i = 0; i < 2; ++i) {
     set(i, tokens, 64);
-    set(4 + i, tokens, columns);
-    set(6 + i, columns / 4, 64);
+    set(4 + i, tokens, 32);
+    set(6 + i, 8, 64);
   }
   _tile_loadconfig(&config);
 }
 
-template <bool group16, bool minima>
-struct Bytes8 {
-  static constexpr QuantLayout value{false, group16, minima};
-  static constexpr int halves = group16 ? 2 : 1;
-  static constexpr int columns = group16 ? 16 : 32;  // that share a scale: the depth of a tile product
-};
-
-/// Tile product of one unit (a group of 32 columns, or half of one) into sums, with tiles of its own: two can overlap.
+/// Tile product of one group into sums, with tiles of its own: two can overlap.
 template <int buffer>
-AUTOGLM_INLINE void multiply_unit(const void* codes, int64_t stride, const uint8_t* weights, int32_t (*sums)[W]) {
+AUTOGLM_INLINE void multiply_group(const void* codes, int64_t stride, const uint8_t* weights, int32_t (*sums)[W]) {
   if constexpr (buffer == 0) {
     _tile_loadd(4, codes, stride);
     _tile_loadd(6, weights, 128);
@@ -67,57 +60,56 @@ AUTOGLM_INLINE void multiply_unit(const void* codes, int64_t stride, const uint8
   }
 }
 
-/// One token's sums of a unit, scaled and added: the order of gemm_quant.inl.
-template <typename L>
-AUTOGLM_INLINE void add_unit(const int32_t* sums, const ActGroup& a, int half, F scale, F minimum, F& total) {
+/// One token's sums of a group, scaled and added: the order of gemm_quant.inl.
+template <bool minima>
+AUTOGLM_INLINE void add_group(const int32_t* sums, const ActGroup& a, F scale, F minimum, F& total) {
   total = fma(to_float(load_int(sums)), scale * splat(a.scale), total);
-  if constexpr (L::value.minima) total = fnma(minimum, splat(L::value.group16 ? a.fsum16[half] : a.fsum), total);
+  if constexpr (minima) total = fnma(minimum, splat(a.fsum), total);
   asm volatile("" : "+v"(total));  // keeps the compiler from starting all tokens at once, for which registers lack
 }
 
+template <bool minima>
+constexpr int64_t kGroupBytes = QuantLayout{false, false, minima}.group_bytes();
+constexpr int kScalesAt = 1024;  // behind the codes; minima follow
+
 /// Sixteen tokens, x_stride apart, times the 16 rows of a panel from `row` on. Two buffers in turn: the tile unit works
-/// on a unit while the vector units scale the one before. Locals only: a tile store may write anywhere, for all that
+/// on a group while the vector units scale the one before. Locals only: a tile store may write anywhere, for all that
 /// the compiler knows, and would make it read members again.
-template <typename L>
+template <bool minima>
 AUTOGLM_INLINE void sixteen_tokens(const QuantPanelArgs& args, int64_t first, int row) {
   alignas(64) int32_t sums[2][kTileRows][W];
-  constexpr int64_t kGroupBytes = L::value.group_bytes();
-  const int64_t units = args.groups * L::halves, stride = args.x_stride * static_cast<int64_t>(sizeof(ActGroup));
+  const int64_t groups = args.groups, stride = args.x_stride * static_cast<int64_t>(sizeof(ActGroup));
   const auto* x = reinterpret_cast<const uint8_t*>(args.x + first * args.x_stride);
   const uint8_t* panel = args.panel;
-  const auto multiply = [&](auto buffer, int64_t unit) __attribute__((always_inline)) {
-    const int64_t g = unit / L::halves, half = unit % L::halves;
-    multiply_unit<decltype(buffer)::value>(
-        x + g * 64 + half * 16, stride, panel + g * kGroupBytes + half * 512 + row * 4, sums[decltype(buffer)::value]);
+  const auto multiply = [&](auto buffer, int64_t g) __attribute__((always_inline)) {
+    multiply_group<decltype(buffer)::value>(x + g * 64, stride, panel + g * kGroupBytes<minima> + row * 4,
+                                            sums[decltype(buffer)::value]);
   };
   F total[kTileRows];
   AUTOGLM_UNROLL
   for (int t = 0; t < kTileRows; ++t) total[t] = F{};
-  const auto scale = [&](int buffer, int64_t unit) __attribute__((always_inline)) {
-    const int64_t g = unit / L::halves;
-    const int half = static_cast<int>(unit % L::halves);
-    const auto* scales =
-        reinterpret_cast<const uint16_t*>(panel + g * kGroupBytes + L::value.code_bytes()) + half * 32 + row;
-    const F s = load_scales(scales), minimum = L::value.minima ? load_scales(scales + L::halves * 32) : F{};
+  const auto scale = [&](int buffer, int64_t g) __attribute__((always_inline)) {
+    const auto* scales = reinterpret_cast<const uint16_t*>(panel + g * kGroupBytes<minima> + kScalesAt) + row;
+    const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
     AUTOGLM_UNROLL
     for (int four = 0; four < 4; ++four) {
       const uint8_t* a = x + g * 64 + four * 4 * stride;
       AUTOGLM_UNROLL
       for (int t = 0; t < 4; ++t) {
-        add_unit<L>(sums[buffer][four * 4 + t], *reinterpret_cast<const ActGroup*>(a + t * stride), half, s, minimum,
-                    total[four * 4 + t]);
+        add_group<minima>(sums[buffer][four * 4 + t], *reinterpret_cast<const ActGroup*>(a + t * stride), s, minimum,
+                          total[four * 4 + t]);
       }
     }
   };
   multiply(Buffer<0>{}, 0);
-  int64_t unit = 0;
-  for (; unit + 1 < units; unit += 2) {
-    multiply(Buffer<1>{}, unit + 1);
-    scale(0, unit);
-    multiply(Buffer<0>{}, unit + 2 < units ? unit + 2 : unit);  // at the end once too many, for nobody
-    scale(1, unit + 1);
+  int64_t g = 0;
+  for (; g + 1 < groups; g += 2) {
+    multiply(Buffer<1>{}, g + 1);
+    scale(0, g);
+    multiply(Buffer<0>{}, g + 2 < groups ? g + 2 : g);  // at the end once too many, for nobody
+    scale(1, g + 1);
   }
-  if (unit < units) scale(0, unit);
+  if (g < groups) scale(0, g);
   const F row_scale = load(args.row_scale + row);
   float* out = args.out + first * kPanel + row;
   AUTOGLM_UNROLL
@@ -125,7 +117,7 @@ AUTOGLM_INLINE void sixteen_tokens(const QuantPanelArgs& args, int64_t first, in
 }
 
 /// Any tokens: the last few of a batch, and those that an index names.
-template <typename L>
+template <bool minima>
 AUTOGLM_INLINE void some_tokens(const QuantPanelArgs& args, int64_t first, int tokens, int row) {
   alignas(64) int32_t sums[kTileRows][W];
   alignas(64) int8_t codes[kTileRows][32];
@@ -136,51 +128,45 @@ AUTOGLM_INLINE void some_tokens(const QuantPanelArgs& args, int64_t first, int t
   F total[kTileRows];
   for (F& t : total) t = F{};
   const uint8_t* weights = args.panel;
-  for (int64_t g = 0; g < args.groups; ++g, weights += L::value.group_bytes()) {
-    for (int half = 0; half < L::halves; ++half) {
-      for (int t = 0; t < tokens; ++t) __builtin_memcpy(codes[t], x[t][g].codes + half * 16, L::columns);
-      multiply_unit<0>(codes, 32, weights + half * 512 + row * 4, sums);
-      const auto* scales = reinterpret_cast<const uint16_t*>(weights + L::value.code_bytes()) + half * 32 + row;
-      const F s = load_scales(scales), minimum = L::value.minima ? load_scales(scales + L::halves * 32) : F{};
-      for (int t = 0; t < tokens; ++t) add_unit<L>(sums[t], x[t][g], half, s, minimum, total[t]);
-    }
+  for (int64_t g = 0; g < args.groups; ++g, weights += kGroupBytes<minima>) {
+    for (int t = 0; t < tokens; ++t) __builtin_memcpy(codes[t], x[t][g].codes, 32);
+    multiply_group<0>(codes, 32, weights + row * 4, sums);
+    const auto* scales = reinterpret_cast<const uint16_t*>(weights + kScalesAt) + row;
+    const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
+    for (int t = 0; t < tokens; ++t) add_group<minima>(sums[t], x[t][g], s, minimum, total[t]);
   }
   const F row_scale = load(args.row_scale + row);
   for (int t = 0; t < tokens; ++t) store(args.out + (first + t) * kPanel + row, total[t] * row_scale);
 }
 
-template <typename L>
+template <bool minima>
 __attribute__((noinline)) void tile_tokens(const QuantPanelArgs& args, int64_t first, int tokens) {
   for (int row = 0; row < kPanel; row += W) {
     if (tokens == kTileRows && args.index == nullptr) {
-      sixteen_tokens<L>(args, first, row);
+      sixteen_tokens<minima>(args, first, row);
     } else {
-      some_tokens<L>(args, first, tokens, row);
+      some_tokens<minima>(args, first, tokens, row);
     }
   }
 }
 
-template <typename L>
+template <bool minima>
 void tile_panel(const QuantPanelArgs& args) {
   int configured = 0;
   for (int64_t first = 0; first < args.m; first += kTileRows) {
     const int tokens = args.m - first < kTileRows ? static_cast<int>(args.m - first) : kTileRows;
-    if (tokens != configured) configure(configured = tokens, L::columns);
-    tile_tokens<L>(args, first, tokens);
+    if (tokens != configured) configure(tokens);
+    configured = tokens;
+    tile_tokens<minima>(args, first, tokens);
   }
   _tile_release();
 }
 
 static void gemm_signed(const QuantPanelArgs& args) {
-  switch ((args.layout.group16 ? 2 : 0) + (args.layout.minima ? 1 : 0)) {
-    case 0:
-      return tile_panel<Bytes8<false, false>>(args);
-    case 1:
-      return tile_panel<Bytes8<false, true>>(args);
-    case 2:
-      return tile_panel<Bytes8<true, false>>(args);
-    default:
-      return tile_panel<Bytes8<true, true>>(args);
+  if (args.layout.minima) {
+    tile_panel<true>(args);
+  } else {
+    tile_panel<false>(args);
   }
 }
 
@@ -200,7 +186,7 @@ static void expand_signed(QuantLayout layout, int zero_shift, const uint8_t* pan
         put(i, _mm512_sub_epi8(raw, zeros));
       }
     }
-    __builtin_memcpy(out + 1024, panel + layout.code_bytes(), static_cast<unsigned>(tail));
+    __builtin_memcpy(out + kScalesAt, panel + layout.code_bytes(), static_cast<unsigned>(tail));
     panel += layout.group_bytes();
     out += 1024 + tail;
   }
