@@ -65,7 +65,7 @@ def prepare(subject, autoglm):
     file = subject.file
     if subject.shape and (not file.exists() or file.stat().st_mtime < recipe.stat().st_mtime):
         MODELS.mkdir(parents=True, exist_ok=True)
-        peers.say(f"writing {file.relative_to(ROOT)}")
+        peers.say(f"writing {file}")
         peers.run([autoglm, "bench", "--shape", subject.shape, "--type", subject.type, "--write", str(file), "--quiet"])
     if not file.exists():
         raise peers.Unavailable(f"{file} is missing: run tools/fetch_test_data.sh")
@@ -205,7 +205,8 @@ def main():
         sys.exit("bench: --reps is at least 1")
     autoglm = str(arguments.autoglm)
     threads = arguments.threads or json.loads(peers.run([autoglm, "hw", "--no-probe", "--json"]))["threads"]
-    engines, notes = make_engines(arguments, ORACLE / "smollm2-135m-q4_1.gguf")
+    with peers.alone():
+        engines, notes = make_engines(arguments, ORACLE / "smollm2-135m-q4_1.gguf")
     result = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": peers.machine(autoglm),
@@ -217,7 +218,8 @@ def main():
         overrides = {key: value for key, value in (("prompt", arguments.prompt), ("gen", arguments.gen)) if value}
         work = replace(subject.work, threads=threads, depth=arguments.depth, **overrides)
         try:
-            prepare(subject, autoglm)
+            with peers.alone():
+                prepare(subject, autoglm)
             if not arguments.setup_only:
                 result["rows"].append(measure(autoglm, subject, work, engines, arguments.reps))
         except (peers.Unavailable, subprocess.TimeoutExpired) as error:

@@ -1,5 +1,7 @@
 """The engines that we are measured against, set up once below build/peers and driven one round at a time."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -8,7 +10,7 @@ import sys
 import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PEERS = ROOT / "build" / "peers"
+PEERS = (ROOT / "build" / "peers").resolve()  # CMake wants one name for a folder, and it may be a link
 LLAMA_PACKAGE = "llama-cpp-python==0.3.36"
 OPENVINO_PACKAGE = "openvino-genai==2026.4.1.0"
 ROUND_LIMIT_S = 1800
@@ -36,6 +38,15 @@ def run(command, log=None, **options):
         tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
         raise Unavailable(f"{pathlib.Path(command[0]).name} ended with {done.returncode}: {' '.join(tail)[-300:]}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def alone():
+    """One at a time sets up peers and writes models; a second waits."""
+    PEERS.mkdir(parents=True, exist_ok=True)
+    with open(PEERS / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def venv_python():
@@ -86,7 +97,7 @@ def llama_source():
 def build_llama(folder, options):
     source = llama_source()
     jobs = run([str(ROOT / "tools" / "jobs.sh")]).strip()
-    say(f"building llama.cpp in {folder.relative_to(ROOT)} (once; some minutes)")
+    say(f"building llama.cpp in {folder} (once; some minutes)")
     flags = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF"]
     configure = ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja"] + flags + options
     run(configure, log=PEERS / "llama-configure.log")
