@@ -99,7 +99,7 @@ def build_llama(folder, options):
     jobs = run([str(ROOT / "tools" / "jobs.sh")]).strip()
     say(f"building llama.cpp in {folder} (once; some minutes)")
     flags = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF"]
-    configure = ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja"] + flags + options
+    configure = ["cmake", "--fresh", "-S", str(source), "-B", str(folder), "-G", "Ninja"] + flags + options
     run(configure, log=PEERS / "llama-configure.log")
     run(["cmake", "--build", str(folder), "-j", jobs, "--target", "llama-bench"], log=PEERS / "llama-build.log")
     return folder / "bin" / "llama-bench"
