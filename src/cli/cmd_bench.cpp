@@ -67,7 +67,7 @@ struct BenchModel {
 // Random weights of a known shape, in opened.source.
 void make_random(Context& context, BenchModel& model) {
   const Settings& settings = context.settings();
-  const std::string name = settings.text("bench.shape");
+  const std::string& name = settings.text("bench.shape");
   if (context.has_argument("MODEL")) {
     fail(Code::bad_flag, "both a model and --shape were given", "give one of them");
   }
