@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "base/pool.h"
 #include "format/model_source.h"
 #include "model/arch_spec.h"
 
@@ -17,9 +16,5 @@ struct TokenWork {
 };
 
 TokenWork token_work(const ArchSpec& spec, const ModelSource& source);
-
-/// Read bandwidth of all workers together in GB/s, over a buffer of `bytes` (bounded to 64 to 256 MiB) that is made for
-/// it; some 100 ms. kernels/probe.h measures better and takes longer.
-double quick_read_gbps(WorkerPool& pool, int64_t bytes);
 
 }  // namespace autoglm

@@ -125,6 +125,17 @@ Roofs RoofProbe::round(int tries) const {
           .read_bytes = s.read_bytes};
 }
 
+double probe_int8_gops(WorkerPool& pool, std::string_view isa) {
+  const auto probe = cpu::table_for(isa).probe_int8;
+  return arithmetic(pool, probe, calibrate(probe), kTries);
+}
+
+double probe_read_gbps(WorkerPool& pool, std::string_view isa, int64_t bytes) {
+  constexpr int64_t kMiB = 1 << 20;
+  const ReadBuffer buffer(pool, std::clamp(bytes, 64 * kMiB, 256 * kMiB) / kMiB * kMiB, true);
+  return buffer.gbps(pool, cpu::table_for(isa), 2);
+}
+
 Roofs probe_roofs(WorkerPool& pool, std::string_view isa) { return RoofProbe(pool, isa).round(kTries); }
 
 }  // namespace autoglm

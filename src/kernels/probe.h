@@ -40,4 +40,10 @@ class RoofProbe {
 /// Takes about a second. isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table.
 Roofs probe_roofs(WorkerPool& pool, std::string_view isa);
 
+/// The read roof alone, on huge pages as weights lie, over a buffer of `bytes` (bounded to 64 to 256 MiB); some 0.1 s.
+double probe_read_gbps(WorkerPool& pool, std::string_view isa, int64_t bytes);
+
+/// The int8 roof alone, some 0.1 s: what another ISA would bring.
+double probe_int8_gops(WorkerPool& pool, std::string_view isa);
+
 }  // namespace autoglm

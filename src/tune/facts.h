@@ -1,0 +1,58 @@
+// What the doctor judges: numbers only, so that a test can state any machine and any fault.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace autoglm {
+
+/// What happened to this process and its machine in a stretch of time (counters.h measures it).
+struct Interval {
+  double seconds = 0;
+  int64_t periods = 0;            // of the CPU quota
+  int64_t throttled_periods = 0;  // in which the kernel stopped us
+  double throttled_seconds = 0;   // summed over CPUs
+  double steal_share = 0;         // of the time of the CPUs we may use: taken by the hypervisor
+  double run_delay_seconds = 0;   // summed over our threads: runnable, but not running. Throttled time is in it
+  int64_t major_faults = 0;       // pages that this process waited for the disk for
+  int64_t swap_ins = 0;           // pages of the whole machine
+};
+
+/// A model's short run.
+struct RunFacts {
+  double prefill_tps = 0;
+  double decode_tps = 0;
+  double prefill_gops = 0;  // 1e9 operations a second that prefill made use of
+  double decode_gbps = 0;   // 1e9 bytes a second that decoding had to read
+  double weight_bits = 0;   // a weight, on average
+  bool exact = false;       // --precision f32
+  double load_ms = 0;
+  std::optional<double> packing_ms;  // part of load_ms that went into packing weights; none: they were packed before
+  bool cache_enabled = true;         // whether packed weights may be kept
+};
+
+struct Facts {
+  int threads = 1;                  // in use
+  int suggested_threads = 1;        // the least of affinity, quota and cores
+  int allowed_cpus = 1;             // by the affinity mask and cpuset
+  int logical_cpus = 1;             // of the machine
+  int physical_cores = 1;           // among the allowed
+  std::optional<double> cpu_quota;  // CPUs
+
+  std::string isa;            // of the kernels in use
+  std::string best_isa;       // that this CPU and this binary have
+  double int8_gops = 0;       // roofs, on all threads; 0: not probed
+  double best_int8_gops = 0;  // with the best ISA
+  double read_gbps = 0;       // on the pages where weights lie: huge ones, where the system grants them
+
+  std::string huge_pages;  // "always", "madvise", "never" or empty
+  std::string governor;    // of the first CPU we may use; empty: unknown
+  double clock_share = 1;  // the highest clock that is permitted, as a share of what the CPU can do
+
+  Interval load;  // reading the model; zeros without one
+  Interval work;  // the measured run, or the probing of the roofs
+  std::optional<RunFacts> run;
+};
+
+}  // namespace autoglm
