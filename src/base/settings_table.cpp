@@ -19,12 +19,12 @@ constexpr double kMaxTokens = 16777216;
 
 // Commands that name a model, load one, and sample from one.
 constexpr std::string_view kNames =
-    "run chat serve inspect config tokenize detokenize template logits perplexity bench convert selftest rm";
-constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench selftest";
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench doctor convert selftest rm";
+constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
 constexpr std::string_view kFinds =
-    "run chat serve inspect config tokenize detokenize template logits perplexity bench convert selftest";
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench doctor convert selftest";
 
 // clang-format off: a row is read as a paragraph
 constexpr Setting kTable[] = {
@@ -87,7 +87,7 @@ constexpr Setting kTable[] = {
      .commands = "pull run chat serve",
      .help = {"you have read and accept the licence of the model to download", "已阅读并接受所下载模型的许可证"}},
     {.key = "context", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "auto", .min = 16,
-     .max = kMaxTokens, .unit = "tokens", .commands = "run chat serve inspect config logits bench",
+     .max = kMaxTokens, .unit = "tokens", .commands = "run chat serve inspect config logits bench doctor",
      .help = {"longest prompt and answer together; auto: the least of the model's own, 32768, and what memory allows",
               "提示与回答合计的最大长度；auto：取模型自身长度、32768 和内存允许值中最小的"}},
     {.key = "precision.strategy", .flag = "--precision", .type = choice, .default_value = "auto",
@@ -104,6 +104,11 @@ constexpr Setting kTable[] = {
     {.key = "kv_cache.persist", .flag = "--kv-persist", .type = boolean, .default_value = "true",
      .commands = kServes,
      .help = {"keep shared prefixes on disk across restarts", "重启后仍在磁盘上保留共享前缀"}},
+
+    {.key = "speculation", .flag = "--speculation", .type = choice, .default_value = "auto", .choices = "off",
+     .commands = kSamples,
+     .help = {"compute tokens ahead where the text repeats itself; auto: while that is faster. Answers stay the same",
+              "在文本重复处提前计算 token；auto：仅在更快时。回答不变"}},
 
     // --- sampling ---
     {.key = "sampling.max_tokens", .flag = "--max-tokens", .short_flag = "-n", .type = integer,

@@ -52,6 +52,8 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
       {"completion_tokens", answer.usage.completion_tokens},
       {"finish_reason", name(answer.finish)},
       {"seed", answer.usage.seed},
+      {"speculation",
+       {{"drafted_tokens", answer.usage.drafted_tokens}, {"accepted_tokens", answer.usage.accepted_tokens}}},
       {"sampling",
        {{"temperature", sampling.temperature},
         {"top_k", sampling.top_k},
@@ -71,7 +73,7 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
 }
 
 Answer ask(Context& context, OpenedModel& opened, Request request, bool stream) {
-  Engine engine(*opened.model, *opened.tokenizer, opened.chat);
+  Engine engine(*opened.model, *opened.tokenizer, opened.chat, engine_options(context.settings()));
   const auto interrupted = [&context] { return context.interrupt().requested(); };
   if (!stream) return generate(engine, std::move(request), interrupted, nullptr, nullptr);
   return generate(

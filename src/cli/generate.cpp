@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cli/work.h"
+#include "kernels/probe.h"
 
 namespace autoglm {
 namespace {
@@ -51,6 +52,12 @@ Request request_from_settings(const Settings& settings, const ModelSource& sourc
   request.max_tokens = settings.integer_if("sampling.max_tokens").value_or(-1);
   request.stop = settings.list("sampling.stop");
   return request;
+}
+
+EngineOptions engine_options(const Settings& settings) {
+  EngineOptions options;
+  options.speculation = settings.text("speculation") == "off" ? Speculation::off : Speculation::automatic;
+  return options;
 }
 
 double Answer::decode_tps() const {
@@ -114,9 +121,14 @@ std::string what_bounds(const Answer& answer, OpenedModel& opened) {
       static_cast<double>(work.bytes) + middle * static_cast<double>(model.memory().kv_per_token_bytes);
   const int64_t weights = model.memory().weights_bytes;
   opened.model.reset();
-  const double roof = quick_read_gbps(*opened.runtime.pool, weights);
+  // Measured after the answer, some 0.1 s, and not remembered: on shared machines the bandwidth changes by a third from
+  // one hour to the next, and a share of yesterday's roof would blame the wrong thing.
+  const double roof = probe_read_gbps(*opened.runtime.pool, opened.runtime.backend->name(), weights);
   if (roof <= 0) return fmt::format("{:.1f} tok/s", speed);
-  const double share = speed * bytes / 1e9 / roof;
+  // A step reads the weights once, whatever it drafted.
+  const auto made = static_cast<double>(answer.tokens.size() - 1);
+  const double steps = made - static_cast<double>(answer.usage.accepted_tokens);
+  const double share = speed * std::max(steps, 1.0) / made * bytes / 1e9 / roof;
   const char* advice = share < 0.6     ? "bound by computing"
                        : work.bits > 5 ? "a smaller type would help"
                                        : "a smaller model would help";

@@ -14,6 +14,9 @@ namespace autoglm {
 /// The model's own recommendation, with what was asked for in its place. `max_tokens`, `stop` too.
 Request request_from_settings(const Settings& settings, const ModelSource& source, int64_t vocabulary);
 
+/// --speculation.
+EngineOptions engine_options(const Settings& settings);
+
 /// One answer, whole.
 struct Answer {
   std::string text;

@@ -16,6 +16,7 @@
 
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
+#include "engine/speculation.h"
 #include "model/families/family.h"
 #include "store/places.h"
 #include "text/utf8.h"
@@ -90,6 +91,9 @@ LoadOptions load_options(const Context& context) {
   const std::string& type = settings.text("kv_cache.type");
   options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
+  if (takes(context.command().name, *find_setting("speculation")) && settings.text("speculation") != "off") {
+    options.logit_rows = options.batch_sequences + kMostDraft;
+  }
   return options;
 }
 

@@ -23,7 +23,7 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
 /// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say.
 Runtime open_runtime(const Context& context);
 
-/// --ctx, --kv-type and --precision, where the command has them.
+/// --ctx, --kv-type, --precision and room for --speculation, where the command has them.
 LoadOptions load_options(const Context& context);
 
 /// The tokenizer, or Error bad_model_file for a source without one.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "engine/ngram_index.h"
 #include "engine/stop_matcher.h"
 
 namespace autoglm {
@@ -37,6 +38,9 @@ struct Engine::Live {
                   spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
         tokens(request.prompt) {}
 
+  /// What is likely to come next, if anything is.
+  void predict();
+
   int64_t sampled() const { return static_cast<int64_t>(tokens.size() - request.prompt.size()); }
 
   RequestId id;
@@ -52,11 +56,33 @@ struct Engine::Live {
   bool ended = false;
   Event pending;  // tokens whose text is still held back
   int64_t preemptions = 0;
+
+  std::optional<NgramIndex> index;  // with speculation
+  Acceptance acceptance;
+  std::array<int32_t, kMostDraft> predicted{};  // the tokens after the newest one
+  int64_t predicted_count = 0;
+  int64_t match_length = 0;
+  int64_t drafted = 0;  // of the predicted tokens, how many are in the step's batch
+  int64_t drafted_total = 0;
+  int64_t accepted_total = 0;
+
   Clock::time_point submitted = Clock::now();
   Clock::time_point started{};  // first row computed
   Clock::time_point first{};    // first token
   Clock::time_point last{};
 };
+
+void Engine::Live::predict() {
+  predicted_count = drafted = match_length = 0;
+  if (!index) return;
+  index->extend(tokens);
+  const NgramIndex::Match match = index->find(tokens);
+  if (match.length == 0) return;
+  match_length = match.length;
+  // The last token of an answer is sampled from its last row: nothing is computed after it.
+  predicted_count = std::min(kMostDraft, most - sampled() - 1);
+  copy_after(tokens, match, std::span(predicted).first(static_cast<size_t>(std::max<int64_t>(0, predicted_count))));
+}
 
 Engine::Engine(Model& model, const Tokenizer& tokenizer, ChatModel chat, const EngineOptions& options)
     : Engine(std::make_unique<ModelStepper>(model), tokenizer, std::move(chat), options) {}
@@ -67,7 +93,11 @@ Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, Cha
       tokenizer_(&tokenizer),
       chat_(std::move(chat)),
       scheduler_(limits_of(*stepper_, options)),
-      sampler_(stepper_->vocabulary()) {
+      sampler_(stepper_->vocabulary()),
+      speculation_(options.speculation) {
+  const auto sequences = static_cast<size_t>(options.max_sequences);
+  options_.reserve(sequences);
+  logit_rows_.reserve(static_cast<size_t>(stepper_->max_logit_rows()));
   if (chat_.spec == nullptr) return;
   const auto control_id = [&](std::string_view mark) {
     const std::optional<int32_t> id = mark.empty() ? std::nullopt : tokenizer.find(mark);
@@ -117,6 +147,10 @@ RequestId Engine::submit(Request request, EventSink sink) {
   auto live =
       std::make_unique<Live>(id, std::move(request), std::move(sink), *tokenizer_, chat_.spec, stepper_->vocabulary());
   live->most = most;
+  if (speculation_ != Speculation::off) {
+    live->index.emplace(prompt + most);
+    live->tokens.reserve(static_cast<size_t>(prompt + most));
+  }
   Live& added = *live_.emplace(id, std::move(live)).first->second;
   scheduler_.add(id, prompt);
   if (most == 0) finish(added, FinishReason::length);
@@ -134,12 +168,16 @@ void Engine::step() {
   try {
     apply(plan);
     if (plan.work.empty()) return;
+    draft(plan);
     const std::span<const float> logits = forward(plan);
     size_t row = 0;
     const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
     for (const Work& work : plan.work) {
       if (!work.sample) continue;
-      take(*live_.at(work.id), logits.subspan(row++ * vocabulary, vocabulary));
+      Live& live = *live_.at(work.id);
+      const auto rows = static_cast<size_t>(1 + live.drafted);
+      take_rows(live, logits.subspan(row * vocabulary, rows * vocabulary));
+      row += rows;
     }
   } catch (const Error& error) {
     fail_planned(plan, error);
@@ -162,32 +200,88 @@ void Engine::apply(const Plan& plan) {
   }
 }
 
+// Chooses how many of the tokens that are likely to follow are computed together with each request's newest one. Only
+// in steps that decode: beside a prompt's chunk the cost of a row cannot be told, and rows are better spent on it.
+void Engine::draft(const Plan& plan) {
+  if (speculation_ == Speculation::off) return;
+  options_.clear();
+  bool decodes = true;
+  for (const Work& work : plan.work) {
+    Live& live = *live_.at(work.id);
+    live.drafted = live.predicted_count = 0;
+    const bool one = work.rows == 1 && work.sample;
+    decodes = decodes && one;
+    if (one) live.predict();
+    options_.push_back({.acceptance = &live.acceptance,
+                        .match_length = live.match_length,
+                        .most = std::max<int64_t>(0, live.predicted_count)});
+  }
+  if (!decodes) return;
+  const auto sequences = static_cast<int64_t>(plan.work.size());
+  const int64_t room = std::min(scheduler_.spare_rows(), stepper_->max_logit_rows() - sequences);
+  if (speculation_ == Speculation::automatic) {
+    choose_drafts(options_, sequences, room, costs_);
+  } else {
+    for (DraftOption& option : options_) option.chosen = std::min(option.most, room / sequences);
+  }
+  for (size_t i = 0; i < options_.size(); ++i) {
+    if (options_[i].chosen == 0) continue;
+    Live& live = *live_.at(plan.work[i].id);
+    live.drafted = scheduler_.reserve(live.id, options_[i].chosen);
+    live.drafted_total += live.drafted;
+  }
+}
+
 std::span<const float> Engine::forward(const Plan& plan) {
+  const auto began = Clock::now();
   tokens_.clear();
   sequences_.clear();
   logit_rows_.clear();
+  bool decodes = true;
   for (const Work& work : plan.work) {
     const Live& live = *live_.at(work.id);
-    AUTOGLM_CHECK(stepper_->append(live.sequence, work.rows), "the scheduler counted blocks that the cache has not");
-    sequences_.push_back({.sequence = live.sequence,
-                          .row_begin = static_cast<int64_t>(tokens_.size()),
-                          .rows = work.rows,
-                          .adapter = 0});
+    const int64_t rows = work.rows + live.drafted;
+    AUTOGLM_CHECK(stepper_->append(live.sequence, rows), "the scheduler counted blocks that the cache has not");
+    sequences_.push_back(
+        {.sequence = live.sequence, .row_begin = static_cast<int64_t>(tokens_.size()), .rows = rows, .adapter = 0});
     const auto begin = live.tokens.begin() + work.begin;
     tokens_.insert(tokens_.end(), begin, begin + work.rows);
     if (work.sample) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
+    for (int64_t i = 0; i < live.drafted; ++i) {
+      logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+      tokens_.push_back(live.predicted[static_cast<size_t>(i)]);
+    }
+    decodes = decodes && work.rows == 1;
   }
-  return stepper_->forward({.tokens = tokens_,
-                            .embeddings = {},
-                            .positions = {},
-                            .sequences = sequences_,
-                            .logit_rows = logit_rows_,
-                            .want_hidden = false});
+  const std::span<const float> logits = stepper_->forward({.tokens = tokens_,
+                                                           .embeddings = {},
+                                                           .positions = {},
+                                                           .sequences = sequences_,
+                                                           .logit_rows = logit_rows_,
+                                                           .want_hidden = false});
+  if (decodes && speculation_ == Speculation::automatic) {
+    costs_.observe(static_cast<int64_t>(tokens_.size()), milliseconds(began, Clock::now()) * 1e-3);
+  }
+  return logits;
 }
 
-// A row of logits becomes a token, the token becomes text, and the request may end.
-void Engine::take(Live& live, std::span<const float> logits) {
-  if (live.ended) return;  // cancelled by another request's sink in this step
+// One row of logits for the newest token and one for each drafted one: sampled in turn, as if each had come in a step
+// of its own, until one differs from the draft.
+void Engine::take_rows(Live& live, std::span<const float> logits) {
+  const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
+  int64_t row = 0;
+  const auto row_of = [&](int64_t i) { return logits.subspan(static_cast<size_t>(i) * vocabulary, vocabulary); };
+  while (take(live, row_of(row), row) && row < live.drafted) ++row;
+  if (live.ended || live.drafted == 0) return;  // at its end its blocks are free, drafts and all
+  // Everything but the newest token is in the cache; what was rejected leaves it.
+  if (row < live.drafted) stepper_->truncate(live.sequence, std::ssize(live.tokens) - 1);
+  scheduler_.settle(live.id, row);
+}
+
+// A row of logits becomes a token, the token becomes text, and the request may end. `row`: how many drafted tokens
+// precede it in this step. True if the request goes on with the token that was predicted here.
+bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
+  if (live.ended) return false;  // cancelled by another request's sink in this step
   std::vector<TokenLogprob> logprobs;
   const int32_t token = sampler_.sample(logits, live.sampling, logprobs);
   live.last = Clock::now();
@@ -196,29 +290,33 @@ void Engine::take(Live& live, std::span<const float> logits) {
     finish(live, FinishReason::error,
            Error(Code::numeric, "the model computed a logit that is not a finite number",
                  "the weights may be damaged: check the file's hash, or try --precision f32"));
-    return;
+    return false;
   }
+  const bool right = row < live.predicted_count && token == live.predicted[static_cast<size_t>(row)];
+  if (row < live.predicted_count) live.acceptance.observe(live.match_length + row, right);
+  if (right && row < live.drafted) ++live.accepted_total;
   live.sampling.accept(token);
   live.tokens.push_back(token);
   live.pending.tokens.push_back(token);
   if (live.request.sampling.logprobs >= 0) live.pending.logprobs.push_back(std::move(logprobs));
   if (!live.request.ignore_eos && std::binary_search(chat_.ends.begin(), chat_.ends.end(), token)) {
     finish(live, FinishReason::stop);
-    return;
+    return false;
   }
   const std::string text = live.stops.push(printed(token, live));
   if (live.stops.stopped()) {
     emit(live, text, FinishReason::none, {});
     finish(live, FinishReason::stop);
-    return;
+    return false;
   }
   emit(live, text, FinishReason::none, {});
-  if (live.ended) return;  // its sink cancelled it
+  if (live.ended) return false;  // its sink cancelled it
   if (live.sampled() >= live.most) {
     finish(live, FinishReason::length);
-    return;
+    return false;
   }
   scheduler_.grow(live.id);
+  return right;
 }
 
 std::string Engine::printed(int32_t token, Live& live) const {
@@ -260,7 +358,9 @@ void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::o
                    .queue_ms = milliseconds(live.submitted, started),
                    .prefill_ms = milliseconds(started, began ? live.first : now),
                    .decode_ms = began ? milliseconds(live.first, live.last) : 0.0,
-                   .preemptions = live.preemptions};
+                   .preemptions = live.preemptions,
+                   .drafted_tokens = live.drafted_total,
+                   .accepted_tokens = live.accepted_total};
     give(std::move(event));
   } catch (...) {
     // Whoever listens is gone: nothing can be told to them, and nobody else may suffer.

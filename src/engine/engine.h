@@ -8,6 +8,7 @@
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/speculation.h"
 #include "engine/stepper.h"
 #include "text/chat_spec.h"
 #include "text/tokenizer.h"
@@ -17,6 +18,9 @@ namespace autoglm {
 struct EngineOptions {
   int64_t max_sequences = 1;  // requests that run at once; the others wait
   int64_t step_rows = 0;      // token budget of a step; 0: the model's most
+  // Drafts need logits for their rows: as many as the model was loaded for (LoadOptions::logit_rows) beyond one a
+  // request.
+  Speculation speculation = Speculation::off;
 };
 
 /// Belongs to one thread, which calls everything and hears every event. Model, tokenizer and the spec inside ChatModel
@@ -44,7 +48,9 @@ class Engine {
   struct Live;
   void apply(const Plan& plan);
   std::span<const float> forward(const Plan& plan);
-  void take(Live& live, std::span<const float> logits);
+  void draft(const Plan& plan);
+  void take_rows(Live& live, std::span<const float> logits);
+  bool take(Live& live, std::span<const float> logits, int64_t row);
   void emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error);
   void finish(Live& live, FinishReason reason, std::optional<Error> error = {});
   void fail_planned(const Plan& plan, const Error& error);
@@ -62,6 +68,10 @@ class Engine {
   std::unordered_map<RequestId, std::unique_ptr<Live>> live_;
   std::vector<RequestId> ended_;  // to be dropped when nobody holds them any more
   RequestId next_id_ = 1;
+
+  Speculation speculation_ = Speculation::off;
+  StepCosts costs_;
+  std::vector<DraftOption> options_;  // of the step, one for each work
 
   std::vector<int32_t> tokens_;  // of the step's batch
   std::vector<BatchSequence> sequences_;

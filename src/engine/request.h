@@ -59,6 +59,8 @@ struct Usage {
   double prefill_ms = 0.0;        // from there to the first token
   double decode_ms = 0.0;         // from the first token to the last
   int64_t preemptions = 0;
+  int64_t drafted_tokens = 0;   // computed ahead by speculation
+  int64_t accepted_tokens = 0;  // of those, which the answer took
 };
 
 /// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a

@@ -34,14 +34,41 @@ const Plan& Scheduler::plan() {
   const int64_t budget = schedule(true, limits_.rows);
   // Who was preempted just now would be the first to be admitted again: let the others run a step first.
   if (plan_.preempted.empty()) admit(budget);
-  schedule(false, budget);
+  spare_rows_ = schedule(false, budget);
   return plan_;
 }
 
 void Scheduler::grow(RequestId id) {
-  for (Entry& entry : running_) {
-    if (entry.id == id) ++entry.tokens;
-  }
+  if (Entry* entry = find(id)) ++entry->tokens;
+}
+
+Scheduler::Entry* Scheduler::find(RequestId id) {
+  const auto it = std::ranges::find_if(running_, [id](const Entry& entry) { return entry.id == id; });
+  return it == running_.end() ? nullptr : &*it;
+}
+
+int64_t Scheduler::reserve(RequestId id, int64_t more) {
+  Entry* entry = find(id);
+  if (entry == nullptr) return 0;
+  // One block stays for each running request to grow into.
+  const int64_t blocks = entry->blocks + std::max<int64_t>(0, free_ - running());
+  more = std::min({more, spare_rows_, blocks * limits_.block_tokens - entry->tokens});
+  if (more <= 0) return 0;
+  const int64_t missing = std::max<int64_t>(0, blocks_for(entry->tokens + more) - entry->blocks);
+  entry->blocks += missing;
+  free_ -= missing;
+  spare_rows_ -= more;
+  return more;
+}
+
+void Scheduler::settle(RequestId id, int64_t verified) {
+  Entry* entry = find(id);
+  if (entry == nullptr) return;  // it ended on the way
+  entry->stored += verified;
+  AUTOGLM_CHECK(entry->stored <= entry->tokens, "more was verified than is known");
+  const int64_t surplus = std::max<int64_t>(0, entry->blocks - blocks_for(entry->tokens));
+  entry->blocks -= surplus;
+  free_ += surplus;
 }
 
 // Sets blocks aside for every running request's tokens, oldest first.

@@ -47,6 +47,13 @@ class Scheduler {
   /// The next step. Its rows count as computed from here on. Valid until the next call.
   const Plan& plan();
   void grow(RequestId id);  // a token was sampled for it
+  /// Sets blocks aside for `more` tokens that may be computed beyond a planned decode (a draft), as far as blocks and
+  /// the step's rows are left; returns for how many. Never at the cost of anyone's next token.
+  int64_t reserve(RequestId id, int64_t more);
+  /// Of what was reserved, so many tokens came true (each was grown): their keys and values are in the cache. The rest
+  /// of the blocks is free again.
+  void settle(RequestId id, int64_t verified);
+  int64_t spare_rows() const { return spare_rows_; }  // of the planned step
   bool empty() const { return running_.empty() && waiting_.empty(); }
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
@@ -64,9 +71,11 @@ class Scheduler {
   void preempt_newest();
   void admit(int64_t budget);
   int64_t schedule(bool decodes, int64_t budget);
+  Entry* find(RequestId id);
 
   SchedulerLimits limits_;
   int64_t free_ = 0;
+  int64_t spare_rows_ = 0;
   std::vector<Entry> running_;  // by arrival
   std::deque<Entry> waiting_;   // by arrival
   Plan plan_;

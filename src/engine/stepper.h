@@ -14,10 +14,13 @@ class Stepper {
   virtual int64_t vocabulary() const = 0;
   virtual int64_t context() const = 0;   // longest sequence
   virtual int64_t max_rows() const = 0;  // of a step
-  virtual int64_t blocks() const = 0;    // KV blocks of kKvBlock tokens
+  /// Rows of a step that may need logits: at least one for each sequence; more allow speculation.
+  virtual int64_t max_logit_rows() const = 0;
+  virtual int64_t blocks() const = 0;  // KV blocks of kKvBlock tokens
   virtual SequenceId create() = 0;
   virtual void free(SequenceId id) = 0;
   virtual bool append(SequenceId id, int64_t tokens) = 0;
+  virtual void truncate(SequenceId id, int64_t length) = 0;
   /// Logits of batch.logit_rows, [logit_rows, vocabulary], valid until the next call.
   virtual std::span<const float> forward(const Batch& batch) = 0;
 };
@@ -28,10 +31,12 @@ class ModelStepper : public Stepper {
   int64_t vocabulary() const override { return model_->spec().vocabulary; }
   int64_t context() const override { return model_->context(); }
   int64_t max_rows() const override { return model_->max_rows(); }
+  int64_t max_logit_rows() const override { return model_->max_logit_rows(); }
   int64_t blocks() const override { return kv_->total_blocks(); }
   SequenceId create() override { return kv_->create(); }
   void free(SequenceId id) override { kv_->free(id); }
   bool append(SequenceId id, int64_t tokens) override { return kv_->append(id, tokens); }
+  void truncate(SequenceId id, int64_t length) override { kv_->truncate(id, length); }
   std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }
 
  private:

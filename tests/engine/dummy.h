@@ -17,8 +17,10 @@ class DummyStepper : public Stepper {
   int64_t context_size = 256;
   int64_t rows = 32;
   int64_t block_count = 64;
+  int64_t logit_rows = 64;
   int64_t live_sequences = 0;
   int64_t steps = 0;
+  int64_t truncations = 0;
   int64_t most_sequences = 0;
   int64_t most_rows = 0;
   /// Called with each row's history; may change the logits or throw.
@@ -27,6 +29,7 @@ class DummyStepper : public Stepper {
   int64_t vocabulary() const override { return vocabulary_size; }
   int64_t context() const override { return context_size; }
   int64_t max_rows() const override { return rows; }
+  int64_t max_logit_rows() const override { return logit_rows; }
   int64_t blocks() const override { return block_count; }
   SequenceId create() override {
     ++live_sequences;
@@ -42,6 +45,14 @@ class DummyStepper : public Stepper {
     room_[id] += tokens;
     return used_blocks() <= block_count;
   }
+  void truncate(SequenceId id, int64_t length) override {
+    std::vector<int32_t>& history = sequences_.at(id);
+    EXPECT_EQ(static_cast<int64_t>(history.size()), room_[id]);
+    EXPECT_LE(length, room_[id]);
+    history.resize(static_cast<size_t>(length));
+    room_[id] = length;
+    ++truncations;
+  }
   int64_t used_blocks() const {
     int64_t used = 0;
     for (const auto& [id, tokens] : room_) used += (tokens + kKvBlock - 1) / kKvBlock;
@@ -49,6 +60,7 @@ class DummyStepper : public Stepper {
   }
   std::span<const float> forward(const Batch& batch) override {
     ++steps;
+    EXPECT_LE(static_cast<int64_t>(batch.logit_rows.size()), logit_rows);
     most_sequences = std::max(most_sequences, static_cast<int64_t>(batch.sequences.size()));
     most_rows = std::max(most_rows, static_cast<int64_t>(batch.tokens.size()));
     logits_.assign(batch.logit_rows.size() * static_cast<size_t>(vocabulary_size), 0.0f);

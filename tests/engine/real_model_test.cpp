@@ -27,6 +27,7 @@ struct Loaded {
     options.context = 512;
     options.batch_sequences = sequences;
     options.batch_rows = rows;
+    options.logit_rows = sequences + kMostDraft;
     model = Model::load(source, runtime, options);
     tokenizer = load_tokenizer(*source);
     chat = load_chat_model(*source, *tokenizer);
@@ -171,8 +172,83 @@ TEST_P(SameBits, PreemptionLeavesTheAnswer) {
   EXPECT_GT(preemptions, 0) << "7 blocks hold 112 tokens: somebody must have been put off";
 }
 
+Heard speculate(Model& model, const Tokenizer& tokenizer, const ChatModel& chat, const Request& request,
+                Speculation mode) {
+  Engine engine(model, tokenizer, chat, {.max_sequences = 1, .step_rows = 0, .speculation = mode});
+  Heard heard;
+  engine.submit(request, heard.sink());
+  while (engine.has_work()) engine.step();
+  return heard;
+}
+
+void expect_same_bits(const Heard& got, const Heard& wanted) {
+  EXPECT_EQ(got.tokens, wanted.tokens);
+  EXPECT_EQ(got.text, wanted.text);
+  ASSERT_EQ(got.logprobs.size(), wanted.logprobs.size());
+  for (size_t i = 0; i < got.logprobs.size(); ++i) {
+    ASSERT_EQ(got.logprobs[i].size(), wanted.logprobs[i].size());
+    for (size_t j = 0; j < got.logprobs[i].size(); ++j) {
+      EXPECT_EQ(got.logprobs[i][j].token, wanted.logprobs[i][j].token) << i;
+      EXPECT_EQ(std::memcmp(&got.logprobs[i][j].logprob, &wanted.logprobs[i][j].logprob, sizeof(float)), 0) << i;
+    }
+  }
+}
+
+TEST_P(SameBits, SpeculationLeavesEveryBit) {
+  const Loaded loaded(GetParam());
+  const std::vector<std::string> prompts = {"Write one sentence about the sea.",
+                                            "Repeat this line four times: for (int i = 0; i < count; ++i) total += i;"};
+  for (const std::string& prompt : prompts) {
+    for (const float temperature : {0.0f, 0.8f}) {
+      Request request = loaded.ask(prompt, 40, temperature);
+      request.ignore_eos = true;
+      request.sampling.logprobs = 2;
+      const auto answer = [&](Speculation mode) {
+        return speculate(*loaded.model, *loaded.tokenizer, loaded.chat, request, mode);
+      };
+      const Heard off = answer(Speculation::off);
+      const Heard always = answer(Speculation::always);
+      expect_same_bits(always, off);
+      expect_same_bits(answer(Speculation::automatic), off);
+      EXPECT_GT(always.usage.drafted_tokens, 0) << prompt;
+      if (temperature == 0.0f && prompt == prompts[1]) {
+        EXPECT_GT(always.usage.accepted_tokens, 8) << "it does repeat: " << always.text;
+        EXPECT_LT(always.usage.accepted_tokens, always.usage.drafted_tokens) << "and something was rejected";
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Precisions, SameBits, testing::Values(Precision::automatic, Precision::f32),
                          [](const auto& it) { return it.param == Precision::f32 ? "f32" : "automatic"; });
+
+// Random weights say the same few tokens in changing order: many drafts, many of them wrong, at every place of a block.
+TEST(TinyModel, SpeculationLeavesEveryBit) {
+  const std::shared_ptr<const ModelSource> source =
+      open_model(std::filesystem::path(AUTOGLM_TEST_DATA) / "models/llama-a");
+  Runtime runtime = make_runtime({.threads = 2, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}});
+  LoadOptions options;
+  options.context = 128;
+  options.logit_rows = 1 + kMostDraft;
+  const std::unique_ptr<Model> model = Model::load(source, runtime, options);
+  test::DummyTokenizer tokenizer;
+  tokenizer.pieces.resize(static_cast<size_t>(model->spec().vocabulary), "x");
+  int64_t drafted = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    Request request;
+    for (uint64_t i = 0; i < 8 + seed; ++i) request.prompt.push_back(static_cast<int32_t>(3 + (i * seed) % 11));
+    request.max_tokens = 100;
+    request.sampling.temperature = seed % 3 == 0 ? 0.0f : 0.3f;
+    request.sampling.seed = seed;
+    request.sampling.logprobs = 1;
+    const Heard off = speculate(*model, tokenizer, {}, request, Speculation::off);
+    const Heard always = speculate(*model, tokenizer, {}, request, Speculation::always);
+    expect_same_bits(always, off);
+    EXPECT_LE(always.usage.accepted_tokens, always.usage.drafted_tokens);
+    drafted += always.usage.drafted_tokens;
+  }
+  EXPECT_GT(drafted, 0);
+}
 
 }  // namespace
 }  // namespace autoglm
