@@ -226,7 +226,7 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBits, testing::Values(Precision::automa
 TEST(TinyModel, SpeculationLeavesEveryBit) {
   const std::shared_ptr<const ModelSource> source =
       open_model(std::filesystem::path(AUTOGLM_TEST_DATA) / "models/llama-a");
-  Runtime runtime = make_runtime({.threads = 2, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}});
+  Runtime runtime = make_runtime({.threads = 1, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}});
   LoadOptions options;
   options.context = 128;
   options.logit_rows = 1 + kMostDraft;
