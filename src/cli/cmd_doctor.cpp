@@ -77,8 +77,9 @@ Facts examine(Context& context) {
   const bool with_model = context.has_argument("MODEL");
   if (with_model) measure_model(context, facts);
   context.interrupt().check();
+  // Outlives the second reading of the counters: a thread that has ended takes its waiting time with it.
+  WorkerPool pool({.threads = facts.threads, .cpus = affinity_cpus(settings, context.machine())});
   const auto probe = [&] {
-    WorkerPool pool({.threads = facts.threads, .cpus = affinity_cpus(settings, context.machine())});
     const Roofs roofs = probe_roofs(pool, facts.isa);
     facts.int8_gops = facts.best_int8_gops = roofs.int8_gops;
     facts.read_gbps = std::max(roofs.read_gbps_small, roofs.read_gbps_huge);
