@@ -53,7 +53,7 @@ TEST(SettingsTable, RowsAreWholeAndDistinct) {
     EXPECT_FALSE(setting.help.zh.empty());
     EXPECT_FALSE(setting.commands.empty());
     EXPECT_EQ(setting.type == SettingType::choice, !setting.choices.empty());
-    if (setting.type == SettingType::boolean) EXPECT_FALSE(setting.default_value.empty());
+    EXPECT_FALSE(setting.type == SettingType::boolean && setting.default_value.empty());
     EXPECT_LE(setting.min, setting.max);
   }
 }

@@ -106,7 +106,7 @@ TEST(Type, IntegerFormGivesTheDecodedValuesInItsRange) {
       ASSERT_LE(codes[c], form.code_max);
       low = low || codes[c] == form.code_min;
       high = high || codes[c] == form.code_max;
-      if (!form.has_minimum) ASSERT_EQ(minima[g], 0.0f);
+      ASSERT_TRUE(form.has_minimum || minima[g] == 0.0f);
       ASSERT_TRUE(same(values[c], scales[g] * static_cast<float>(codes[c]) - minima[g])) << row.name << " " << c;
     }
     EXPECT_TRUE(low && high) << row.name << ": the range of codes is wider than the format's";
