@@ -311,8 +311,8 @@ class Backend {
   virtual void head(const HeadArgs& args) = 0;
 };
 
-/// Makes the backend for an ISA name: auto, ref, generic, avx2, avxvnni, avx512, amx, neon. `automatic` choice never takes
-/// ref. Unknown or unavailable: Error bad_flag naming what this CPU has. The pool must outlive it.
+/// Makes the backend for an ISA name: auto, ref, generic, avx2, avxvnni, avx512, amx, neon. `automatic` choice never
+/// takes ref. Unknown or unavailable: Error bad_flag naming what this CPU has. The pool must outlive it.
 std::unique_ptr<Backend> make_backend(std::string_view isa, WorkerPool& pool);
 
 /// ISA tables built into this binary, and those that this CPU can run, best first ("ref" last).
