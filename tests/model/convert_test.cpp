@@ -45,7 +45,9 @@ TEST_P(ConvertTest, KeepsTheSpecification) {
   EXPECT_EQ(after.window, before.window);
   EXPECT_EQ(after.moe, before.moe);
   EXPECT_EQ(after.tied_head, before.tied_head);
-  if (!before.qk_norm) EXPECT_FLOAT_EQ(after.attention_scale, before.attention_scale);  // else folded into the norm
+  if (!before.qk_norm) {  // else folded into the norm
+    EXPECT_FLOAT_EQ(after.attention_scale, before.attention_scale);
+  }
   EXPECT_FLOAT_EQ(after.logit_softcap, before.logit_softcap);
   EXPECT_EQ(count_parameters(after), count_parameters(before));
 }

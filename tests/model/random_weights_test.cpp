@@ -70,7 +70,7 @@ TEST_P(RandomModel, Runs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, RandomModel, testing::ValuesIn(ShapeTable::built_in().recipe_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 TEST(RandomModel, TheSameOnAnyNumberOfThreads) {
   WorkerPool one({.threads = 1});
@@ -191,8 +191,8 @@ ModelShape tiny_glm4() {
 INSTANTIATE_TEST_SUITE_P(Shapes, WrittenModel,
                          testing::Values(tiny_llama(), tiny_gemma(), tiny_moe(), tiny_mla(), tiny_glm4(),
                                          ShapeTable::built_in().shape("smollm2-135m")),
-                         [](const auto& info) {
-                           std::string name = info.param.name;
+                         [](const auto& one) {
+                           std::string name = one.param.name;
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });

@@ -165,7 +165,9 @@ void expect_close(const RealModel& real, const std::vector<std::string_view>& is
     std::printf("%s %s: mean KLD %.3g, other top token %ld of %ld\n", real.golden, run.what.c_str(), mean,
                 static_cast<long>(run.distance.other_top), static_cast<long>(run.distance.positions));
     EXPECT_LT(mean, run.limit) << real.golden << ' ' << run.what;
-    if (run.most_other_top >= 0) EXPECT_LE(run.distance.other_top, run.most_other_top) << run.what;
+    if (run.most_other_top >= 0) {
+      EXPECT_LE(run.distance.other_top, run.most_other_top) << run.what;
+    }
   }
 }
 

@@ -161,7 +161,7 @@ TEST_P(SameBits, AfterForkTruncateAndImport) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SameBits, testing::ValuesIn(kCases), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Models, SameBits, testing::ValuesIn(kCases), [](const auto& one) { return one.param.name; });
 
 }  // namespace
 }  // namespace autoglm::test

@@ -63,8 +63,8 @@ TEST_P(VocabularyTest, IdsEqualTheExpectedOnes) {
 INSTANTIATE_TEST_SUITE_P(LlamaCpp, VocabularyTest,
                          testing::Values("gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2", "qwen35", "command-r",
                                          "falcon", "mpt", "refact", "starcoder", "deepseek-coder", "deepseek-llm"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& one) {
+                           std::string name = one.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -92,7 +92,7 @@ TEST_P(LongGolden, OneMegabyteOfOneCharacter) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Small, LongGolden, testing::Values("smollm", "gpt4o", "llama2", "t5", "spm_llama"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 class JsonGolden : public testing::TestWithParam<std::string> {};
 
@@ -111,8 +111,9 @@ TEST_P(JsonGolden, IdsAndTextEqualHuggingFace) {
     const std::string decoded = one["decoded"];
     EXPECT_EQ(tokenizer->decode(ids), decoded) << Json(ids).dump();
     EXPECT_EQ(tokenizer->decode(ids, true), one["decoded_special"].get<std::string>()) << Json(ids).dump();
-    if (decoded.find("\xEF\xBF\xBD") == std::string::npos)
+    if (decoded.find("\xEF\xBF\xBD") == std::string::npos) {
       EXPECT_EQ(streamed(*tokenizer, ids), decoded) << Json(ids).dump();
+    }
   }
 }
 
@@ -120,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(Small, JsonGolden,
                          testing::Values("gpt2", "smollm", "llama3", "qwen2", "glm4", "default", "falcon", "gpt4o",
                                          "cl100k", "deepseek", "torture", "behaviors", "flags", "llama2",
                                          "llama2_first", "gemma", "t5", "xlmr", "unigram_bytes"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 class SpmGolden : public testing::TestWithParam<std::string> {};
 
@@ -143,7 +144,7 @@ TEST_P(SpmGolden, IdsAndTextEqualSentencePiece) {
 INSTANTIATE_TEST_SUITE_P(Small, SpmGolden,
                          testing::Values("spm_llama", "spm_glm3", "spm_bpe_symbols", "spm_unused", "spm_t5",
                                          "spm_unigram_bytes", "spm_suffix"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 // The same vocabulary as GGUF metadata.
 class GgufGolden : public testing::TestWithParam<std::string> {};
@@ -157,7 +158,7 @@ TEST_P(GgufGolden, IdsEqualThoseOfTheFolder) {
 
 INSTANTIATE_TEST_SUITE_P(Small, GgufGolden,
                          testing::Values("gpt2", "smollm", "llama3", "qwen2", "glm4", "default", "spm_llama", "spm_t5"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 }  // namespace
 }  // namespace autoglm
