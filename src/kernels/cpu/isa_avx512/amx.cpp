@@ -28,6 +28,11 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+AUTOGLM_INLINE void load_config(const TileConfig& config) {
+  asm volatile("" : : "r"(&config) : "memory");  // GCC 12 believes that only the first 8 bytes are read
+  _tile_loadconfig(&config);
+}
+
 AUTOGLM_INLINE void configure(int tokens) {
   TileConfig config;
   const auto set = [&config](int tile, int rows, int bytes) {
@@ -39,7 +44,7 @@ AUTOGLM_INLINE void configure(int tokens) {
     set(4 + i, tokens, 32);
     set(6 + i, 8, 64);
   }
-  _tile_loadconfig(&config);
+  load_config(config);
 }
 
 /// Tile product of one group into sums, with tiles of its own: two can overlap.
@@ -201,7 +206,7 @@ static int64_t probe_int8(int64_t rounds) {
     config.rows[i] = kTileRows;
     config.row_bytes[i] = 64;
   }
-  _tile_loadconfig(&config);
+  load_config(config);
   _tile_loadd(4, data, 64);
   _tile_loadd(5, data, 64);
   _tile_loadd(6, data, 64);
