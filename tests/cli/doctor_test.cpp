@@ -55,8 +55,7 @@ TEST(DoctorCommand, NamesProcessesThatTakeTheCpu) {
     ASSERT_GE(child, 0);
     if (child == 0) {
       ::alarm(300);  // never outlives the test by much
-      for (volatile int64_t spin = 0;; spin = spin + 1) {
-      }
+      for (;;) asm volatile("");
     }
     children.push_back(child);
   }
