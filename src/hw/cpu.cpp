@@ -1,5 +1,7 @@
 #include "hw/cpu.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -8,7 +10,6 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -140,6 +141,11 @@ std::string cpu_model() {
 #else
   return "unknown";
 #endif
+}
+
+int64_t core_cache_bytes() {
+  const long bytes = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? bytes : int64_t{1} << 20;
 }
 
 }  // namespace autoglm

@@ -32,6 +32,9 @@ struct CpuFeatures {
 /// Reads the features of the CPU that this thread runs on. Cheap enough to call at start-up, not per step.
 CpuFeatures cpu_features();
 
+/// Bytes of a core's second-level cache; 1 MiB where the system does not say.
+int64_t core_cache_bytes();
+
 /// "avx2 fma f16c ...": the names of those that are usable, for people.
 std::string to_string(const CpuFeatures& features);
 

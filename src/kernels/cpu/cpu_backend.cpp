@@ -6,12 +6,15 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "hw/cpu.h"
 
 namespace autoglm::cpu {
 namespace {
 
 struct CpuBuffer {
-  explicit CpuBuffer(int64_t floats) : pages(floats * 4) {}
+  // Panels write 128 bytes to one row after the other: on small pages each is another page.
+  explicit CpuBuffer(int64_t floats) : pages(floats * 4, floats * 4 >= kHugeBytes) {}
+  static constexpr int64_t kHugeBytes = 2 << 20;
   Pages pages;
 };
 
@@ -48,7 +51,10 @@ const KvSegment* segment_of(const KvView& kv, int64_t row) {
 }
 
 CpuBackend::CpuBackend(const IsaTable& table, WorkerPool& pool)
-    : isa_(table), pool_(pool), workers_(std::make_unique<Worker[]>(static_cast<size_t>(pool.size()))) {
+    : isa_(table),
+      pool_(pool),
+      cache_bytes_(core_cache_bytes()),
+      workers_(std::make_unique<Worker[]>(static_cast<size_t>(pool.size()))) {
   for (int i = 0; i < pool.size(); ++i) workers_[static_cast<size_t>(i)].index = i;
 }
 
@@ -112,8 +118,11 @@ int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {
 }
 
 int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
-  // A row of activations in every form that a weight may want: codes (2 bytes a column), bf16, f32.
-  const auto forms = [](int64_t rows, int64_t cols) { return rows * (cols + 32) * 8 + 3 * kAlign; };
+  // A row of activations in every form that a weight may want: codes (2 bytes a column), bf16, f32; tiles (1.25).
+  const bool tiles = isa_.gemm_signed != nullptr;
+  const auto forms = [tiles](int64_t rows, int64_t cols) {
+    return rows * (cols + 32) * 8 + (tiles ? round_up(rows, ActTile::kRows) * cols * 5 / 4 : 0) + 4 * kAlign;
+  };
   const int64_t rows = limits.rows, slots = expert_slots(limits);
   // The head may hold every row twice, as codes and f32 (12 bytes a column and token).
   const int64_t linear = forms(rows, limits.widest) + rows * limits.widest * 4 + kAlign;

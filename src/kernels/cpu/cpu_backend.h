@@ -30,6 +30,7 @@ IsaTable table_for(std::string_view isa);
 struct Activations {
   int64_t cols = 0;
   ActGroup* codes = nullptr;  // [rows][code_stride()], cols / 32 used
+  ActTile* tiles = nullptr;   // [rows / 16, rounded up][groups()]: the same codes
   uint16_t* bf16 = nullptr;   // [rows][cols, rounded up to 2]
   float* f32 = nullptr;       // [rows][cols]
 
@@ -37,9 +38,16 @@ struct Activations {
   /// An odd number of cache lines: rows that are read together do not fall into the same sets of the cache.
   int64_t code_stride() const { return groups() | 1; }
   int64_t bf16_stride() const { return round_up(cols, 2); }
-  /// From row `first` on.
+  int64_t row_bytes() const {
+    return (tiles != nullptr   ? groups() * static_cast<int64_t>(sizeof(ActTile)) / ActTile::kRows
+            : codes != nullptr ? code_stride() * static_cast<int64_t>(sizeof(ActGroup))
+                               : 0) +
+           (bf16 != nullptr ? bf16_stride() * 2 : 0) + (f32 != nullptr ? cols * 4 : 0);
+  }
+  /// From row `first` on. Tiles are of whole batches only.
   Activations from(int64_t first) const {
-    return {cols, codes != nullptr ? codes + first * code_stride() : nullptr,
+    if (first == 0) return *this;
+    return {cols, codes != nullptr ? codes + first * code_stride() : nullptr, nullptr,
             bf16 != nullptr ? bf16 + first * bf16_stride() : nullptr, f32 != nullptr ? f32 + first * cols : nullptr};
   }
 };
@@ -99,6 +107,16 @@ struct AttentionTask {
   int window = 0;
 };
 
+/// Tokens whose products lie in a worker's tile at once; a multiple of 2, 3, 4, 6 and 16.
+inline constexpr int64_t kChunk = 96;
+
+/// How a product of many rows is cut so that both factors stay in the second-level cache: `panels` panels meet `rows`
+/// rows before the next rows are taken.
+struct Blocking {
+  int64_t panels = 1;
+  int64_t rows = kChunk;
+};
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const IsaTable& table, WorkerPool& pool);
@@ -141,6 +159,9 @@ class CpuBackend final : public Backend {
   /// region has its own number.
   template <typename F>
   void share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f);
+  /// The same by ranges: f(begin, end), at most `grain` apart.
+  template <typename F>
+  void share_ranges(Worker& worker, int loop, int64_t n, int64_t grain, F&& f);
   void barrier();
   /// Pieces of a size that gives every worker several.
   int64_t grain_of(int64_t n) const;
@@ -149,6 +170,8 @@ class CpuBackend final : public Backend {
 
   // prepare.cpp: activations and panels
   Activations carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const;
+  /// kTiles for a phase of so many rows, all of which its panels meet, if the ISA wants tiles; otherwise 0.
+  unsigned tiles_for(int64_t rows) const;
   void prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to, Worker& worker) const;
   /// How many copies of `rows` prepared rows a phase makes: one that all workers make together and wait for, or, of a
   /// few rows, one a worker, which costs less than the barrier.
@@ -157,6 +180,14 @@ class CpuBackend final : public Backend {
   /// what this worker reads from.
   template <typename F>
   Activations prepare(Worker& worker, int64_t rows, const Activations& x, F&& one);
+  /// For a phase of `panels` panels, or of panels of several weights together, times `rows` rows.
+  Blocking blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
+                    int64_t rows) const;
+  /// Panels [begin, end) of each weight (one or two) times all rows of x: f(panel, first, m, width) when the products
+  /// of rows [first, first + m) lie in Worker::tile, weight by weight.
+  template <size_t n, typename F>
+  void multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin, int64_t end,
+                       const Activations& x, int64_t rows, const Blocking& blocking, F&& f);
   /// Asks for the first lines of what this worker will read in a loop over the weight's panels.
   void prefetch_range(const Worker& worker, const CpuWeight& weight) const;
 
@@ -193,7 +224,8 @@ class CpuBackend final : public Backend {
 
   const IsaTable isa_;
   WorkerPool& pool_;
-  unsigned region_ = 0;  // counts parallel regions
+  const int64_t cache_bytes_;  // of a core
+  unsigned region_ = 0;        // counts parallel regions
 
   StepLimits limits_;
   Pages worker_pages_, step_pages_, partial_pages_, tile_pages_;
@@ -203,7 +235,7 @@ class CpuBackend final : public Backend {
 };
 
 // Forms of activations, as bits.
-inline constexpr unsigned kCodes = 1, kBf16 = 2, kF32 = 4;
+inline constexpr unsigned kCodes = 1, kBf16 = 2, kF32 = 4, kTiles = 8;
 
 const CpuWeight& weight_of(const Weight& weight);
 float* row_of(const Buffer& buffer, int64_t row);
@@ -216,34 +248,42 @@ const KvSegment* segment_of(const KvView& kv, int64_t row);
 /// Queries that an attention tile aims for: enough to reuse keys and values from registers and cache.
 inline constexpr int kTileQueries = 32;
 
-/// Tokens whose products lie in a worker's tile at once; a multiple of 2, 3, 4 and 6.
-inline constexpr int64_t kChunk = 96;
-
 /// One panel of a weight, ready to be multiplied; made and used by one worker.
 class PanelProduct {
  public:
-  /// `place`: which of the worker's two expansion buffers may be used. `rows`: how many it will meet, which decides
-  /// whether decoding the panel first pays.
+  PanelProduct() = default;
+  /// `rows`: how many it will meet, which decides whether decoding the panel first pays. `room`: where it may be
+  /// decoded to, expanded_bytes(weight).
   PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t matrix, int64_t panel, int64_t rows,
-               Worker& worker, int place);
+               Worker& worker, uint8_t* room);
   /// out[m][32] = rows index[first..first + m) of x (null: rows first.. of x) times the panel.
   void multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const;
   /// Output columns that exist: 32, or fewer in the last panel.
   int64_t width() const { return width_; }
 
  private:
-  const IsaTable& isa_;
-  const CpuWeight& weight_;
+  const IsaTable* isa_ = nullptr;
+  const CpuWeight* weight_ = nullptr;
   QuantLayout layout_;
-  const uint8_t* data_;
+  const uint8_t* data_ = nullptr;
   const float* row_scales_ = nullptr;
   bool signed_ = false;  // for gemm_signed
-  int64_t width_;
+  int64_t width_ = 0;
 };
 
+/// Bytes of a decoded panel, rounded up to a cache line.
+int64_t expanded_bytes(const CpuWeight& weight);
+
+/// Panels that meet the same rows one after the other, at most.
+inline constexpr int kMaxPanels = 4;
+
+template <typename F>
+void for_chunks(int64_t m, int64_t chunk, F&& f) {
+  for (int64_t first = 0; first < m; first += chunk) f(first, std::min(chunk, m - first));
+}
 template <typename F>
 void for_chunks(int64_t m, F&& f) {
-  for (int64_t first = 0; first < m; first += kChunk) f(first, std::min(kChunk, m - first));
+  for_chunks(m, kChunk, f);
 }
 
 }  // namespace autoglm::cpu

@@ -100,7 +100,7 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
           [&](int64_t r) { prepare_row(row_of(*args.x, first_row + r), args.norm, r, x, worker); });
     barrier();
     share(worker, 1, router.panels, 1, [&](int64_t panel) {
-      const PanelProduct product(isa_, router, 0, panel, rows, worker, 0);
+      const PanelProduct product(isa_, router, 0, panel, rows, worker, worker.expanded[0]);
       for_chunks(rows, [&](int64_t first, int64_t m) {
         product.multiply(x, nullptr, first, m, worker.tile[0]);
         for (int64_t t = 0; t < m; ++t) {
@@ -122,8 +122,8 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
       const int64_t panel = unit - e * gate_panels, begin = slots.begin[e], m_all = slots.begin[e + 1] - begin;
       if (m_all == 0) return;
       const ExpertWeights w = weights_of(e);
-      const PanelProduct gate(isa_, *w.gate, w.matrix, panel, m_all, worker, 0);
-      const PanelProduct up(isa_, *w.up, w.matrix, panel, m_all, worker, 1);
+      const PanelProduct gate(isa_, *w.gate, w.matrix, panel, m_all, worker, worker.expanded[0]);
+      const PanelProduct up(isa_, *w.up, w.matrix, panel, m_all, worker, worker.expanded[1]);
       for_chunks(m_all, [&](int64_t first, int64_t m) {
         gate.multiply(x, slots.row + begin, first, m, worker.tile[0]);
         up.multiply(x, slots.row + begin, first, m, worker.tile[1]);
@@ -151,7 +151,7 @@ void CpuBackend::experts_chunk(const ExpertsArgs& args, int64_t first_row, int64
         if (m_all == 0) continue;
         const ExpertWeights w = weights_of(e);
         const bool own = e < spec.experts;
-        const PanelProduct product(isa_, *w.down, w.matrix, panel, m_all, worker, 0);
+        const PanelProduct product(isa_, *w.down, w.matrix, panel, m_all, worker, worker.expanded[0]);
         for_chunks(m_all, [&](int64_t first, int64_t m) {
           product.multiply(own ? inner : inner_shared, nullptr, (own ? begin : 0) + first, m, worker.tile[0]);
           for (int64_t t = 0; t < m; ++t) {

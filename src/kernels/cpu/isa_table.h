@@ -34,6 +34,15 @@ struct ActGroup {
 };
 static_assert(sizeof(ActGroup) == 64);
 
+/// 32 columns of 16 rows of activations, as a tile instruction reads them: what ActGroup holds, row beside row.
+struct alignas(64) ActTile {
+  static constexpr int kRows = 16;
+  int8_t codes[kRows][32];
+  float scale[kRows];
+  float fsum[kRows];
+};
+static_assert(sizeof(ActTile) == 640);
+
 /// A packed quantized layout. Panel = groups of 32 columns x 32 rows, one after the other; a group is
 ///   codes:  4 columns of a row are 4 adjacent bytes, 32 rows are 128 bytes ("quad"). nibble: 4 x 128 bytes, low
 ///   nibbles
@@ -65,6 +74,9 @@ struct QuantPanelArgs {
   const int32_t* index = nullptr;  // rows of x to take; null: 0, 1, 2...
   int64_t m = 0;
   float* out = nullptr;  // [m][32]
+  /// gemm_signed: the same m rows as tiles [m / 16, rounded up][groups]; null: there are none. Rows of the last tile
+  /// beyond m may hold anything.
+  const ActTile* tiles = nullptr;
 };
 
 /// One float32 panel [cols][32] times m rows of float32.

@@ -43,7 +43,7 @@ void CpuBackend::multiply_heads(const CpuWeight& weight, const Activations& x, i
   const int64_t units = weight.count * weight.panels;
   share(worker, loop, units, 1, [&](int64_t unit) {
     const int64_t head = unit / weight.panels, panel = unit % weight.panels;
-    const PanelProduct product(isa_, weight, head, panel, rows, worker, 0);
+    const PanelProduct product(isa_, weight, head, panel, rows, worker, worker.expanded[0]);
     for_chunks(rows, [&](int64_t first, int64_t m) {
       product.multiply(x, nullptr, head * rows + first, m, worker.tile[0]);
       for (int64_t t = 0; t < m; ++t) {

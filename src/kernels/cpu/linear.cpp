@@ -17,21 +17,25 @@ void add_bias(const float* bias, int64_t at, int64_t m, int64_t width, float* ti
   }
 }
 
-/// A tile's row to its place. The whole width is the common case: a size that the compiler knows.
-void copy_width(const float* from, int64_t width, float* to) {
-  if (width == kPanel) {
-    std::memcpy(to, from, kPanel * sizeof(float));
-  } else {
-    std::copy_n(from, width, to);
+/// A tile's rows to their places, `stride` apart. The whole width is the common case: a size that the compiler knows.
+void copy_rows(const float* tile, int64_t m, int64_t width, float* to, int64_t stride) {
+  for (int64_t t = 0; t < m; ++t, tile += kPanel, to += stride) {
+    if (width == kPanel) {
+      std::memcpy(to, tile, kPanel * sizeof(float));
+    } else {
+      std::copy_n(tile, width, to);
+    }
   }
 }
 
-/// to += from * scale.
-void add_width(const float* from, int64_t width, float scale, float* to) {
-  if (width == kPanel) {
-    for (int i = 0; i < kPanel; ++i) to[i] += from[i] * scale;
-  } else {
-    for (int64_t i = 0; i < width; ++i) to[i] += from[i] * scale;
+/// The same, times a scale and added.
+void add_rows(const float* tile, int64_t m, int64_t width, float scale, float* to, int64_t stride) {
+  for (int64_t t = 0; t < m; ++t, tile += kPanel, to += stride) {
+    if (width == kPanel) {
+      for (int i = 0; i < kPanel; ++i) to[i] += tile[i] * scale;
+    } else {
+      for (int64_t i = 0; i < width; ++i) to[i] += tile[i] * scale;
+    }
   }
 }
 
@@ -72,32 +76,38 @@ void CpuBackend::project(const ProjectArgs& args) {
   AUTOGLM_CHECK(args.in_offset + cols <= args.x->cols, "columns outside their buffer");
   unsigned forms = 0;
   int64_t panels = 0;
+  const CpuWeight* largest = &weight_of(*args.projections[0].weight);
   for (const Projection& p : args.projections) {
     const CpuWeight& weight = weight_of(*p.weight);
     AUTOGLM_CHECK(weight.cols == cols && weight.rows <= p.out->cols, "projection of the wrong shape");
     forms |= form_of(weight);
     panels += weight.panels;
+    if (expanded_bytes(weight) > expanded_bytes(*largest)) largest = &weight;
   }
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all = carve(carver, copies_of(args.rows) * args.rows, cols, forms);
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, cols, forms | tiles_for(args.rows));
+  const Blocking block = blocking(all, std::array{largest}, panels, args.rows);
   parallel([&](Worker& worker) {
     prefetch_range(worker, weight_of(*args.projections[0].weight));
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, to, worker);
     });
-    share(worker, 1, panels, 1, [&](int64_t panel) {
-      const Projection* p = args.projections.data();
-      for (; panel >= weight_of(*p->weight).panels; ++p) panel -= weight_of(*p->weight).panels;
-      const PanelProduct product(isa_, weight_of(*p->weight), 0, panel, args.rows, worker, 0);
-      const int64_t at = panel * kPanel, width = product.width();
-      for_chunks(args.rows, [&](int64_t first, int64_t m) {
-        float* tile = worker.tile[0];
-        product.multiply(x, nullptr, first, m, tile);
-        add_bias(bias_of(p->bias), at, m, width, tile);
-        for (int64_t t = 0; t < m; ++t) {
-          copy_width(tile + t * kPanel, width, row_of(*p->out, first + t) + at);
+    share_ranges(worker, 1, panels, block.panels, [&](int64_t begin, int64_t end) {
+      for (const Projection& p : args.projections) {
+        const CpuWeight& weight = weight_of(*p.weight);
+        const int64_t last = std::min(end, weight.panels);
+        if (begin < last) {
+          multiply_panels<1>(worker, {&weight}, begin, last, x, args.rows, block,
+                             [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
+                               const int64_t at = panel * kPanel;
+                               add_bias(bias_of(p.bias), at, m, width, worker.tile[0]);
+                               copy_rows(worker.tile[0], m, width, row_of(*p.out, first) + at, p.out->cols);
+                             });
         }
-      });
+        begin = std::max<int64_t>(0, begin - weight.panels);
+        end -= weight.panels;
+        if (end <= 0) break;
+      }
     });
   });
 }
@@ -107,29 +117,28 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
   AUTOGLM_CHECK(weight.cols <= args.x->cols && weight.rows <= args.residual->cols, "product of the wrong shape");
   const bool normed = args.post_norm != nullptr && args.post_norm->weight;
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all = carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_of(weight));
+  const Activations all =
+      carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_of(weight) | tiles_for(args.rows));
   float* product_rows = normed ? carver.take<float>(args.rows * weight.rows) : nullptr;
+  const Blocking block = blocking(all, std::array{&weight}, weight.panels, args.rows);
   parallel([&](Worker& worker) {
     prefetch_range(worker, weight);
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), nullptr, row, to, worker);
     });
-    share(worker, 1, weight.panels, 1, [&](int64_t panel) {
-      const PanelProduct product(isa_, weight, 0, panel, args.rows, worker, 0);
-      const int64_t at = panel * kPanel, width = product.width();
-      for_chunks(args.rows, [&](int64_t first, int64_t m) {
-        float* tile = worker.tile[0];
-        product.multiply(x, nullptr, first, m, tile);
-        add_bias(bias_of(args.bias), at, m, width, tile);
-        for (int64_t t = 0; t < m; ++t) {
-          const float* from = tile + t * kPanel;
-          if (normed) {
-            copy_width(from, width, product_rows + (first + t) * weight.rows + at);
-          } else {
-            add_width(from, width, args.scale, row_of(*args.residual, first + t) + at);
-          }
-        }
-      });
+    share_ranges(worker, 1, weight.panels, block.panels, [&](int64_t begin, int64_t end) {
+      multiply_panels<1>(worker, {&weight}, begin, end, x, args.rows, block,
+                         [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
+                           const int64_t at = panel * kPanel;
+                           add_bias(bias_of(args.bias), at, m, width, worker.tile[0]);
+                           if (normed) {
+                             float* to = product_rows + first * weight.rows + at;
+                             copy_rows(worker.tile[0], m, width, to, weight.rows);
+                           } else {
+                             float* to = row_of(*args.residual, first) + at;
+                             add_rows(worker.tile[0], m, width, args.scale, to, args.residual->cols);
+                           }
+                         });
     });
     if (!normed) return;
     barrier();
@@ -146,26 +155,24 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   const CpuWeight& up = weight_of(*args.up);
   AUTOGLM_CHECK(gate.rows == up.rows && gate.cols == up.cols && gate.rows <= args.out->cols, "gate and up differ");
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all = carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_of(gate) | form_of(up));
+  const Activations all =
+      carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_of(gate) | form_of(up) | tiles_for(args.rows));
+  const Blocking block = blocking(all, std::array{&gate, &up}, gate.panels, args.rows);
   parallel([&](Worker& worker) {
     prefetch_range(worker, gate);
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), args.norm, row, to, worker);
     });
-    share(worker, 1, gate.panels, 1, [&](int64_t panel) {
-      const PanelProduct gate_product(isa_, gate, 0, panel, args.rows, worker, 0);
-      const PanelProduct up_product(isa_, up, 0, panel, args.rows, worker, 1);
-      const int64_t at = panel * kPanel, width = gate_product.width();
-      for_chunks(args.rows, [&](int64_t first, int64_t m) {
-        gate_product.multiply(x, nullptr, first, m, worker.tile[0]);
-        up_product.multiply(x, nullptr, first, m, worker.tile[1]);
-        add_bias(bias_of(args.gate_bias), at, m, width, worker.tile[0]);
-        add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
-        isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1], m * kPanel);
-        for (int64_t t = 0; t < m; ++t) {
-          copy_width(worker.tile[0] + t * kPanel, width, row_of(*args.out, first + t) + at);
-        }
-      });
+    share_ranges(worker, 1, gate.panels, block.panels, [&](int64_t begin, int64_t end) {
+      multiply_panels<2>(worker, {&gate, &up}, begin, end, x, args.rows, block,
+                         [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
+                           const int64_t at = panel * kPanel;
+                           add_bias(bias_of(args.gate_bias), at, m, width, worker.tile[0]);
+                           add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
+                           isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1],
+                                         m * kPanel);
+                           copy_rows(worker.tile[0], m, width, row_of(*args.out, first) + at, args.out->cols);
+                         });
     });
   });
 }
@@ -195,16 +202,15 @@ void CpuBackend::head(const HeadArgs& args) {
     });
     barrier();
     share(worker, 1, panels, 1, [&](int64_t panel) {
-      const PanelProduct product(isa_, *weight, 0, panel, terms * rows, worker, 0);
+      const PanelProduct product(isa_, *weight, 0, panel, terms * rows, worker, worker.expanded[0]);
       for_chunks(terms * rows, [&](int64_t first, int64_t m) {
         float* tile = worker.tile[0];
         product.multiply(x, nullptr, first, m, tile);
         const int64_t logit_rows = m / terms;  // kChunk is even
         if (terms == 2) add_pairs(logit_rows, tile);
         if (args.softcap > 0.0f) isa_.softcap(tile, logit_rows * kPanel, args.softcap);
-        for (int64_t t = 0; t < logit_rows; ++t) {
-          copy_width(tile + t * kPanel, product.width(), row_of(*args.logits, first / terms + t) + panel * kPanel);
-        }
+        float* to = row_of(*args.logits, first / terms) + panel * kPanel;
+        copy_rows(tile, logit_rows, product.width(), to, args.logits->cols);
       });
     });
   });

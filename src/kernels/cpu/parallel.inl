@@ -17,6 +17,13 @@ void CpuBackend::parallel(F&& f) {
 
 template <typename F>
 void CpuBackend::share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f) {
+  share_ranges(worker, loop, n, grain, [&f](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
+template <typename F>
+void CpuBackend::share_ranges(Worker& worker, int loop, int64_t n, int64_t grain, F&& f) {
   const int64_t size = pool_size();
   for (int64_t k = 0; k < size; ++k) {
     const int64_t owner = (worker.index + k) % size;
@@ -24,7 +31,7 @@ void CpuBackend::share(Worker& worker, int loop, int64_t n, int64_t grain, F&& f
     std::atomic<int64_t>& taken = workers_[static_cast<size_t>(owner)].counters[region_ % 2][loop].taken;
     while (first + taken.load(std::memory_order_relaxed) < last) {
       const int64_t begin = first + taken.fetch_add(grain, std::memory_order_relaxed);
-      for (int64_t i = begin; i < std::min(last, begin + grain); ++i) f(i);
+      if (begin < last) f(begin, std::min(last, begin + grain));
     }
   }
 }
@@ -39,6 +46,26 @@ Activations CpuBackend::prepare(Worker& worker, int64_t rows, const Activations&
   const Activations own = x.from(worker.index * rows);
   for (int64_t row = 0; row < rows; ++row) one(row, own);
   return own;
+}
+
+template <size_t n, typename F>
+void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin,
+                                 int64_t end, const Activations& x, int64_t rows, const Blocking& blocking, F&& f) {
+  static_assert(n <= 2, "a worker has two tiles");
+  PanelProduct products[n][kMaxPanels];
+  for (size_t w = 0; w < n; ++w) {
+    const int64_t bytes = expanded_bytes(*weights[w]);
+    for (int64_t i = 0; i < end - begin; ++i) {
+      uint8_t* room = worker.expanded[w] + i * bytes;
+      products[w][i] = PanelProduct(isa_, *weights[w], 0, begin + i, rows, worker, room);
+    }
+  }
+  for_chunks(rows, blocking.rows, [&](int64_t first, int64_t m) {
+    for (int64_t i = 0; i < end - begin; ++i) {
+      for (size_t w = 0; w < n; ++w) products[w][i].multiply(x, nullptr, first, m, worker.tile[w]);
+      f(begin + i, first, m, products[0][i].width());
+    }
+  });
 }
 
 inline int64_t CpuBackend::pool_size() const { return pool_.size(); }

@@ -17,6 +17,12 @@ constexpr int64_t kSignedRows = 12;
 /// Up to this many rows every worker prepares for itself.
 constexpr int64_t kOwnRows = 2;
 
+/// Pieces of a product that every worker should get, so that the last ones end together.
+constexpr int64_t kPiecesEach = 4;
+
+/// The fewest rows that meet a block of panels; a multiple of 16, 6, 4 and 3, what the kernels take at once.
+constexpr int64_t kFewRows = 48;
+
 /// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
 constexpr int64_t kPrefetchBytes = 8192;
 
@@ -36,13 +42,32 @@ unsigned form_of(const CpuWeight& weight) {
   return kF32;
 }
 
+/// A row's codes beside those of its neighbours.
+void copy_to_tiles(const Activations& x, int64_t row) {
+  const ActGroup* from = x.codes + row * x.code_stride();
+  ActTile* to = x.tiles + row / ActTile::kRows * x.groups();
+  const int64_t at = row % ActTile::kRows;
+  for (int64_t g = 0; g < x.groups(); ++g) {
+    std::memcpy(to[g].codes[at], from[g].codes, sizeof(from[g].codes));
+    to[g].scale[at] = from[g].scale;
+    to[g].fsum[at] = from[g].fsum;
+  }
+}
+
 Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const {
   Activations x;
   x.cols = cols;
   if ((forms & kCodes) != 0) x.codes = carver.take<ActGroup>(rows * x.code_stride());
+  if ((forms & kTiles) != 0 && (forms & kCodes) != 0) {
+    x.tiles = carver.take<ActTile>(round_up(rows, ActTile::kRows) / ActTile::kRows * x.groups());
+  }
   if ((forms & kBf16) != 0) x.bf16 = carver.take<uint16_t>(rows * x.bf16_stride());
   if ((forms & kF32) != 0) x.f32 = carver.take<float>(rows * cols);
   return x;
+}
+
+unsigned CpuBackend::tiles_for(int64_t rows) const {
+  return isa_.gemm_signed != nullptr && rows >= kSignedRows ? kTiles : 0;
 }
 
 int64_t CpuBackend::copies_of(int64_t rows) const {
@@ -70,6 +95,7 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
     std::memcpy(copy, x, static_cast<size_t>(cols) * sizeof(float));
   }
   if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.code_stride());
+  if (to.tiles != nullptr) copy_to_tiles(to, row);
   if (to.bf16 != nullptr) {
     uint16_t* out = to.bf16 + row * to.bf16_stride();
     isa_.to_bf16(x, cols, out);
@@ -77,29 +103,52 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
   }
 }
 
+int64_t expanded_bytes(const CpuWeight& weight) {
+  if (weight.kind == Kind::mapped) return weight.cols * kPanel * 4;
+  if (weight.kind != Kind::quant) return 0;
+  QuantLayout bytes = weight.layout;
+  bytes.nibble = false;
+  return weight.cols / 32 * bytes.group_bytes();
+}
+
+Blocking CpuBackend::blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
+                              int64_t rows) const {
+  Blocking blocking;
+  if (rows < kExpandRows) return blocking;
+  int64_t bytes = 0, fit = std::min<int64_t>(kMaxPanels, panels / (kPiecesEach * pool_.size()));
+  for (const CpuWeight* weight : together) {
+    const int64_t expanded = expanded_bytes(*weight);
+    bytes += std::max(expanded, weight->panel_bytes);
+    if (expanded > 0) fit = std::min(fit, limits_.widest * kPanel * 4 / expanded);
+  }
+  // Half of the cache for weights, a quarter for activations; a tile of rows less than kFewRows is not worth its loop.
+  blocking.panels = std::max<int64_t>(1, std::min(fit, cache_bytes_ / 2 / bytes));
+  blocking.rows = std::clamp(cache_bytes_ / 4 / x.row_bytes() / kFewRows * kFewRows, kFewRows, kChunk);
+  return blocking;
+}
+
 PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t matrix, int64_t panel, int64_t rows,
-                           Worker& worker, int place)
-    : isa_(isa),
-      weight_(weight),
+                           Worker& worker, uint8_t* room)
+    : isa_(&isa),
+      weight_(&weight),
       layout_(weight.layout),
-      data_(nullptr),
       width_(std::min<int64_t>(kPanel, weight.rows - panel * kPanel)) {
   if (weight.kind == Kind::mapped) {
-    expand_mapped(weight, matrix, panel, worker.row, reinterpret_cast<float*>(worker.expanded[place]));
-    data_ = worker.expanded[place];
+    expand_mapped(weight, matrix, panel, worker.row, reinterpret_cast<float*>(room));
+    data_ = room;
     return;
   }
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
   row_scales_ = weight.scales(matrix, panel);
   if (isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows) {
-    isa.expand_signed(layout_, weight.zero_shift, data_, weight.cols / 32, worker.expanded[place]);
-    data_ = worker.expanded[place];
+    isa.expand_signed(layout_, weight.zero_shift, data_, weight.cols / 32, room);
+    data_ = room;
     layout_.nibble = false;
     signed_ = true;
   } else if (layout_.nibble && isa.expand_nibbles != nullptr && rows >= kExpandRows) {
-    isa.expand_nibbles(layout_, data_, weight.cols / 32, worker.expanded[place]);
-    data_ = worker.expanded[place];
+    isa.expand_nibbles(layout_, data_, weight.cols / 32, room);
+    data_ = room;
     layout_.nibble = false;
   }
 }
@@ -107,22 +156,36 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
 void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
   const int32_t* rows = index != nullptr ? index + first : nullptr;
   const int64_t skip = index != nullptr ? 0 : first;  // rows of x before the first
-  switch (weight_.kind) {
-    case Kind::quant:
-      (signed_ ? isa_.gemm_signed : isa_.gemm_quant)({layout_, weight_.zero_shift, data_, row_scales_, x.groups(),
-                                                      x.codes + skip * x.code_stride(), x.code_stride(), rows, m, out});
+  switch (weight_->kind) {
+    case Kind::quant: {
+      QuantPanelArgs args{layout_,
+                          weight_->zero_shift,
+                          data_,
+                          row_scales_,
+                          x.groups(),
+                          x.codes + skip * x.code_stride(),
+                          x.code_stride(),
+                          rows,
+                          m,
+                          out};
+      if (x.tiles != nullptr && index == nullptr) {
+        AUTOGLM_CHECK(first % ActTile::kRows == 0, "rows that begin within a tile");
+        args.tiles = x.tiles + first / ActTile::kRows * x.groups();
+      }
+      (signed_ ? isa_->gemm_signed : isa_->gemm_quant)(args);
       return;
+    }
     case Kind::bf16:
-      isa_.gemm_bf16({reinterpret_cast<const uint16_t*>(data_), x.bf16_stride() / 2, x.bf16 + skip * x.bf16_stride(),
-                      x.bf16_stride(), rows, m, out});
+      isa_->gemm_bf16({reinterpret_cast<const uint16_t*>(data_), x.bf16_stride() / 2, x.bf16 + skip * x.bf16_stride(),
+                       x.bf16_stride(), rows, m, out});
       return;
     case Kind::f16:
-      isa_.gemm_f16({reinterpret_cast<const uint16_t*>(data_), x.cols, x.bf16 + skip * x.bf16_stride(), x.bf16_stride(),
-                     rows, m, out});
+      isa_->gemm_f16({reinterpret_cast<const uint16_t*>(data_), x.cols, x.bf16 + skip * x.bf16_stride(),
+                      x.bf16_stride(), rows, m, out});
       return;
     case Kind::mapped:
     case Kind::f32:
-      isa_.gemm_f32({reinterpret_cast<const float*>(data_), x.cols, x.f32 + skip * x.cols, x.cols, rows, m, out});
+      isa_->gemm_f32({reinterpret_cast<const float*>(data_), x.cols, x.f32 + skip * x.cols, x.cols, rows, m, out});
       return;
   }
 }

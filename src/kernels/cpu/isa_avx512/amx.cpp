@@ -11,7 +11,10 @@ namespace avx512amx {
 
 using namespace avx512;
 
-constexpr int kTileRows = 16;  // tokens of a tile
+constexpr int kTileRows = ActTile::kRows;
+
+/// Groups whose activations and weights stay in the first-level cache while both halves of a panel meet them: 28 KB.
+constexpr int64_t kNearGroups = 16;
 
 /// Which of two sets of tiles.
 template <int n>
@@ -67,9 +70,9 @@ AUTOGLM_INLINE void multiply_group(const void* codes, int64_t stride, const uint
 
 /// One token's sums of a group, scaled and added: the order of gemm_quant.inl.
 template <bool minima>
-AUTOGLM_INLINE void add_group(const int32_t* sums, const ActGroup& a, F scale, F minimum, F& total) {
-  total = fma(to_float(load_int(sums)), scale * splat(a.scale), total);
-  if constexpr (minima) total = fnma(minimum, splat(a.fsum), total);
+AUTOGLM_INLINE void add_group(const int32_t* sums, float x_scale, float x_fsum, F scale, F minimum, F& total) {
+  total = fma(to_float(load_int(sums)), scale * splat(x_scale), total);
+  if constexpr (minima) total = fnma(minimum, splat(x_fsum), total);
   asm volatile("" : "+v"(total));  // keeps the compiler from starting all tokens at once, for which registers lack
 }
 
@@ -77,33 +80,23 @@ template <bool minima>
 constexpr int64_t kGroupBytes = QuantLayout{false, false, minima}.group_bytes();
 constexpr int kScalesAt = 1024;  // behind the codes; minima follow
 
-/// Sixteen tokens, x_stride apart, times the 16 rows of a panel from `row` on. Two buffers in turn: the tile unit works
-/// on a group while the vector units scale the one before. Locals only: a tile store may write anywhere, for all that
-/// the compiler knows, and would make it read members again.
+/// Groups [0, groups) of sixteen tokens times the 16 rows of a panel from `row` on, added to total. Two buffers in
+/// turn: the tile unit works on a group while the vector units scale the one before. Locals only: a tile store may
+/// write anywhere, for all that the compiler knows, and would make it read members again.
 template <bool minima>
-AUTOGLM_INLINE void sixteen_tokens(const QuantPanelArgs& args, int64_t first, int row) {
+AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64_t groups, int row,
+                                   F (&total)[kTileRows]) {
   alignas(64) int32_t sums[2][kTileRows][W];
-  const int64_t groups = args.groups, stride = args.x_stride * static_cast<int64_t>(sizeof(ActGroup));
-  const auto* x = reinterpret_cast<const uint8_t*>(args.x + first * args.x_stride);
-  const uint8_t* panel = args.panel;
   const auto multiply = [&](auto buffer, int64_t g) __attribute__((always_inline)) {
-    multiply_group<decltype(buffer)::value>(x + g * 64, stride, panel + g * kGroupBytes<minima> + row * 4,
+    multiply_group<decltype(buffer)::value>(x[g].codes, 32, panel + g * kGroupBytes<minima> + row * 4,
                                             sums[decltype(buffer)::value]);
   };
-  F total[kTileRows];
-  AUTOGLM_UNROLL
-  for (int t = 0; t < kTileRows; ++t) total[t] = F{};
   const auto scale = [&](int buffer, int64_t g) __attribute__((always_inline)) {
     const auto* scales = reinterpret_cast<const uint16_t*>(panel + g * kGroupBytes<minima> + kScalesAt) + row;
     const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
     AUTOGLM_UNROLL
-    for (int four = 0; four < 4; ++four) {
-      const uint8_t* a = x + g * 64 + four * 4 * stride;
-      AUTOGLM_UNROLL
-      for (int t = 0; t < 4; ++t) {
-        add_group<minima>(sums[buffer][four * 4 + t], *reinterpret_cast<const ActGroup*>(a + t * stride), s, minimum,
-                          total[four * 4 + t]);
-      }
+    for (int t = 0; t < kTileRows; ++t) {
+      add_group<minima>(sums[buffer][t], x[g].scale[t], x[g].fsum[t], s, minimum, total[t]);
     }
   };
   multiply(Buffer<0>{}, 0);
@@ -111,19 +104,36 @@ AUTOGLM_INLINE void sixteen_tokens(const QuantPanelArgs& args, int64_t first, in
   for (; g + 1 < groups; g += 2) {
     multiply(Buffer<1>{}, g + 1);
     scale(0, g);
-    multiply(Buffer<0>{}, g + 2 < groups ? g + 2 : g);  // at the end once too many, for nobody
+    if (g + 2 < groups) multiply(Buffer<0>{}, g + 2);
     scale(1, g + 1);
   }
   if (g < groups) scale(0, g);
-  const F row_scale = load(args.row_scale + row);
-  float* out = args.out + first * kPanel + row;
-  AUTOGLM_UNROLL
-  for (int t = 0; t < kTileRows; ++t) store(out + t * kPanel, total[t] * row_scale);
 }
 
-/// Any tokens: the last few of a batch, and those that an index names.
+/// A tile of tokens, of which `tokens` count, times a panel.
 template <bool minima>
-AUTOGLM_INLINE void some_tokens(const QuantPanelArgs& args, int64_t first, int tokens, int row) {
+__attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActTile* x, int tokens, float* out) {
+  alignas(64) float near[2][kTileRows][W];
+  for (int64_t first = 0; first < args.groups; first += kNearGroups) {
+    const int64_t groups = args.groups - first < kNearGroups ? args.groups - first : kNearGroups;
+    for (int half = 0; half < 2; ++half) {
+      F total[kTileRows];
+      AUTOGLM_UNROLL
+      for (int t = 0; t < kTileRows; ++t) total[t] = first > 0 ? load(near[half][t]) : F{};
+      sixteen_tokens<minima>(x + first, args.panel + first * kGroupBytes<minima>, groups, half * W, total);
+      AUTOGLM_UNROLL
+      for (int t = 0; t < kTileRows; ++t) store(near[half][t], total[t]);
+    }
+  }
+  for (int half = 0; half < 2; ++half) {
+    const F row_scale = load(args.row_scale + half * W);
+    for (int t = 0; t < tokens; ++t) store(out + t * kPanel + half * W, load(near[half][t]) * row_scale);
+  }
+}
+
+/// Tokens that are not in tiles: those of an expert.
+template <bool minima>
+__attribute__((noinline)) void some_tokens(const QuantPanelArgs& args, int64_t first, int tokens, int row) {
   alignas(64) int32_t sums[kTileRows][W];
   alignas(64) int8_t codes[kTileRows][32];
   const ActGroup* x[kTileRows];
@@ -138,21 +148,10 @@ AUTOGLM_INLINE void some_tokens(const QuantPanelArgs& args, int64_t first, int t
     multiply_group<0>(codes, 32, weights + row * 4, sums);
     const auto* scales = reinterpret_cast<const uint16_t*>(weights + kScalesAt) + row;
     const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
-    for (int t = 0; t < tokens; ++t) add_group<minima>(sums[t], x[t][g], s, minimum, total[t]);
+    for (int t = 0; t < tokens; ++t) add_group<minima>(sums[t], x[t][g].scale, x[t][g].fsum, s, minimum, total[t]);
   }
   const F row_scale = load(args.row_scale + row);
   for (int t = 0; t < tokens; ++t) store(args.out + (first + t) * kPanel + row, total[t] * row_scale);
-}
-
-template <bool minima>
-__attribute__((noinline)) void tile_tokens(const QuantPanelArgs& args, int64_t first, int tokens) {
-  for (int row = 0; row < kPanel; row += W) {
-    if (tokens == kTileRows && args.index == nullptr) {
-      sixteen_tokens<minima>(args, first, row);
-    } else {
-      some_tokens<minima>(args, first, tokens, row);
-    }
-  }
 }
 
 template <bool minima>
@@ -160,9 +159,14 @@ void tile_panel(const QuantPanelArgs& args) {
   int configured = 0;
   for (int64_t first = 0; first < args.m; first += kTileRows) {
     const int tokens = args.m - first < kTileRows ? static_cast<int>(args.m - first) : kTileRows;
-    if (tokens != configured) configure(tokens);
-    configured = tokens;
-    tile_tokens<minima>(args, first, tokens);
+    const int rows = args.tiles != nullptr ? kTileRows : tokens;
+    if (rows != configured) configure(rows);
+    configured = rows;
+    if (args.tiles != nullptr) {
+      whole_tile<minima>(args, args.tiles + first / kTileRows * args.groups, tokens, args.out + first * kPanel);
+    } else {
+      for (int row = 0; row < kPanel; row += W) some_tokens<minima>(args, first, tokens, row);
+    }
   }
   _tile_release();
 }
