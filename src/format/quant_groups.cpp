@@ -21,11 +21,14 @@ struct GroupRow {
   Type type;
   GroupInfo info;
   void (*decode)(const std::byte* blocks, int64_t n, int8_t* codes, float* scales, float* minima);
+  void (*integers)(const std::byte* blocks, int64_t n, const IntegerForm& out);  // null: scales are no integers
 };
 
 template <typename Block>
 constexpr GroupRow row(Type type) {
-  return {type, Block::kInfo, types::decode_groups_row<Block>};
+  GroupRow row{type, Block::kInfo, types::decode_groups_row<Block>, nullptr};
+  if constexpr (Block::kInfo.integer_scales) row.integers = types::decode_integers_row<Block>;
+  return row;
 }
 
 constexpr GroupRow kRows[] = {
@@ -51,6 +54,12 @@ GroupInfo group_info(Type type) { return find_row(type).info; }
 void decode_groups(Type type, const std::byte* blocks, int64_t n, int8_t* codes, float* scales, float* minima) {
   AUTOGLM_CHECK(n % info(type).block_columns == 0, "a row is a whole number of blocks");
   find_row(type).decode(blocks, n, codes, scales, minima);
+}
+
+void decode_integers(Type type, const std::byte* blocks, int64_t n, const IntegerForm& out) {
+  const GroupRow& row = find_row(type);
+  AUTOGLM_CHECK(row.integers != nullptr && n % info(type).block_columns == 0, "whole blocks with integer scales");
+  row.integers(blocks, n, out);
 }
 
 }  // namespace autoglm

@@ -113,6 +113,34 @@ TEST(Type, IntegerFormGivesTheDecodedValuesInItsRange) {
   }
 }
 
+TEST(Type, IntegerScalesTimesTheirFactorsAreTheScales) {
+  for (const Type type : kQuantized) {
+    const GroupInfo form = group_info(type);
+    if (!form.integer_scales) continue;
+    constexpr int kBlocks = 64;
+    const int64_t n = int64_t{kBlocks} * info(type).block_columns;
+    const auto blocks = random_blocks(type, kBlocks, 8);
+    std::vector<int8_t> codes(static_cast<size_t>(n));
+    std::vector<int8_t> same_codes(codes.size());
+    std::vector<float> scales(static_cast<size_t>(n / form.group));
+    std::vector<float> minima(scales.size());
+    std::vector<int8_t> integers(scales.size());
+    std::vector<int8_t> integer_minima(scales.size());
+    std::vector<uint16_t> d(kBlocks);
+    std::vector<uint16_t> dmin(kBlocks);
+    decode_groups(type, blocks.data(), n, codes.data(), scales.data(), minima.data());
+    decode_integers(type, blocks.data(), n,
+                    {same_codes.data(), integers.data(), integer_minima.data(), d.data(), dmin.data()});
+    EXPECT_EQ(codes, same_codes) << info(type).name;
+    for (size_t g = 0; g < scales.size(); ++g) {
+      const size_t block = g * static_cast<size_t>(form.group) / 256;
+      ASSERT_TRUE(same(scales[g], f16_to_f32(d[block]) * static_cast<float>(integers[g]))) << info(type).name;
+      if (!form.has_minimum) continue;
+      ASSERT_TRUE(same(minima[g], f16_to_f32(dmin[block]) * static_cast<float>(integer_minima[g]))) << info(type).name;
+    }
+  }
+}
+
 TEST(Type, EncodersComeNearTheirInput) {
   std::mt19937 random(3);
   std::normal_distribution<float> normal;

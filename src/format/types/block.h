@@ -1,9 +1,11 @@
 // What every block type shares: little-endian halves, and rows made from the decoder of one block.
 //
-// A block struct has kColumns values in groups of kGroup, a name for GroupInfo (kInfo), and one decoder:
+// A block struct has kColumns values in groups of kGroup, a name for GroupInfo (kInfo), and one of two decoders:
 //   void groups(int8_t* codes, float* scales, float* minima) const;
+//   void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;  // times Half d, minima times Half dmin
 // kColumns codes, kColumns / kGroup scales and minima; value = scale * code - minimum. Structs are made of bytes only,
 // so that a block may lie at any address. Any byte pattern is a valid block (scales may then be infinite or NaN).
+// integers() leaves minima alone where the type has none.
 #pragma once
 
 #include <cmath>
@@ -19,7 +21,8 @@ namespace autoglm::types {
 struct Half {
   uint8_t low;
   uint8_t high;
-  float value() const { return f16_to_f32(static_cast<uint16_t>(low | high << 8)); }
+  uint16_t bits() const { return static_cast<uint16_t>(low | high << 8); }
+  float value() const { return f16_to_f32(bits()); }
   void set(float value) {
     const uint16_t bits = f32_to_f16(value);
     low = static_cast<uint8_t>(bits);
@@ -27,13 +30,46 @@ struct Half {
   }
 };
 
+/// groups() of any block. An integer scale times a half is exact.
+template <typename Block>
+void decode_block(const Block& block, int8_t* codes, float* scales, float* minima) {
+  if constexpr (Block::kInfo.integer_scales) {
+    constexpr int groups = Block::kColumns / Block::kInfo.group;
+    int8_t integers[groups];
+    int8_t integer_minima[groups];
+    block.integers(codes, integers, integer_minima);
+    const float d = block.d.value();
+    for (int g = 0; g < groups; ++g) scales[g] = d * static_cast<float>(integers[g]);
+    if constexpr (Block::kInfo.has_minimum) {
+      const float dmin = block.dmin.value();
+      for (int g = 0; g < groups; ++g) minima[g] = dmin * static_cast<float>(integer_minima[g]);
+    } else {
+      for (int g = 0; g < groups; ++g) minima[g] = 0.0f;
+    }
+  } else {
+    block.groups(codes, scales, minima);
+  }
+}
+
 /// decode_groups() of a row of blocks.
 template <typename Block>
 void decode_groups_row(const std::byte* blocks, int64_t n, int8_t* codes, float* scales, float* minima) {
   const auto* block = reinterpret_cast<const Block*>(blocks);
   constexpr int groups = Block::kColumns / Block::kInfo.group;
   for (int64_t i = 0; i < n / Block::kColumns; ++i) {
-    block[i].groups(codes + i * Block::kColumns, scales + i * groups, minima + i * groups);
+    decode_block(block[i], codes + i * Block::kColumns, scales + i * groups, minima + i * groups);
+  }
+}
+
+/// decode_integers() of a row of blocks.
+template <typename Block>
+void decode_integers_row(const std::byte* blocks, int64_t n, const IntegerForm& out) {
+  const auto* block = reinterpret_cast<const Block*>(blocks);
+  constexpr int groups = Block::kColumns / Block::kInfo.group;
+  for (int64_t i = 0; i < n / Block::kColumns; ++i) {
+    block[i].integers(out.codes + i * Block::kColumns, out.scales + i * groups, out.minima + i * groups);
+    out.d[i] = block[i].d.bits();
+    if constexpr (Block::kInfo.has_minimum) out.dmin[i] = block[i].dmin.bits();
   }
 }
 
@@ -48,7 +84,7 @@ void decode_row(const std::byte* blocks, float* out, int64_t n) {
   float scales[groups];
   float minima[groups];
   for (int64_t i = 0; i < n / Block::kColumns; ++i) {
-    block[i].groups(codes, scales, minima);
+    decode_block(block[i], codes, scales, minima);
     float* values = out + i * Block::kColumns;
     for (int g = 0; g < groups; ++g) {
       for (int c = g * group; c < (g + 1) * group; ++c) {

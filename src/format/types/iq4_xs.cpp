@@ -6,13 +6,11 @@
 
 namespace autoglm::types {
 
-void BlockIQ4_XS::groups(int8_t* codes, float* scales, float* minima) const {
-  const float scale = d.value();
+void BlockIQ4_XS::integers(int8_t* codes, int8_t* scales, int8_t* /*minima*/) const {
   for (int g = 0; g < 8; ++g) {
     const int low = scales_low[g / 2] >> (4 * (g % 2)) & 15;
     const int high = scales_high[g / 4] >> (2 * (g % 4)) & 3;
-    scales[g] = scale * static_cast<float>((low | high << 4) - 32);
-    minima[g] = 0.0f;
+    scales[g] = static_cast<int8_t>((low | high << 4) - 32);
     for (int l = 0; l < 16; ++l) {
       codes[32 * g + l] = kIq4Table[nibbles[16 * g + l] & 15];
       codes[32 * g + 16 + l] = kIq4Table[nibbles[16 * g + l] >> 4];

@@ -8,14 +8,15 @@ namespace autoglm::types {
 
 struct BlockIQ4_XS {
   static constexpr int kColumns = 256;
-  static constexpr GroupInfo kInfo = BlockIQ4_NL::kInfo;
+  static constexpr GroupInfo kInfo{
+      .group = 32, .bits = 8, .code_min = -127, .code_max = 113, .has_minimum = false, .integer_scales = true};
 
   Half d;
   uint8_t scales_high[2];  // group g: bits 2g, 2g+1 (little endian) are the high bits of scale + 32
   uint8_t scales_low[4];   // group g: its low four bits, in half g % 2 of byte g / 2
   uint8_t nibbles[128];    // column 32g + l in the low half of byte 16g + l, column 32g + 16 + l in its high half
 
-  void groups(int8_t* codes, float* scales, float* minima) const;
+  void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
 };
 static_assert(sizeof(BlockIQ4_XS) == 136 && alignof(BlockIQ4_XS) == 1);

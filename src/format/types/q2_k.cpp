@@ -6,17 +6,15 @@
 
 namespace autoglm::types {
 
-void BlockQ2_K::groups(int8_t* codes, float* scales, float* minima) const {
+void BlockQ2_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
   for (int run = 0; run < 8; ++run) {  // 32 columns that share a shift
     const uint8_t* bytes = low_bits + 32 * (run / 4);
     const int shift = 2 * (run % 4);
     for (int l = 0; l < 32; ++l) codes[32 * run + l] = static_cast<int8_t>(bytes[l] >> shift & 3);
   }
-  const float scale = d.value();
-  const float minimum = dmin.value();
   for (int g = 0; g < 16; ++g) {
-    scales[g] = scale * static_cast<float>(scales_minima[g] & 15);
-    minima[g] = minimum * static_cast<float>(scales_minima[g] >> 4);
+    scales[g] = static_cast<int8_t>(scales_minima[g] & 15);
+    minima[g] = static_cast<int8_t>(scales_minima[g] >> 4);
   }
 }
 

@@ -7,14 +7,15 @@ namespace autoglm::types {
 
 struct BlockQ3_K {
   static constexpr int kColumns = 256;
-  static constexpr GroupInfo kInfo{.group = 16, .bits = 3, .code_min = -4, .code_max = 3, .has_minimum = false};
+  static constexpr GroupInfo kInfo{
+      .group = 16, .bits = 3, .code_min = -4, .code_max = 3, .has_minimum = false, .integer_scales = true};
 
   uint8_t high_bits[32];  // column 32r + l: bit r of byte l is bit 2 of code + 4
   uint8_t low_bits[64];   // column 128h + 32j + l: bits 2j, 2j+1 of byte 32h + l
   uint8_t packed[12];     // 16 scales + 32 of 6 bits: low four in bytes 0..7, high two in bytes 8..11
   Half d;
 
-  void groups(int8_t* codes, float* scales, float* minima) const;
+  void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
 };
 static_assert(sizeof(BlockQ3_K) == 110 && alignof(BlockQ3_K) == 1);

@@ -17,14 +17,15 @@ struct ScaleMinimum6 {
 
 struct BlockQ4_K {
   static constexpr int kColumns = 256;
-  static constexpr GroupInfo kInfo{.group = 32, .bits = 4, .code_min = 0, .code_max = 15, .has_minimum = true};
+  static constexpr GroupInfo kInfo{
+      .group = 32, .bits = 4, .code_min = 0, .code_max = 15, .has_minimum = true, .integer_scales = true};
 
   Half d;
   Half dmin;
   ScaleMinimum6 packed;
   uint8_t nibbles[128];  // column 64i + l in the low half of byte 32i + l, column 64i + 32 + l in its high half
 
-  void groups(int8_t* codes, float* scales, float* minima) const;
+  void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
 };
 static_assert(sizeof(BlockQ4_K) == 144 && alignof(BlockQ4_K) == 1);

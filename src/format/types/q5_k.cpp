@@ -6,7 +6,7 @@
 
 namespace autoglm::types {
 
-void BlockQ5_K::groups(int8_t* codes, float* scales, float* minima) const {
+void BlockQ5_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
   for (int i = 0; i < 4; ++i) {
     const uint8_t* bytes = nibbles + 32 * i;
     for (int l = 0; l < 32; ++l) {
@@ -16,11 +16,9 @@ void BlockQ5_K::groups(int8_t* codes, float* scales, float* minima) const {
       codes[64 * i + 32 + l] = static_cast<int8_t>((bytes[l] >> 4) + 16 * second);
     }
   }
-  const float scale = d.value();
-  const float minimum = dmin.value();
   for (int g = 0; g < 8; ++g) {
-    scales[g] = scale * static_cast<float>(packed.scale(g));
-    minima[g] = minimum * static_cast<float>(packed.minimum(g));
+    scales[g] = static_cast<int8_t>(packed.scale(g));
+    minima[g] = static_cast<int8_t>(packed.minimum(g));
   }
 }
 

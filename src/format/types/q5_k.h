@@ -7,7 +7,8 @@ namespace autoglm::types {
 
 struct BlockQ5_K {
   static constexpr int kColumns = 256;
-  static constexpr GroupInfo kInfo{.group = 32, .bits = 5, .code_min = 0, .code_max = 31, .has_minimum = true};
+  static constexpr GroupInfo kInfo{
+      .group = 32, .bits = 5, .code_min = 0, .code_max = 31, .has_minimum = true, .integer_scales = true};
 
   Half d;
   Half dmin;
@@ -15,7 +16,7 @@ struct BlockQ5_K {
   uint8_t high_bits[32];  // column 32g + l: bit g of byte l is bit 4 of its code
   uint8_t nibbles[128];   // as Q4_K
 
-  void groups(int8_t* codes, float* scales, float* minima) const;
+  void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
 };
 static_assert(sizeof(BlockQ5_K) == 176 && alignof(BlockQ5_K) == 1);

@@ -6,7 +6,7 @@
 
 namespace autoglm::types {
 
-void BlockQ6_K::groups(int8_t* codes, float* scales, float* minima) const {
+void BlockQ6_K::integers(int8_t* codes, int8_t* scales, int8_t* /*minima*/) const {
   for (int run = 0; run < 8; ++run) {
     const int half = run / 4;
     const int j = run % 4;
@@ -17,11 +17,7 @@ void BlockQ6_K::groups(int8_t* codes, float* scales, float* minima) const {
       codes[32 * run + l] = static_cast<int8_t>(code - 32);
     }
   }
-  const float scale = d.value();
-  for (int g = 0; g < 16; ++g) {
-    scales[g] = scale * static_cast<float>(group_scales[g]);
-    minima[g] = 0.0f;
-  }
+  std::memcpy(scales, group_scales, sizeof(group_scales));
 }
 
 void BlockQ6_K::encode(const float* values) {

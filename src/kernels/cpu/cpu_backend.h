@@ -266,7 +266,6 @@ class PanelProduct {
   const CpuWeight* weight_ = nullptr;
   QuantLayout layout_;
   const uint8_t* data_ = nullptr;
-  const float* row_scales_ = nullptr;
   bool signed_ = false;  // for gemm_signed
   int64_t width_ = 0;
 };

@@ -43,22 +43,75 @@ struct alignas(64) ActTile {
 };
 static_assert(sizeof(ActTile) == 640);
 
-/// A packed quantized layout. Panel = groups of 32 columns x 32 rows, one after the other; a group is
-///   codes:  4 columns of a row are 4 adjacent bytes, 32 rows are 128 bytes ("quad"). nibble: 4 x 128 bytes, low
-///   nibbles
-///           hold quads 0..3, high nibbles quads 4..7; byte: 8 x 128 bytes. Codes are unsigned: code + zero point;
-///   scales: float16[32], twice where group16 (columns 0..15, then 16..31);
-///   minima: the same, where there are any.
-/// A value is row_scale * (scale * (code - zero) - minimum); row_scale is a power of two by row, which lets float16
-/// hold every scale. Scales are never float16 subnormals, infinities or NaN (such a row gets row_scale NaN).
+/// How a panel stores the codes of 32 columns of 32 rows: unsigned, code + zero point. Four columns of a row are a
+/// "quad", 4 adjacent bytes; a quad of all rows is a line of 128 bytes; quads 0..7 make up a group. Low bits come
+/// first:
+///   byte          8 lines: quad q in line q;
+///   nibble, book  4 lines: quads 0..3 in the low nibbles, 4..7 in the high ones. book: a nibble is an index into
+///                 kCodeBook, its code the value + 128;
+///   two           2 lines: quad q in bits 2 (q % 4) and up of line q / 4;
+///   three         as two, then a line of high bits: quad q in bit q;
+///   five          as nibble, then a line of high bits: quad q in bit q;
+///   six           as nibble, then two lines of two high bits each, placed as in two.
+enum class CodeForm : uint8_t { byte, nibble, book, two, three, five, six };
+
+/// How a panel stores scales and minima.
+///   half     float16 for each group;
+///   integer  int8 for each group, times a float16 for 8 groups: 256 columns;
+///   single   float32 for each group: what expand() makes.
+enum class ScaleForm : uint8_t { half, integer, single };
+
+/// The values of CodeForm::book: the code book of IQ4_NL and IQ4_XS (format/types/iq4_nl.h).
+inline constexpr int8_t kCodeBook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+/// A packed quantized layout. A panel is a row of blocks of 1 group (integer scales: 8); a block holds
+///   integer scales: float16[32] that the scales are multiplied by, then where there are minima float16[32] for them;
+///   scales [group][half][32 rows], half 0 for columns 0..15 and 1 for 16..31 where group16, otherwise only one;
+///   minima, the same, where there are any;
+///   the codes of its groups.
+/// A value is scale * (code - zero) - minimum, in float32. Where the file has an infinite or NaN scale, NaN is stored.
 struct QuantLayout {
-  bool nibble = false;
+  CodeForm codes = CodeForm::byte;
+  ScaleForm scales = ScaleForm::half;
   bool group16 = false;
   bool minima = false;
 
-  constexpr int code_bytes() const { return nibble ? 512 : 1024; }
-  constexpr int scale_bytes() const { return group16 ? 128 : 64; }
-  constexpr int group_bytes() const { return code_bytes() + scale_bytes() * (minima ? 2 : 1); }
+  friend bool operator==(const QuantLayout&, const QuantLayout&) = default;
+  constexpr int halves() const { return group16 ? 2 : 1; }
+  constexpr int block_groups() const { return scales == ScaleForm::integer ? 8 : 1; }
+  /// Bytes of a group's low bits, and of all of its codes.
+  constexpr int low_bytes() const {
+    return codes == CodeForm::byte ? 1024 : codes == CodeForm::two || codes == CodeForm::three ? 256 : 512;
+  }
+  constexpr int code_bytes() const {
+    const bool one = codes == CodeForm::five || codes == CodeForm::three;
+    return low_bytes() + (one ? 128 : codes == CodeForm::six ? 256 : 0);
+  }
+  constexpr int scale_size() const { return scales == ScaleForm::half ? 2 : scales == ScaleForm::integer ? 1 : 4; }
+  /// Offsets in a block.
+  constexpr int scales_at() const { return scales == ScaleForm::integer ? (minima ? 4 : 2) * kPanel : 0; }
+  constexpr int minima_at() const { return scales_at() + block_groups() * halves() * kPanel * scale_size(); }
+  constexpr int codes_at() const { return minima ? 2 * minima_at() - scales_at() : minima_at(); }
+  constexpr int block_bytes() const { return codes_at() + block_groups() * code_bytes(); }
+  constexpr int64_t panel_bytes(int64_t groups) const { return groups / block_groups() * block_bytes(); }
+  /// What expand() makes of it.
+  constexpr QuantLayout expanded() const { return {CodeForm::byte, ScaleForm::single, group16, minima}; }
+};
+
+/// Every layout of a file's type; the kernels exist for these and for what they expand to.
+inline constexpr QuantLayout kFileLayouts[] = {
+    {CodeForm::byte, ScaleForm::half, false, false},      // Q8_0
+    {CodeForm::nibble, ScaleForm::half, false, false},    // Q4_0
+    {CodeForm::nibble, ScaleForm::half, false, true},     // Q4_1
+    {CodeForm::five, ScaleForm::half, false, false},      // Q5_0
+    {CodeForm::five, ScaleForm::half, false, true},       // Q5_1
+    {CodeForm::book, ScaleForm::half, false, false},      // IQ4_NL
+    {CodeForm::two, ScaleForm::integer, true, true},      // Q2_K
+    {CodeForm::three, ScaleForm::integer, true, false},   // Q3_K
+    {CodeForm::nibble, ScaleForm::integer, false, true},  // Q4_K
+    {CodeForm::five, ScaleForm::integer, false, true},    // Q5_K
+    {CodeForm::six, ScaleForm::integer, true, false},     // Q6_K
+    {CodeForm::book, ScaleForm::integer, false, false},   // IQ4_XS
 };
 
 /// One quantized panel times m rows of activations: out[t][r], r = 0..31. Groups are added in ascending order:
@@ -67,7 +120,6 @@ struct QuantPanelArgs {
   QuantLayout layout;
   int zero_shift = -1;  // zero point = 1 << zero_shift; -1: none
   const uint8_t* panel = nullptr;
-  const float* row_scale = nullptr;  // [32]
   int64_t groups = 0;
   const ActGroup* x = nullptr;
   int64_t x_stride = 0;            // in ActGroups
@@ -166,13 +218,12 @@ struct IsaTable {
   const char* name;
 
   // Linear maps.
-  /// From a nibble layout to the byte layout of the same kind (codes keep their zero point). Null: gemm_quant is as
-  /// fast on nibbles, and takes bytes only with a zero point of 128.
-  void (*expand_nibbles)(QuantLayout layout, const uint8_t* panel, int64_t groups, uint8_t* out);
+  /// Codes minus `zero` as bytes, scales and minima as float32 (QuantLayout::expanded): for a panel that meets many
+  /// rows. Null: gemm_quant is as fast without, and takes no expanded panel.
+  void (*expand)(QuantLayout layout, int zero, const uint8_t* panel, int64_t groups, uint8_t* out);
   void (*gemm_quant)(const QuantPanelArgs& args);
-  /// Another way for many tokens, with the bits of gemm_quant: expand_signed makes a byte panel whose codes are signed,
-  /// the zero point subtracted, and gemm_signed multiplies such panels only. Not for group16. Null: there is none.
-  void (*expand_signed)(QuantLayout layout, int zero_shift, const uint8_t* panel, int64_t groups, uint8_t* out);
+  /// Another way for many tokens, with the bits of gemm_quant: expanded panels whose codes are signed, the zero point
+  /// subtracted. Not for group16. Null: there is none.
   void (*gemm_signed)(const QuantPanelArgs& args);
   void (*gemm_f32)(const F32PanelArgs& args);
   void (*gemm_f16)(const F16PanelArgs& args);

@@ -1,8 +1,8 @@
 // Weights in the layouts that the kernels read (isa_table.h), made once from the file's rows.
 //
-// Every quantized type maps to one of the quantized layouts by its integer form (format/quant_groups.h): codes that fit
-// 4 bits become nibbles, others bytes; scales by 32 or 16 columns; minima where the type has them. A new type is a
-// decoder in format and needs nothing here.
+// Every quantized type maps to one of the quantized layouts by its integer form (format/quant_groups.h): bits of a
+// code, scales by 32 or 16 columns, float16 or integers times a float16; minima where the type has them. A new type is
+// a decoder in format and needs nothing here, unless no type before it has its form (kFileLayouts).
 #pragma once
 
 #include <string_view>
@@ -28,14 +28,10 @@ struct CpuWeight {
   int64_t panel_bytes = 0;
   int64_t row_size = 0;  // bytes of a row in the file
   const std::byte* source = nullptr;
-  Pages packed;      // count * panels panels
-  Pages row_scales;  // quant: float[count * panels * 32]
+  Pages packed;  // count * panels panels
 
   const uint8_t* panel(int64_t matrix, int64_t index) const {
     return packed.data() + (matrix * panels + index) * panel_bytes;
-  }
-  const float* scales(int64_t matrix, int64_t index) const {
-    return reinterpret_cast<const float*>(row_scales.data()) + (matrix * panels + index) * kPanel;
   }
 };
 
@@ -45,7 +41,8 @@ CpuWeight plan_weight(const WeightSource& source, Precision precision);
 /// Bytes that pack_weight() will allocate.
 int64_t packed_bytes(const CpuWeight& weight);
 
-/// "nibble32m", "byte16", "bf16", "mapped", ...
+/// "nibble32m" (4 bits, scales of 32 columns, minima), "six16i" (6 bits, integer scales of 16 columns), "bf16",
+/// "mapped", ...
 std::string_view layout_name(const CpuWeight& weight);
 
 /// Packs on all workers of the pool.

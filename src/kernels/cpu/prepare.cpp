@@ -8,7 +8,7 @@
 namespace autoglm::cpu {
 namespace {
 
-/// From this many rows on, decoding a panel's nibbles once costs less than decoding them for every tile of rows.
+/// From this many rows on, decoding a panel once costs less than decoding them for every tile of rows.
 constexpr int64_t kExpandRows = 12;
 
 /// The same for a panel of signed codes.
@@ -106,9 +106,7 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
 int64_t expanded_bytes(const CpuWeight& weight) {
   if (weight.kind == Kind::mapped) return weight.cols * kPanel * 4;
   if (weight.kind != Kind::quant) return 0;
-  QuantLayout bytes = weight.layout;
-  bytes.nibble = false;
-  return weight.cols / 32 * bytes.group_bytes();
+  return weight.layout.expanded().panel_bytes(weight.cols / 32);
 }
 
 Blocking CpuBackend::blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
@@ -140,17 +138,12 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   }
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
-  row_scales_ = weight.scales(matrix, panel);
-  if (isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows) {
-    isa.expand_signed(layout_, weight.zero_shift, data_, weight.cols / 32, room);
-    data_ = room;
-    layout_.nibble = false;
-    signed_ = true;
-  } else if (layout_.nibble && isa.expand_nibbles != nullptr && rows >= kExpandRows) {
-    isa.expand_nibbles(layout_, data_, weight.cols / 32, room);
-    data_ = room;
-    layout_.nibble = false;
-  }
+  signed_ = isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows;
+  if (!signed_ && (isa.expand == nullptr || layout_.codes == CodeForm::byte || rows < kExpandRows)) return;
+  const int zero = signed_ && weight.zero_shift >= 0 ? 1 << weight.zero_shift : 0;
+  isa.expand(layout_, zero, data_, weight.cols / 32, room);
+  data_ = room;
+  layout_ = layout_.expanded();
 }
 
 void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
@@ -158,16 +151,9 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
   const int64_t skip = index != nullptr ? 0 : first;  // rows of x before the first
   switch (weight_->kind) {
     case Kind::quant: {
-      QuantPanelArgs args{layout_,
-                          weight_->zero_shift,
-                          data_,
-                          row_scales_,
-                          x.groups(),
-                          x.codes + skip * x.code_stride(),
-                          x.code_stride(),
-                          rows,
-                          m,
-                          out};
+      QuantPanelArgs args{
+          layout_, weight_->zero_shift, data_, x.groups(), x.codes + skip * x.code_stride(), x.code_stride(), rows, m,
+          out};
       if (x.tiles != nullptr && index == nullptr) {
         AUTOGLM_CHECK(first % ActTile::kRows == 0, "rows that begin within a tile");
         args.tiles = x.tiles + first / ActTile::kRows * x.groups();

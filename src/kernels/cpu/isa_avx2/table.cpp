@@ -18,9 +18,8 @@ const IsaTable& avx2_table() {
   using namespace avx2;
   static constexpr IsaTable table = {
       .name = "avx2",
-      .expand_nibbles = nullptr,
+      .expand = nullptr,
       .gemm_quant = gemm_quant,
-      .expand_signed = nullptr,
       .gemm_signed = nullptr,
       .gemm_f32 = gemm_f32,
       .gemm_f16 = gemm_f16,

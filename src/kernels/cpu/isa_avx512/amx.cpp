@@ -77,8 +77,19 @@ AUTOGLM_INLINE void add_group(const int32_t* sums, float x_scale, float x_fsum, 
 }
 
 template <bool minima>
-constexpr int64_t kGroupBytes = QuantLayout{false, false, minima}.group_bytes();
-constexpr int kScalesAt = 1024;  // behind the codes; minima follow
+constexpr QuantLayout kLayout{CodeForm::byte, ScaleForm::single, false, minima};
+template <bool minima>
+constexpr int64_t kGroupBytes = kLayout<minima>.block_bytes();
+
+/// Scales of a group for the 16 rows from `row` on, and minima.
+template <bool minima>
+AUTOGLM_INLINE F scales_of(const uint8_t* group, int row) {
+  return load(reinterpret_cast<const float*>(group + kLayout<minima>.scales_at()) + row);
+}
+template <bool minima>
+AUTOGLM_INLINE F minima_of(const uint8_t* group, int row) {
+  return minima ? load(reinterpret_cast<const float*>(group + kLayout<minima>.minima_at()) + row) : F{};
+}
 
 /// Groups [0, groups) of sixteen tokens times the 16 rows of a panel from `row` on, added to total. Two buffers in
 /// turn: the tile unit works on a group while the vector units scale the one before. Locals only: a tile store may
@@ -88,12 +99,13 @@ AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64
                                    F (&total)[kTileRows]) {
   alignas(64) int32_t sums[2][kTileRows][W];
   const auto multiply = [&](auto buffer, int64_t g) __attribute__((always_inline)) {
-    multiply_group<decltype(buffer)::value>(x[g].codes, 32, panel + g * kGroupBytes<minima> + row * 4,
+    multiply_group<decltype(buffer)::value>(x[g].codes, 32,
+                                            panel + g * kGroupBytes<minima> + kLayout<minima>.codes_at() + row * 4,
                                             sums[decltype(buffer)::value]);
   };
   const auto scale = [&](int buffer, int64_t g) __attribute__((always_inline)) {
-    const auto* scales = reinterpret_cast<const uint16_t*>(panel + g * kGroupBytes<minima> + kScalesAt) + row;
-    const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
+    const uint8_t* group = panel + g * kGroupBytes<minima>;
+    const F s = scales_of<minima>(group, row), minimum = minima_of<minima>(group, row);
     AUTOGLM_UNROLL
     for (int t = 0; t < kTileRows; ++t) {
       add_group<minima>(sums[buffer][t], x[g].scale[t], x[g].fsum[t], s, minimum, total[t]);
@@ -126,8 +138,7 @@ __attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActT
     }
   }
   for (int half = 0; half < 2; ++half) {
-    const F row_scale = load(args.row_scale + half * W);
-    for (int t = 0; t < tokens; ++t) store(out + t * kPanel + half * W, load(near[half][t]) * row_scale);
+    for (int t = 0; t < tokens; ++t) store(out + t * kPanel + half * W, load(near[half][t]));
   }
 }
 
@@ -145,13 +156,11 @@ __attribute__((noinline)) void some_tokens(const QuantPanelArgs& args, int64_t f
   const uint8_t* weights = args.panel;
   for (int64_t g = 0; g < args.groups; ++g, weights += kGroupBytes<minima>) {
     for (int t = 0; t < tokens; ++t) __builtin_memcpy(codes[t], x[t][g].codes, 32);
-    multiply_group<0>(codes, 32, weights + row * 4, sums);
-    const auto* scales = reinterpret_cast<const uint16_t*>(weights + kScalesAt) + row;
-    const F s = load_scales(scales), minimum = minima ? load_scales(scales + kPanel) : F{};
+    multiply_group<0>(codes, 32, weights + kLayout<minima>.codes_at() + row * 4, sums);
+    const F s = scales_of<minima>(weights, row), minimum = minima_of<minima>(weights, row);
     for (int t = 0; t < tokens; ++t) add_group<minima>(sums[t], x[t][g].scale, x[t][g].fsum, s, minimum, total[t]);
   }
-  const F row_scale = load(args.row_scale + row);
-  for (int t = 0; t < tokens; ++t) store(args.out + (first + t) * kPanel + row, total[t] * row_scale);
+  for (int t = 0; t < tokens; ++t) store(args.out + (first + t) * kPanel + row, total[t]);
 }
 
 template <bool minima>
@@ -176,28 +185,6 @@ static void gemm_signed(const QuantPanelArgs& args) {
     tile_panel<true>(args);
   } else {
     tile_panel<false>(args);
-  }
-}
-
-/// A panel of any layout with its zero point subtracted: signed bytes.
-static void expand_signed(QuantLayout layout, int zero_shift, const uint8_t* panel, int64_t groups, uint8_t* out) {
-  const auto zero = static_cast<char>(zero_shift < 0 ? 0 : 1 << zero_shift);
-  const __m512i zeros = _mm512_set1_epi8(zero), low = _mm512_set1_epi8(15);
-  const int tail = layout.group_bytes() - layout.code_bytes();  // scales and minima stay as they are
-  for (int64_t g = 0; g < groups; ++g) {
-    const auto put = [out](int at, __m512i codes) { _mm512_storeu_si512(out + at, codes); };
-    for (int i = 0; i < layout.code_bytes(); i += 64) {
-      const __m512i raw = _mm512_loadu_si512(panel + i);
-      if (layout.nibble) {
-        put(i, _mm512_sub_epi8(_mm512_and_si512(raw, low), zeros));
-        put(512 + i, _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(raw, 4), low), zeros));
-      } else {
-        put(i, _mm512_sub_epi8(raw, zeros));
-      }
-    }
-    __builtin_memcpy(out + kScalesAt, panel + layout.code_bytes(), static_cast<unsigned>(tail));
-    panel += layout.group_bytes();
-    out += 1024 + tail;
   }
 }
 
@@ -233,7 +220,6 @@ static int64_t probe_int8(int64_t rounds) {
 
 void use_amx(IsaTable& table) {
   table.name = "amx";
-  table.expand_signed = avx512amx::expand_signed;
   table.gemm_signed = avx512amx::gemm_signed;
   table.probe_int8 = avx512amx::probe_int8;
 }

@@ -5,6 +5,7 @@ namespace autoglm::cpu {
 namespace avx512 {
 // clang-format off: later parts use earlier ones.
 #include "kernels/cpu/simd/dot_bf16.inl"
+#include "kernels/cpu/simd/codes.inl"
 #include "kernels/cpu/simd/expand.inl"
 #include "kernels/cpu/simd/gemm_float.inl"
 #include "kernels/cpu/simd/rows.inl"
@@ -19,9 +20,8 @@ const IsaTable& avx512_table() {
   using namespace avx512;
   static constexpr IsaTable table = {
       .name = "avx512",
-      .expand_nibbles = expand_nibbles,
+      .expand = expand,
       .gemm_quant = gemm_quant,
-      .expand_signed = nullptr,
       .gemm_signed = nullptr,
       .gemm_f32 = gemm_f32,
       .gemm_f16 = gemm_f16,

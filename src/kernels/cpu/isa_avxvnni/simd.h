@@ -13,6 +13,7 @@ namespace autoglm::cpu::avxvnni {
 constexpr int W = 8;
 #include "kernels/cpu/simd/common.inl"
 
+constexpr bool kExpands = true;
 constexpr int kTokens = 4;
 constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
@@ -24,16 +25,22 @@ static inline F fnma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline F load_f16(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-static inline F load_scales(const uint16_t* p) { return load_f16(p); }
 
 using Codes = I;
 using Quad = I;
 using Sum = I;
 using ZeroShift = I;
 
-static inline Codes load_codes(const uint8_t* p) { return load_int(p); }
-static inline Codes low_codes(const uint8_t* p) { return load_int(p) & splat_int(0x0f0f0f0f); }
-static inline Codes high_codes(const uint8_t* p) { return (load_int(p) >> 4) & splat_int(0x0f0f0f0f); }
+/// Bytes 0..15 to kCodeBook[i] + 128.
+static inline I look_up(I indices) {
+  const __m128i table =
+      _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kCodeBook)), _mm_set1_epi8(-128));
+  return (I)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (__m256i)indices);
+}
+template <int bits>
+static inline Codes codes_of(I unsigned_codes) {
+  return unsigned_codes;
+}
 static inline Quad load_quad(const int8_t* p) {
   int32_t four;
   __builtin_memcpy(&four, p, 4);
@@ -43,15 +50,17 @@ static inline ZeroShift zero_shift(int shift) { return splat_int(shift < 0 ? 32 
 static inline I zero_term(int32_t neg_sum, ZeroShift shift) {
   return (I)_mm256_sllv_epi32((__m256i)splat_int(neg_sum), (__m256i)shift);
 }
-template <bool nibble>
+template <int bits>
 static inline Sum start(I zero) {
   return zero;
 }
-template <bool nibble>
+template <int bits>
 static inline Sum dot(Sum sum, Codes w, Quad x) {
   return (I)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
 }
-template <bool nibble>
+constexpr int fold_quads(int) { return 8; }
+static inline Sum fold(Sum sum) { return sum; }
+template <int bits>
 static inline I finish(Sum sum, I) {
   return sum;
 }

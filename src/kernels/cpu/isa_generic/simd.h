@@ -2,8 +2,8 @@
 // adjacent int16 needs an instruction of its own.
 #pragma once
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__SSSE3__)
+#include <tmmintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -18,6 +18,7 @@ namespace autoglm::cpu::generic {
 constexpr int W = 4;
 #include "kernels/cpu/simd/common.inl"
 
+constexpr bool kExpands = false;
 constexpr int kTokens = 4;
 constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
@@ -39,14 +40,6 @@ static inline F load_f16(const uint16_t* p) {
   return bits_to_float(bits | sign);
 }
 
-/// A float16 that is 0 or normal and finite.
-static inline F load_scales(const uint16_t* p) {
-  const I h = __builtin_convertvector(*reinterpret_cast<const HalvesUnaligned*>(p), I);
-  const I magnitude = (h & splat_int(0x7fff)) << 13;
-  const I bits = magnitude == I{} ? I{} : magnitude + splat_int(112 << 23);
-  return bits_to_float(bits | ((h & splat_int(0x8000)) << 16));
-}
-
 typedef int8_t Bytes8 __attribute__((vector_size(8)));
 typedef int8_t Bytes16 __attribute__((vector_size(16)));
 typedef int16_t Shorts __attribute__((vector_size(16)));
@@ -65,11 +58,26 @@ static inline Codes widen(I bytes) {
   return {__builtin_convertvector(__builtin_shufflevector(b, b, 0, 1, 2, 3, 4, 5, 6, 7), Shorts),
           __builtin_convertvector(__builtin_shufflevector(b, b, 8, 9, 10, 11, 12, 13, 14, 15), Shorts)};
 }
-static inline Codes load_codes(const uint8_t* p) {  // signed: the zero point of bytes is always 128 here
-  return widen(load_int(p) ^ splat_int(static_cast<int32_t>(0x80808080)));
+/// Bytes 0..15 to kCodeBook[i] + 128.
+static inline I look_up(I indices) {
+  const I signed_values =
+#if defined(__SSSE3__)
+      (I)_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kCodeBook)), (__m128i)indices);
+#elif defined(__aarch64__)
+      (I)vqtbl1q_s8(vld1q_s8(kCodeBook), (uint8x16_t)indices);
+#else
+      [indices] {
+        auto bytes = reinterpret_cast<Bytes16>(indices);
+        for (int i = 0; i < 16; ++i) bytes[i] = kCodeBook[bytes[i]];
+        return reinterpret_cast<I>(bytes);
+      }();
+#endif
+  return signed_values ^ splat_int(static_cast<int32_t>(0x80808080));
 }
-static inline Codes low_codes(const uint8_t* p) { return widen(load_int(p) & splat_int(0x0f0f0f0f)); }
-static inline Codes high_codes(const uint8_t* p) { return widen((load_int(p) >> 4) & splat_int(0x0f0f0f0f)); }
+template <int bits>
+static inline Codes codes_of(I unsigned_codes) {  // 8 bits: signed, because their zero point is always 128
+  return widen(bits == 8 ? unsigned_codes ^ splat_int(static_cast<int32_t>(0x80808080)) : unsigned_codes);
+}
 static inline Quad load_quad(const int8_t* p) {
   const Bytes8 twice = {p[0], p[1], p[2], p[3], p[0], p[1], p[2], p[3]};
   return __builtin_convertvector(twice, Shorts);
@@ -91,19 +99,21 @@ static inline I add_products(Shorts a, Shorts b) {
 #endif
 }
 
-template <bool nibble>
+template <int bits>
 static inline Sum start(I) {
   return {I{}, I{}};
 }
-template <bool nibble>
+template <int bits>
 static inline Sum dot(Sum sum, Codes w, Quad x) {
   return {sum.low + add_products(w.low, x), sum.high + add_products(w.high, x)};
 }
-template <bool nibble>
+constexpr int fold_quads(int) { return 8; }
+static inline Sum fold(Sum sum) { return sum; }
+template <int bits>
 static inline I finish(Sum sum, I zero) {
   const I total =
       __builtin_shufflevector(sum.low, sum.high, 0, 2, 4, 6) + __builtin_shufflevector(sum.low, sum.high, 1, 3, 5, 7);
-  return nibble ? total + zero : total;
+  return bits == 8 ? total : total + zero;
 }
 
 }  // namespace autoglm::cpu::generic

@@ -24,9 +24,8 @@ const IsaTable& generic_table() {
   using namespace generic;
   static constexpr IsaTable table = {
       .name = kName,
-      .expand_nibbles = nullptr,
+      .expand = nullptr,
       .gemm_quant = gemm_quant,
-      .expand_signed = nullptr,
       .gemm_signed = nullptr,
       .gemm_f32 = gemm_f32,
       .gemm_f16 = gemm_f16,

@@ -55,16 +55,16 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int first, int j, F (&
     for (int n = 0; n < NQ; ++n) {
       AUTOGLM_UNROLL
       for (int term = 0; term < 2; ++term)
-        sum[n][term] = start<false>(splat_int(q[(2 * n + term) * groups + g].neg_sum128));
+        sum[n][term] = start<8>(splat_int(q[(2 * n + term) * groups + g].neg_sum128));
     }
     const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
     for (int i = 0; i < quads; ++i, keys += 64) {
-      const Codes k = load_codes(keys);
+      const Codes k = codes_of<8>(load_int(keys));
       AUTOGLM_UNROLL
       for (int n = 0; n < NQ; ++n) {
         AUTOGLM_UNROLL
         for (int term = 0; term < 2; ++term)
-          sum[n][term] = dot<false>(sum[n][term], k, load_quad(q[(2 * n + term) * groups + g].codes + 4 * i));
+          sum[n][term] = fold(dot<8>(sum[n][term], k, load_quad(q[(2 * n + term) * groups + g].codes + 4 * i)));
       }
     }
     const F scale = load(args.key_scales + g * kBlockTokens + j);
@@ -72,8 +72,8 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int first, int j, F (&
     for (int n = 0; n < NQ; ++n) {
       const ActGroup& high = q[2 * n * groups + g];
       const ActGroup& low = q[(2 * n + 1) * groups + g];
-      F part = to_float(finish<false>(sum[n][0], splat_int(high.neg_sum128))) * splat(high.scale);
-      part = fma(to_float(finish<false>(sum[n][1], splat_int(low.neg_sum128))), splat(low.scale), part);
+      F part = to_float(finish<8>(sum[n][0], splat_int(high.neg_sum128))) * splat(high.scale);
+      part = fma(to_float(finish<8>(sum[n][1], splat_int(low.neg_sum128))), splat(low.scale), part);
       total[n] = fma(part, scale, total[n]);
     }
   }

@@ -1,80 +1,77 @@
 // A quantized panel times rows of int8 activations. One loop nest for every ISA, layout and number of rows; the ISA
 // gives the vector width, the tile that fills its registers and the integer dot product.
 //
-// Needs from the ISA: W, kTokens, row_vectors(tokens), Codes, load_codes, low_codes, high_codes, Quad, load_quad, Sum,
-// ZeroShift, zero_shift, zero_term, start, dot, finish, load_scales, fma, fnma.
+// Needs from the ISA: W, kTokens, kExpands (takes expanded panels), row_vectors(tokens), Codes, codes_of, Quad,
+// load_quad, Sum, ZeroShift, zero_shift, zero_term, start, dot, fold_quads, fold, finish, fma, fnma. Those that depend
+// on the width of a code take it as a template argument: 4, 5, 6 or 8 bits.
 
-template <bool nibble, bool group16, bool minima>
-struct Layout {
-  static constexpr bool is_nibble = nibble;
-  static constexpr bool is_group16 = group16;
-  static constexpr bool has_minima = minima;
-  static constexpr QuantLayout value{nibble, group16, minima};
-  static constexpr int halves = group16 ? 2 : 1;
-  static constexpr int quads = group16 ? 4 : 8;  // in a half
-};
-
-/// Weights of quad `q` (0..7) for the W rows from byte offset `at` of each 128-byte line.
-template <bool nibble>
-AUTOGLM_INLINE Codes quad_codes(const uint8_t* codes, int q, int at) {
-  if constexpr (!nibble) {
-    return load_codes(codes + q * 128 + at);
-  } else {
-    return q < 4 ? low_codes(codes + q * 128 + at) : high_codes(codes + (q - 4) * 128 + at);
-  }
+constexpr int code_bits(QuantLayout l) {
+  if (l.codes == CodeForm::byte || l.codes == CodeForm::book) return 8;
+  return l.codes == CodeForm::five ? 5 : l.codes == CodeForm::six ? 6 : 4;
 }
+
+/// The order in which a half's quads are taken: with 32 columns a group, quads j and j + 4 lie in one vector of
+/// nibbles.
+constexpr int quad_at(QuantLayout l, int half, int i) { return l.group16 ? half * 4 + i : (i & 1) * 4 + (i >> 1); }
 
 /// RV vectors of rows x MT tokens over all groups. Integer sums are exact, so only the order over groups matters, and
 /// that is the same for every tile shape.
-template <typename L, int RV, int MT>
+template <QuantLayout L, int RV, int MT>
 AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, float* out) {
-  constexpr int kGroupBytes = L::value.group_bytes();
+  constexpr int kBits = code_bits(L), kQuads = 8 / L.halves();
+  constexpr int kFold = fold_quads(kBits) < kQuads ? fold_quads(kBits) : kQuads;
+  constexpr int kPrefetch = L.block_bytes() / L.block_groups();  // bytes a group
   const ZeroShift shift = zero_shift(args.zero_shift);
   F total[RV][MT] = {};
-  const uint8_t* group = args.panel;
-  for (int64_t g = 0; g < args.groups; ++g, group += kGroupBytes) {
-    if constexpr (MT <= 2) {  // bound by memory: ask for what comes 8 KB later
-      for (int line = 0; line < kGroupBytes; line += 64) __builtin_prefetch(group + 8192 + line, 0, 2);
-    }
-    AUTOGLM_UNROLL
-    for (int half = 0; half < L::halves; ++half) {
-      Sum sum[RV][MT];
-      I zero[MT];
-      AUTOGLM_UNROLL
-      for (int t = 0; t < MT; ++t) {
-        zero[t] = zero_term(L::is_group16 ? x[t][g].neg_sum16[half] : x[t][g].neg_sum, shift);
-        AUTOGLM_UNROLL
-        for (int r = 0; r < RV; ++r) sum[r][t] = start<L::is_nibble>(zero[t]);
+  const uint8_t* block = args.panel;
+  int64_t g = 0;
+  for (const uint8_t* end = block + L.panel_bytes(args.groups); block != end; block += L.block_bytes()) {
+    for (int j = 0; j < L.block_groups(); ++j, ++g) {
+      if constexpr (MT <= 2) {  // bound by memory: ask for what comes 8 KB later
+        for (int line = 0; line < kPrefetch; line += 64) __builtin_prefetch(block + 8192 + j * kPrefetch + line, 0, 2);
       }
+      const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
-      for (int i = 0; i < L::quads; ++i) {
-        // With 32 columns a group, quads j and j + 4 lie in one byte vector: take them in turn.
-        const int q = L::is_group16 ? half * 4 + i : (i & 1) * 4 + (i >> 1);
-        Codes w[RV];
-        AUTOGLM_UNROLL
-        for (int r = 0; r < RV; ++r) w[r] = quad_codes<L::is_nibble>(group, q, (rv0 + r) * W * 4);
+      for (int half = 0; half < L.halves(); ++half) {
+        Sum sum[RV][MT];
+        I zero[MT];
         AUTOGLM_UNROLL
         for (int t = 0; t < MT; ++t) {
-          const Quad four = load_quad(x[t][g].codes + 4 * q);
+          zero[t] = zero_term(L.group16 ? x[t][g].neg_sum16[half] : x[t][g].neg_sum, shift);
           AUTOGLM_UNROLL
-          for (int r = 0; r < RV; ++r) sum[r][t] = dot<L::is_nibble>(sum[r][t], w[r], four);
+          for (int r = 0; r < RV; ++r) sum[r][t] = start<kBits>(zero[t]);
         }
-      }
-      const auto* scales = reinterpret_cast<const uint16_t*>(group + L::value.code_bytes()) + half * 32 + rv0 * W;
-      AUTOGLM_UNROLL
-      for (int r = 0; r < RV; ++r) {
-        const F scale = load_scales(scales + r * W);
         AUTOGLM_UNROLL
-        for (int t = 0; t < MT; ++t) {
-          const F both = scale * splat(x[t][g].scale);
-          total[r][t] = fma(to_float(finish<L::is_nibble>(sum[r][t], zero[t])), both, total[r][t]);
-        }
-        if constexpr (L::has_minima) {
-          const F minimum = load_scales(scales + L::halves * 32 + r * W);
+        for (int i = 0; i < kQuads; ++i) {
+          const int q = quad_at(L, half, i);
+          Codes w[RV];
+          AUTOGLM_UNROLL
+          for (int r = 0; r < RV; ++r) w[r] = codes_of<kBits>(quad_codes<L>(group, q, (rv0 + r) * W * 4));
           AUTOGLM_UNROLL
           for (int t = 0; t < MT; ++t) {
-            const float fsum = L::is_group16 ? x[t][g].fsum16[half] : x[t][g].fsum;
-            total[r][t] = fnma(minimum, splat(fsum), total[r][t]);
+            const Quad four = load_quad(x[t][g].codes + 4 * q);
+            AUTOGLM_UNROLL
+            for (int r = 0; r < RV; ++r) {
+              sum[r][t] = dot<kBits>(sum[r][t], w[r], four);
+              if ((i + 1) % kFold == 0) sum[r][t] = fold(sum[r][t]);
+            }
+          }
+        }
+        AUTOGLM_UNROLL
+        for (int r = 0; r < RV; ++r) {
+          const F scale = group_scales<L>(block, L.scales_at(), j, half, (rv0 + r) * W);
+          AUTOGLM_UNROLL
+          for (int t = 0; t < MT; ++t) {
+            const F both = scale * splat(x[t][g].scale);
+            total[r][t] = fma(to_float(finish<kBits>(sum[r][t], zero[t])), both, total[r][t]);
+          }
+          if constexpr (L.minima) {
+            const F minimum = group_scales<L>(block, L.minima_at(), j, half, (rv0 + r) * W);
+            AUTOGLM_UNROLL
+            for (int t = 0; t < MT; ++t) {
+              const float fsum = L.group16 ? x[t][g].fsum16[half] : x[t][g].fsum;
+              total[r][t] = fnma(minimum, splat(fsum), total[r][t]);
+            }
           }
         }
       }
@@ -82,13 +79,12 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   }
   AUTOGLM_UNROLL
   for (int r = 0; r < RV; ++r) {
-    const F row_scale = load(args.row_scale + (rv0 + r) * W);
     AUTOGLM_UNROLL
-    for (int t = 0; t < MT; ++t) store(out + t * kPanel + (rv0 + r) * W, total[r][t] * row_scale);
+    for (int t = 0; t < MT; ++t) store(out + t * kPanel + (rv0 + r) * W, total[r][t]);
   }
 }
 
-template <typename L, int MT>
+template <QuantLayout L, int MT>
 __attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t first) {
   const ActGroup* x[MT];
   for (int t = 0; t < MT; ++t) {
@@ -100,7 +96,7 @@ __attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t 
 }
 
 /// Tiles of nearly equal size: 7 tokens at 6 a tile are 4 + 3, not 6 + 1.
-template <typename L>
+template <QuantLayout L>
 void quant_rows(const QuantPanelArgs& args) {
   int64_t first = 0;
   while (first < args.m) {
@@ -131,25 +127,21 @@ void quant_rows(const QuantPanelArgs& args) {
   }
 }
 
+template <int... i>
+void file_layout_rows(const QuantPanelArgs& args, Lanes<i...>) {
+  ((same_layout(args.layout, kFileLayouts[i]) ? quant_rows<kFileLayouts[i]>(args) : void()), ...);
+}
+
+template <bool group16, bool minima>
+constexpr QuantLayout kExpanded{CodeForm::byte, ScaleForm::single, group16, minima};
+
 void gemm_quant(const QuantPanelArgs& args) {
-  const QuantLayout l = args.layout;
-  const int which = (l.nibble ? 4 : 0) + (l.group16 ? 2 : 0) + (l.minima ? 1 : 0);
-  switch (which) {
-    case 0:
-      return quant_rows<Layout<false, false, false>>(args);
-    case 1:
-      return quant_rows<Layout<false, false, true>>(args);
-    case 2:
-      return quant_rows<Layout<false, true, false>>(args);
-    case 3:
-      return quant_rows<Layout<false, true, true>>(args);
-    case 4:
-      return quant_rows<Layout<true, false, false>>(args);
-    case 5:
-      return quant_rows<Layout<true, false, true>>(args);
-    case 6:
-      return quant_rows<Layout<true, true, false>>(args);
-    default:
-      return quant_rows<Layout<true, true, true>>(args);
+  if (args.layout.scales != ScaleForm::single) return file_layout_rows(args, FileLayouts());
+  if constexpr (kExpands) {
+    if (args.layout.group16) {
+      args.layout.minima ? quant_rows<kExpanded<true, true>>(args) : quant_rows<kExpanded<true, false>>(args);
+    } else {
+      args.layout.minima ? quant_rows<kExpanded<false, true>>(args) : quant_rows<kExpanded<false, false>>(args);
+    }
   }
 }

@@ -9,17 +9,17 @@ int64_t probe_int8(int64_t rounds) {
   const ZeroShift none = zero_shift(-1);
   Sum sum[kSums];
   AUTOGLM_UNROLL
-  for (int i = 0; i < kSums; ++i) sum[i] = start<true>(zero_term(0, none));
+  for (int i = 0; i < kSums; ++i) sum[i] = start<4>(zero_term(0, none));
   for (int64_t round = 0; round < rounds; ++round) {
     asm volatile("" ::: "memory");  // reload, or an optimizer would turn the loop into one product
-    const Codes w = low_codes(codes);
+    const Codes w = codes_of<4>(load_int(codes));
     const Quad four = load_quad(x + (round & 3) * 4);
     AUTOGLM_UNROLL
-    for (int i = 0; i < kSums; ++i) sum[i] = dot<true>(sum[i], w, four);
+    for (int i = 0; i < kSums; ++i) sum[i] = dot<4>(sum[i], w, four);
   }
   I total = {};
   AUTOGLM_UNROLL
-  for (int i = 0; i < kSums; ++i) total += finish<true>(sum[i], zero_term(0, none));
+  for (int i = 0; i < kSums; ++i) total += finish<4>(fold(sum[i]), zero_term(0, none));
   *reinterpret_cast<volatile int32_t*>(codes) = sum_lanes(total);
   return rounds * kSums * W * 4;
 }
