@@ -267,6 +267,7 @@ class PanelProduct {
   QuantLayout layout_;
   const uint8_t* data_ = nullptr;
   bool signed_ = false;  // for gemm_signed
+  bool far_ = false;     // data_ is the packed weight
   int64_t width_ = 0;
 };
 

@@ -126,6 +126,7 @@ struct QuantPanelArgs {
   const int32_t* index = nullptr;  // rows of x to take; null: 0, 1, 2...
   int64_t m = 0;
   float* out = nullptr;  // [m][32]
+  bool far = false;      // the panel comes from memory, and these rows are the first that it meets
   /// gemm_signed: the same m rows as tiles [m / 16, rounded up][groups]; null: there are none. Rows of the last tile
   /// beyond m may hold anything.
   const ActTile* tiles = nullptr;

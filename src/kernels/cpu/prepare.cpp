@@ -138,12 +138,14 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   }
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
+  far_ = true;
   signed_ = isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows;
   if (!signed_ && (isa.expand == nullptr || layout_.codes == CodeForm::byte || rows < kExpandRows)) return;
   const int zero = signed_ && weight.zero_shift >= 0 ? 1 << weight.zero_shift : 0;
   isa.expand(layout_, zero, data_, weight.cols / 32, room);
   data_ = room;
   layout_ = layout_.expanded();
+  far_ = false;
 }
 
 void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
@@ -154,6 +156,7 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
       QuantPanelArgs args{
           layout_, weight_->zero_shift, data_, x.groups(), x.codes + skip * x.code_stride(), x.code_stride(), rows, m,
           out};
+      args.far = far_ && first == 0;
       if (x.tiles != nullptr && index == nullptr) {
         AUTOGLM_CHECK(first % ActTile::kRows == 0, "rows that begin within a tile");
         args.tiles = x.tiles + first / ActTile::kRows * x.groups();

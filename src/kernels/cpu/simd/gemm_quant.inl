@@ -14,20 +14,38 @@ constexpr int code_bits(QuantLayout l) {
 /// nibbles.
 constexpr int quad_at(QuantLayout l, int half, int i) { return l.group16 ? half * 4 + i : (i & 1) * 4 + (i >> 1); }
 
-/// RV vectors of rows x MT tokens over all groups. Integer sums are exact, so only the order over groups matters, and
-/// that is the same for every tile shape.
+/// Groups of 32 columns that tokens meet together: some 5 KB of weights.
+constexpr int kNearGroups = 8;
+
+/// Blocks of a panel that one pass over the tokens takes: [first, last) from `data` on, group `group`.
+struct Span {
+  const uint8_t* data;
+  const uint8_t* end;
+  int64_t group;
+  bool fetch;  // the weights come from memory: ask for what comes 8 KB later
+};
+
+/// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
+/// groups matters, and that is the same for every tile shape and span.
 template <QuantLayout L, int RV, int MT>
-AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, float* out) {
+AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, const Span& span,
+                               float* out) {
   constexpr int kBits = code_bits(L), kQuads = 8 / L.halves();
   constexpr int kFold = fold_quads(kBits) < kQuads ? fold_quads(kBits) : kQuads;
   constexpr int kPrefetch = L.block_bytes() / L.block_groups();  // bytes a group
   const ZeroShift shift = zero_shift(args.zero_shift);
   F total[RV][MT] = {};
-  const uint8_t* block = args.panel;
-  int64_t g = 0;
-  for (const uint8_t* end = block + L.panel_bytes(args.groups); block != end; block += L.block_bytes()) {
+  if (span.group > 0) {
+    AUTOGLM_UNROLL
+    for (int r = 0; r < RV; ++r) {
+      AUTOGLM_UNROLL
+      for (int t = 0; t < MT; ++t) total[r][t] = load(out + t * kPanel + (rv0 + r) * W);
+    }
+  }
+  int64_t g = span.group;
+  for (const uint8_t* block = span.data; block != span.end; block += L.block_bytes()) {
     for (int j = 0; j < L.block_groups(); ++j, ++g) {
-      if constexpr (MT <= 2) {  // bound by memory: ask for what comes 8 KB later
+      if (span.fetch) {
         for (int line = 0; line < kPrefetch; line += 64) __builtin_prefetch(block + 8192 + j * kPrefetch + line, 0, 2);
       }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
@@ -85,19 +103,22 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
 }
 
 template <QuantLayout L, int MT>
-__attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t first) {
+__attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t first, Span span) {
   const ActGroup* x[MT];
   for (int t = 0; t < MT; ++t) {
     const int64_t row = args.index != nullptr ? args.index[first + t] : first + t;
     x[t] = args.x + row * args.x_stride;
   }
   constexpr int RV = row_vectors(MT);
-  for (int rv = 0; rv < kPanel / W; rv += RV) quant_tile<L, RV, MT>(args, x, rv, args.out + first * kPanel);
+  for (int rv = 0; rv < kPanel / W; rv += RV) {
+    quant_tile<L, RV, MT>(args, x, rv, span, args.out + first * kPanel);
+    span.fetch = false;
+  }
 }
 
 /// Tiles of nearly equal size: 7 tokens at 6 a tile are 4 + 3, not 6 + 1.
 template <QuantLayout L>
-void quant_rows(const QuantPanelArgs& args) {
+void quant_span(const QuantPanelArgs& args, Span span) {
   int64_t first = 0;
   while (first < args.m) {
     const int64_t left = args.m - first;
@@ -105,27 +126,43 @@ void quant_rows(const QuantPanelArgs& args) {
     const int64_t take = (left + tiles - 1) / tiles;
     switch (take) {
       case 1:
-        quant_tokens<L, 1>(args, first);
+        quant_tokens<L, 1>(args, first, span);
         break;
       case 2:
-        quant_tokens<L, 2>(args, first);
+        quant_tokens<L, 2>(args, first, span);
         break;
       case 3:
-        quant_tokens<L, 3>(args, first);
+        quant_tokens<L, 3>(args, first, span);
         break;
       case 4:
-        quant_tokens<L, 4>(args, first);
+        quant_tokens<L, 4>(args, first, span);
         break;
       case 5:
-        if constexpr (kTokens >= 5) quant_tokens<L, 5>(args, first);
+        if constexpr (kTokens >= 5) quant_tokens<L, 5>(args, first, span);
         break;
       default:
-        if constexpr (kTokens >= 6) quant_tokens<L, 6>(args, first);
+        if constexpr (kTokens >= 6) quant_tokens<L, 6>(args, first, span);
         break;
     }
     first += take;
+    span.fetch = false;
   }
 }
+
+/// Weights that come from memory are met by all tokens piece by piece, while they are in the first-level cache.
+template <QuantLayout L>
+void quant_rows(const QuantPanelArgs& args) {
+  constexpr int64_t kBlocks = L.block_groups() >= kNearGroups ? 1 : kNearGroups / L.block_groups();
+  const uint8_t* const end = args.panel + L.panel_bytes(args.groups);
+  const int64_t step = args.far ? kBlocks * L.block_bytes() : end - args.panel;
+  int64_t group = 0;
+  for (const uint8_t* data = args.panel; data != end; group += kBlocks * L.block_groups()) {
+    const uint8_t* const last = end - data > step ? data + step : end;
+    quant_span<L>(args, {data, last, group, args.far});
+    data = last;
+  }
+}
+
 
 template <int... i>
 void file_layout_rows(const QuantPanelArgs& args, Lanes<i...>) {
