@@ -30,7 +30,7 @@ struct Span {
 template <QuantLayout L, int RV, int MT>
 AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, const Span& span,
                                float* out) {
-  constexpr int kBits = code_bits(L), kQuads = 8 / L.halves();
+  constexpr int kBits = code_bits(L), kHalves = L.halves(), kQuads = 8 / kHalves;
   constexpr int kFold = fold_quads(kBits) < kQuads ? fold_quads(kBits) : kQuads;
   constexpr int kPrefetch = L.block_bytes() / L.block_groups();  // bytes a group
   const ZeroShift shift = zero_shift(args.zero_shift);
@@ -50,7 +50,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
       }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
-      for (int half = 0; half < L.halves(); ++half) {
+      for (int half = 0; half < kHalves; ++half) {
         Sum sum[RV][MT];
         I zero[MT];
         AUTOGLM_UNROLL
@@ -162,7 +162,6 @@ void quant_rows(const QuantPanelArgs& args) {
     data = last;
   }
 }
-
 
 template <int... i>
 void file_layout_rows(const QuantPanelArgs& args, Lanes<i...>) {
