@@ -1,6 +1,7 @@
 #include "text/jinja_unicode.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace autoglm::jinja {
 namespace {
@@ -8,10 +9,10 @@ namespace {
 bool within(const Range* table, size_t size, uint32_t c) {
   const Range* end = table + size;
   const Range* it = std::upper_bound(table, end, c, [](uint32_t value, const Range& r) { return value < r.first; });
-  return it != table && c <= (it - 1)->last;
+  return it != table && c <= (it - 1)->last && (c - (it - 1)->first) % (it - 1)->stride == 0;
 }
 
-uint32_t map_single(const CaseRun* table, size_t size, uint32_t c) {
+std::optional<uint32_t> map_single(const CaseRun* table, size_t size, uint32_t c) {
   const CaseRun* it =
       std::upper_bound(table, table + size, c, [](uint32_t v, const CaseRun& r) { return v < r.first; });
   // Runs of stride two interlace, so the one before the nearest may be the right one.
@@ -21,10 +22,11 @@ uint32_t map_single(const CaseRun* table, size_t size, uint32_t c) {
       return static_cast<uint32_t>(static_cast<int>(c) + it->delta);
     }
   }
-  return c;
+  return std::nullopt;
 }
 
-void append_mapped(std::string& out, uint32_t c, const CaseRun* runs, size_t run_count, const CaseSpecial* specials,
+/// False for a character that the tables do not name.
+bool append_mapped(std::string& out, uint32_t c, const CaseRun* runs, size_t run_count, const CaseSpecial* specials,
                    size_t special_count) {
   const CaseSpecial* end = specials + special_count;
   const CaseSpecial* it =
@@ -33,17 +35,31 @@ void append_mapped(std::string& out, uint32_t c, const CaseRun* runs, size_t run
     for (const uint32_t to : it->to) {
       if (to != 0) append_utf8(out, to);
     }
-    return;
+    return true;
   }
-  append_utf8(out, map_single(runs, run_count, c));
+  const std::optional<uint32_t> to = map_single(runs, run_count, c);
+  if (to) append_utf8(out, *to);
+  return to.has_value();
+}
+
+bool append_upper(std::string& out, uint32_t c) {
+  return append_mapped(out, c, kToUpper, kToUpperSize, kToUpperSpecial, kToUpperSpecialSize);
+}
+
+bool append_lower(std::string& out, uint32_t c) {
+  return append_mapped(out, c, kToLower, kToLowerSize, kToLowerSpecial, kToLowerSpecialSize);
+}
+
+bool append_title(std::string& out, uint32_t c) {
+  return append_mapped(out, c, kToTitle, kToTitleSize, kToTitleSpecial, kToTitleSpecialSize) || append_upper(out, c);
 }
 
 }  // namespace
 
 bool is_alpha(uint32_t c) { return within(kAlpha, kAlphaSize, c); }
 bool is_decimal(uint32_t c) { return within(kDecimal, kDecimalSize, c); }
-bool is_digit(uint32_t c) { return within(kDigit, kDigitSize, c); }
-bool is_numeric(uint32_t c) { return within(kNumeric, kNumericSize, c); }
+bool is_digit(uint32_t c) { return is_decimal(c) || within(kDigit, kDigitSize, c); }
+bool is_numeric(uint32_t c) { return is_digit(c) || within(kNumeric, kNumericSize, c); }
 bool is_lower(uint32_t c) { return within(kLower, kLowerSize, c); }
 bool is_upper(uint32_t c) { return within(kUpper, kUpperSize, c); }
 bool is_title(uint32_t c) { return within(kTitle, kTitleSize, c); }
@@ -67,14 +83,10 @@ void append_case(std::string& out, uint32_t c, Case to) {
     }
     return;
   }
-  switch (to) {
-    case Case::upper:
-      return append_mapped(out, c, kToUpper, kToUpperSize, kToUpperSpecial, kToUpperSpecialSize);
-    case Case::lower:
-      return append_mapped(out, c, kToLower, kToLowerSize, kToLowerSpecial, kToLowerSpecialSize);
-    case Case::title:
-      return append_mapped(out, c, kToTitle, kToTitleSize, kToTitleSpecial, kToTitleSpecialSize);
-  }
+  const bool mapped = to == Case::upper   ? append_upper(out, c)
+                      : to == Case::lower ? append_lower(out, c)
+                                          : append_title(out, c);
+  if (!mapped) append_utf8(out, c);
 }
 
 void append_utf8(std::string& out, uint32_t c) {

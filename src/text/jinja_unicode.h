@@ -8,8 +8,11 @@
 
 namespace autoglm::jinja {
 
+/// Characters first, first + stride, ... last.
 struct Range {
-  uint32_t first, last;
+  uint32_t first;
+  uint32_t last = first;
+  uint32_t stride = 1;
 };
 /// Characters first, first + stride, ... last map to themselves plus delta.
 struct CaseRun {
@@ -23,7 +26,8 @@ struct CaseSpecial {
   uint32_t to[3];
 };
 
-// The tables of jinja_unicode_tables.cpp.
+// The tables of jinja_unicode_tables.cpp. Those of one kind build on each other: kDigit has only the digits that are no
+// decimals, kNumeric the numerics that are no digits, kToTitle the characters whose title form is not their upper form.
 extern const Range kAlpha[], kDecimal[], kDigit[], kNumeric[], kLower[], kUpper[], kTitle[], kPrintable[], kCased[],
     kCaseIgnorable[];
 extern const size_t kAlphaSize, kDecimalSize, kDigitSize, kNumericSize, kLowerSize, kUpperSize, kTitleSize,
@@ -44,7 +48,7 @@ bool is_printable(uint32_t c);
 bool is_space(uint32_t c);
 bool is_cased(uint32_t c);
 bool is_case_ignorable(uint32_t c);
-inline bool is_alnum(uint32_t c) { return is_alpha(c) || is_decimal(c) || is_digit(c) || is_numeric(c); }
+inline bool is_alnum(uint32_t c) { return is_alpha(c) || is_numeric(c); }
 
 enum class Case { upper, lower, title };
 /// Appends the mapping of one character (without the final-sigma rule, which needs its neighbours).
