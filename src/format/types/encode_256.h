@@ -60,6 +60,19 @@ void encode_with_minima(const float* values, int limit, Half& d, Half& dmin, uin
   }
 }
 
+/// Fills all of a Q4_K or Q5_K block but the latter's fifth bits, and gives the codes (one a column) to take them from.
+template <typename Block>
+void encode_nibbles(Block& block, const float* values, uint8_t* codes) {
+  uint8_t scales[8];
+  uint8_t minima[8];
+  encode_with_minima<Block>(values, 63, block.d, block.dmin, scales, minima, codes);
+  block.packed.set(scales, minima);
+  for (int b = 0; b < 128; ++b) {
+    const int first = 64 * (b / 32) + b % 32;
+    block.nibbles[b] = static_cast<uint8_t>((codes[first] & 15) | (codes[first + 32] & 15) << 4);
+  }
+}
+
 /// For value = d * scale * code with scales of scale_min..-scale_min - 1: the codes of the groups' `steps`, of which
 /// the one of largest magnitude gets scale_min.
 inline void encode_steps(const float* steps, int groups, int scale_min, Half& d, int* scales) {

@@ -12,21 +12,18 @@ void BlockQ4_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
       codes[64 * i + 32 + l] = static_cast<int8_t>(bytes[l] >> 4);
     }
   }
-  for (int g = 0; g < 8; ++g) {
-    scales[g] = static_cast<int8_t>(packed.scale(g));
-    minima[g] = static_cast<int8_t>(packed.minimum(g));
-  }
+  packed.get(scales, minima);
 }
 
 void BlockQ4_K::encode(const float* values) {
-  uint8_t scales[8];
-  uint8_t minima[8];
   uint8_t codes[kColumns];
-  encode_with_minima<BlockQ4_K>(values, 63, d, dmin, scales, minima, codes);
-  packed.set(scales, minima);
-  for (int b = 0; b < 128; ++b) {
-    const int first = 64 * (b / 32) + b % 32;
-    nibbles[b] = static_cast<uint8_t>(codes[first] | codes[first + 32] << 4);
+  encode_nibbles(*this, values, codes);
+}
+
+void ScaleMinimum6::get(int8_t* scales, int8_t* minima) const {
+  for (int g = 0; g < 8; ++g) {
+    scales[g] = static_cast<int8_t>(scale(g));
+    minima[g] = static_cast<int8_t>(minimum(g));
   }
 }
 

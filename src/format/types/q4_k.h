@@ -11,8 +11,10 @@ namespace autoglm::types {
 struct ScaleMinimum6 {
   uint8_t bytes[12];
   int scale(int g) const { return g < 4 ? bytes[g] & 63 : (bytes[g + 4] & 15) | (bytes[g - 4] >> 6) << 4; }
-  void set(const uint8_t* scales, const uint8_t* minima);  // eight of each, 0..63
   int minimum(int g) const { return g < 4 ? bytes[g + 4] & 63 : bytes[g + 4] >> 4 | (bytes[g] >> 6) << 4; }
+  // Eight of each, 0..63.
+  void get(int8_t* scales, int8_t* minima) const;
+  void set(const uint8_t* scales, const uint8_t* minima);
 };
 
 struct BlockQ4_K {

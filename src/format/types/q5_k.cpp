@@ -16,22 +16,12 @@ void BlockQ5_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
       codes[64 * i + 32 + l] = static_cast<int8_t>((bytes[l] >> 4) + 16 * second);
     }
   }
-  for (int g = 0; g < 8; ++g) {
-    scales[g] = static_cast<int8_t>(packed.scale(g));
-    minima[g] = static_cast<int8_t>(packed.minimum(g));
-  }
+  packed.get(scales, minima);
 }
 
 void BlockQ5_K::encode(const float* values) {
-  uint8_t scales[8];
-  uint8_t minima[8];
   uint8_t codes[kColumns];
-  encode_with_minima<BlockQ5_K>(values, 63, d, dmin, scales, minima, codes);
-  packed.set(scales, minima);
-  for (int b = 0; b < 128; ++b) {
-    const int first = 64 * (b / 32) + b % 32;
-    nibbles[b] = static_cast<uint8_t>((codes[first] & 15) | (codes[first + 32] & 15) << 4);
-  }
+  encode_nibbles(*this, values, codes);
   std::memset(high_bits, 0, sizeof(high_bits));
   for (int c = 0; c < kColumns; ++c) {
     high_bits[c % 32] = static_cast<uint8_t>(high_bits[c % 32] | codes[c] >> 4 << (c / 32));
