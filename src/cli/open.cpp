@@ -16,6 +16,7 @@
 
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
+#include "engine/ngram_index.h"
 #include "engine/speculation.h"
 #include "model/families/family.h"
 #include "store/places.h"
@@ -93,6 +94,7 @@ LoadOptions load_options(const Context& context) {
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
   if (takes(context.command().name, *find_setting("speculation")) && settings.text("speculation") != "off") {
     options.logit_rows = options.batch_sequences + kMostDraft;
+    options.sequence_bytes = NgramIndex::bytes_for;
   }
   return options;
 }

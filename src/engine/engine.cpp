@@ -147,10 +147,7 @@ RequestId Engine::submit(Request request, EventSink sink) {
   auto live =
       std::make_unique<Live>(id, std::move(request), std::move(sink), *tokenizer_, chat_.spec, stepper_->vocabulary());
   live->most = most;
-  if (speculation_ != Speculation::off) {
-    live->index.emplace(prompt + most);
-    live->tokens.reserve(static_cast<size_t>(prompt + most));
-  }
+  if (speculation_ != Speculation::off) live->tokens.reserve(static_cast<size_t>(prompt + most));
   Live& added = *live_.emplace(id, std::move(live)).first->second;
   scheduler_.add(id, prompt);
   if (most == 0) finish(added, FinishReason::length);
@@ -191,11 +188,13 @@ void Engine::apply(const Plan& plan) {
   for (const RequestId id : plan.preempted) {
     Live& live = *live_.at(id);
     stepper_->free(std::exchange(live.sequence, -1));
+    live.index.reset();  // planned for as many as run at once
     ++live.preemptions;
   }
   for (const RequestId id : plan.admitted) {
     Live& live = *live_.at(id);
     live.sequence = stepper_->create();
+    if (speculation_ != Speculation::off) live.index.emplace(std::ssize(live.request.prompt) + live.most);
     if (live.started == Clock::time_point{}) live.started = Clock::now();
   }
 }

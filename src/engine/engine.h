@@ -18,8 +18,8 @@ namespace autoglm {
 struct EngineOptions {
   int64_t max_sequences = 1;  // requests that run at once; the others wait
   int64_t step_rows = 0;      // token budget of a step; 0: the model's most
-  // Drafts need logits for their rows: as many as the model was loaded for (LoadOptions::logit_rows) beyond one a
-  // request.
+  // Drafts need logits for their rows, as many as the model was loaded for (LoadOptions::logit_rows) beyond one a
+  // request, and an index a request (NgramIndex::bytes_for, LoadOptions::sequence_bytes).
   Speculation speculation = Speculation::off;
 };
 

@@ -7,10 +7,17 @@
 
 namespace autoglm {
 
+int64_t NgramIndex::slots_for(int64_t tokens) {
+  const int64_t wanted = std::clamp(2 * tokens, int64_t{1} << 10, int64_t{1} << 16);
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted)));
+}
+
+int64_t NgramIndex::bytes_for(int64_t tokens) {
+  return std::ssize(kOrders) * slots_for(tokens) * static_cast<int64_t>(sizeof(int32_t));
+}
+
 NgramIndex::NgramIndex(int64_t tokens)
-    : size_(static_cast<int64_t>(
-          std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(2 * tokens, int64_t{1} << 10, int64_t{1} << 16))))),
-      table_(kOrders.size() * static_cast<size_t>(size_)) {}
+    : size_(slots_for(tokens)), table_(kOrders.size() * static_cast<size_t>(size_)) {}
 
 // Of the kOrders[order] tokens before position `end`.
 size_t NgramIndex::slot(size_t order, std::span<const int32_t> tokens, int64_t end) const {

@@ -34,8 +34,11 @@ class NgramIndex {
   Match find(std::span<const int32_t> tokens) const;
 
   int64_t bytes() const { return static_cast<int64_t>(table_.size() * sizeof(int32_t)); }
+  /// bytes() of an index for so many tokens.
+  static int64_t bytes_for(int64_t tokens);
 
  private:
+  static int64_t slots_for(int64_t tokens);
   size_t slot(size_t order, std::span<const int32_t> tokens, int64_t end) const;
   int64_t size_;                // slots for one order, a power of two
   int64_t indexed_ = 0;         // positions whose predecessors are in the tables

@@ -64,6 +64,9 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   plan.kv_bytes = block * kv_blocks(context, in.options.batch_sequences);
   plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +
                            backend.scratch_bytes(step_limits(in.spec, in.options.batch_rows, context));
+  if (in.options.sequence_bytes) {
+    plan.activations_bytes += in.options.batch_sequences * in.options.sequence_bytes(context);
+  }
   plan.total_bytes =
       plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.tokenizer_bytes + plan.process_bytes;
 }
@@ -168,9 +171,13 @@ void refuse_what_does_not_fit(const PlanInputs& in, const MemoryPlan& plan) {
   if (with_q8 > shorter) {
     hint += (hint.empty() ? "" : "; ") + ("--kv-type q8 --ctx " + std::to_string(with_q8) + " fits");
   }
+  const int64_t others = in.options.batch_sequences - 1;
+  if (hint.empty() && plan.total_bytes - plan.kv_bytes / (others + 1) * others <= plan.limit_bytes) {
+    hint = "take fewer sequences at once (--batch)";
+  }
   if (hint.empty()) {
     MemoryPlan least = plan;
-    fill(in, fixed, KvType::q8, std::min(in.spec.train_context, kLeastContext), least);
+    fill(in, fixed, KvType::q8, std::min({plan.context, in.spec.train_context, kLeastContext}), least);
     hint = "even a context of " + std::to_string(least.context) + " needs " + format_bytes(least.total_bytes) +
            ": take a smaller model or a smaller quantized type, or raise --memory-limit";
   }

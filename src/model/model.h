@@ -26,6 +26,8 @@ struct LoadOptions {
   int64_t batch_sequences = 1;  // sequences at once
   int64_t batch_rows = 512;     // most rows of a step
   int64_t logit_rows = 0;       // most rows of a step that need logits; 0: batch_sequences
+  // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
+  std::function<int64_t(int64_t tokens)> sequence_bytes{};
   LoadProgress progress{};
 };
 
@@ -34,7 +36,7 @@ struct MemoryPlan {
   int64_t weights_bytes = 0;  // mapped file parts that are read, plus packed copies
   int64_t kv_per_token_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t activations_bytes = 0;
+  int64_t activations_bytes = 0;  // and what each sequence takes beside the model
   int64_t tokenizer_bytes = 0;
   int64_t process_bytes = 0;
   int64_t total_bytes = 0;

@@ -55,6 +55,9 @@ TEST(NgramIndex, DraftsGoAroundAPeriod) {
 }
 
 TEST(NgramIndex, MemoryIsBoundedAndOldTextGivesWay) {
+  for (const int64_t tokens : {0, 10, 513, 5000, 32768, 1 << 24}) {
+    EXPECT_EQ(NgramIndex(tokens).bytes(), NgramIndex::bytes_for(tokens)) << tokens;
+  }
   EXPECT_LE(NgramIndex(10).bytes(), 1 << 14);
   EXPECT_LE(NgramIndex(int64_t{1} << 24).bytes(), 1 << 20);
   NgramIndex index(int64_t{1} << 24);

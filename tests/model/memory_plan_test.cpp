@@ -47,6 +47,17 @@ TEST_F(MemoryPlanTest, AddsUp) {
   EXPECT_TRUE(p.fits());
 }
 
+TEST_F(MemoryPlanTest, CountsWhatSequencesTakeBesideTheModel) {
+  LoadOptions options;
+  options.context = 100;
+  options.batch_sequences = 3;
+  const MemoryPlan before = plan(0, options);
+  options.sequence_bytes = [](int64_t tokens) { return 1000 * tokens; };
+  const MemoryPlan after = plan(0, options);
+  EXPECT_EQ(after.total_bytes - before.total_bytes, 3 * 100 * 1000);
+  EXPECT_EQ(after.activations_bytes - before.activations_bytes, 3 * 100 * 1000);
+}
+
 TEST_F(MemoryPlanTest, ContextIsTheModelsOwnIfItFits) {
   const MemoryPlan p = plan(0);
   EXPECT_EQ(p.context, 1024);
