@@ -65,7 +65,7 @@ std::optional<Roofs> measure(const Context& context) {
   if (!settings.boolean("hw.probe")) return std::nullopt;
   WorkerPool pool({.threads = static_cast<int>(settings.integer("runtime.threads")),
                    .cpus = affinity_cpus(settings, context.machine())});
-  return probe_roofs(pool, settings.text("runtime.isa"));
+  return probe_roofs(pool, settings.text("runtime.isa"), [&] { context.interrupt().check(); });
 }
 
 int run(Context& context) {

@@ -27,7 +27,7 @@ struct Offer {
 
 std::vector<Offer> offers(const Context& context) {
   WorkerPool pool({.threads = static_cast<int>(context.settings().integer("runtime.threads")), .cpus = {}});
-  const double read_gbps = probe_roofs(pool, "auto").read_gbps_small;
+  const double read_gbps = probe_roofs(pool, "auto", [&] { context.interrupt().check(); }).read_gbps_small;
   const int64_t limit = memory_limit(context);
   std::vector<Offer> all;
   for (const CatalogueEntry& entry : catalogue()) {

@@ -92,7 +92,7 @@ const IsaRow& find(std::string_view isa) {
            "it can run: " + join(usable_isas()));
     }
   }
-  fail(Code::bad_flag, "unknown instruction set '" + std::string(isa) + "'",
+  fail(Code::bad_flag, "this program has no code for the instruction set '" + std::string(isa) + "'",
        "this CPU can run: auto, " + join(usable_isas()));
 }
 

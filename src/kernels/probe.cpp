@@ -33,9 +33,10 @@ int64_t calibrate(int64_t (*probe)(int64_t)) {
 }
 
 /// Operations a second of `probe` on all workers.
-double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t), int64_t rounds, int tries) {
+double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t), int64_t rounds, int tries, const ProbeCheck& check) {
   double best = 0.0;
   for (int i = 0; i < tries; ++i) {
+    if (check) check();
     int64_t multiply_adds = 0;
     const double seconds = seconds_of([&] {
       pool.run([&](int worker) {
@@ -51,8 +52,9 @@ double arithmetic(WorkerPool& pool, int64_t (*probe)(int64_t), int64_t rounds, i
 /// Memory on one kind of page, each worker's share first written by it.
 class ReadBuffer {
  public:
-  ReadBuffer(WorkerPool& pool, int64_t bytes, bool huge)
+  ReadBuffer(WorkerPool& pool, int64_t bytes, bool huge, const ProbeCheck& check)
       : size_(static_cast<size_t>(bytes)), share_(bytes / pool.size() / 4096 * 4096) {
+    if (check) check();
     void* data = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) fail(Code::out_of_memory, "the system has no memory left to probe its speed with");
     data_ = static_cast<uint8_t*>(data);
@@ -64,9 +66,10 @@ class ReadBuffer {
   ReadBuffer(const ReadBuffer&) = delete;
   ReadBuffer& operator=(const ReadBuffer&) = delete;
 
-  double gbps(WorkerPool& pool, const cpu::IsaTable& table, int tries) const {
+  double gbps(WorkerPool& pool, const cpu::IsaTable& table, int tries, const ProbeCheck& check) const {
     double best = 0.0;
     for (int i = 0; i < tries; ++i) {
+      if (check) check();
       const double seconds = seconds_of([&] {
         pool.run([&](int worker) {
           volatile uint64_t sink = table.probe_read(place(worker), share_);
@@ -95,14 +98,14 @@ int64_t read_size(const Machine& machine) {
 }  // namespace
 
 struct RoofProbe::State {
-  State(WorkerPool& workers, std::string_view isa)
+  State(WorkerPool& workers, std::string_view isa, const ProbeCheck& check)
       : pool(workers),
         table(cpu::table_for(isa)),
         read_bytes(read_size(read_machine())),
         int8_rounds(calibrate(table.probe_int8)),
         bf16_rounds(calibrate(table.probe_bf16)),
-        small(pool, read_bytes, false),
-        huge(pool, read_bytes, true) {}
+        small(pool, read_bytes, false, check),
+        huge(pool, read_bytes, true, check) {}
 
   WorkerPool& pool;
   cpu::IsaTable table;
@@ -113,29 +116,35 @@ struct RoofProbe::State {
   ReadBuffer huge;
 };
 
-RoofProbe::RoofProbe(WorkerPool& pool, std::string_view isa) : state_(std::make_unique<State>(pool, isa)) {}
+RoofProbe::RoofProbe(WorkerPool& pool, std::string_view isa, const ProbeCheck& check)
+    : state_(std::make_unique<State>(pool, isa, check)) {}
 RoofProbe::~RoofProbe() = default;
 
-Roofs RoofProbe::round(int tries) const {
+Roofs RoofProbe::round(int tries, const ProbeCheck& check) const {
   const State& s = *state_;
-  return {.int8_gops = arithmetic(s.pool, s.table.probe_int8, s.int8_rounds, tries),
-          .bf16_gops = arithmetic(s.pool, s.table.probe_bf16, s.bf16_rounds, tries),
-          .read_gbps_small = s.small.gbps(s.pool, s.table, tries),
-          .read_gbps_huge = s.huge.gbps(s.pool, s.table, tries),
+  return {.int8_gops = arithmetic(s.pool, s.table.probe_int8, s.int8_rounds, tries, check),
+          .bf16_gops = arithmetic(s.pool, s.table.probe_bf16, s.bf16_rounds, tries, check),
+          .read_gbps_small = s.small.gbps(s.pool, s.table, tries, check),
+          .read_gbps_huge = s.huge.gbps(s.pool, s.table, tries, check),
           .read_bytes = s.read_bytes};
 }
 
 double probe_int8_gops(WorkerPool& pool, std::string_view isa) {
   const auto probe = cpu::table_for(isa).probe_int8;
-  return arithmetic(pool, probe, calibrate(probe), kTries);
+  return arithmetic(pool, probe, calibrate(probe), kTries, {});
+}
+
+int64_t probe_read_bytes(int64_t weights) {
+  constexpr int64_t kMiB = 1 << 20;
+  return std::clamp(weights, 64 * kMiB, 256 * kMiB) / kMiB * kMiB;
 }
 
 double probe_read_gbps(WorkerPool& pool, std::string_view isa, int64_t bytes) {
-  constexpr int64_t kMiB = 1 << 20;
-  const ReadBuffer buffer(pool, std::clamp(bytes, 64 * kMiB, 256 * kMiB) / kMiB * kMiB, true);
-  return buffer.gbps(pool, cpu::table_for(isa), 2);
+  return ReadBuffer(pool, bytes, true, {}).gbps(pool, cpu::table_for(isa), 2, {});
 }
 
-Roofs probe_roofs(WorkerPool& pool, std::string_view isa) { return RoofProbe(pool, isa).round(kTries); }
+Roofs probe_roofs(WorkerPool& pool, std::string_view isa, const ProbeCheck& check) {
+  return RoofProbe(pool, isa, check).round(kTries, check);
+}
 
 }  // namespace autoglm

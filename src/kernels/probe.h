@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -20,17 +21,20 @@ struct Roofs {
                                  // eighth of the usable memory; a buffer that fits in the cache flatters the roof
 };
 
+/// Called between tries, which take long on a busy machine; may throw (Ctrl-C).
+using ProbeCheck = std::function<void()>;
+
 /// Keeps its loops calibrated and its memory resident (read_bytes on each kind of page), so that rounds can alternate
 /// with what is measured and a drift of the machine hits both alike.
 class RoofProbe {
  public:
   /// isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table. The pool must outlive it.
-  RoofProbe(WorkerPool& pool, std::string_view isa);
+  RoofProbe(WorkerPool& pool, std::string_view isa, const ProbeCheck& check = {});
   ~RoofProbe();
   RoofProbe(const RoofProbe&) = delete;
   RoofProbe& operator=(const RoofProbe&) = delete;
   /// The best of `tries` of each loop; some 0.1 s a try.
-  Roofs round(int tries) const;
+  Roofs round(int tries, const ProbeCheck& check = {}) const;
 
  private:
   struct State;
@@ -38,9 +42,12 @@ class RoofProbe {
 };
 
 /// Takes about a second. isa: a name of usable_isas() or "auto"; "ref" is measured as the most general table.
-Roofs probe_roofs(WorkerPool& pool, std::string_view isa);
+Roofs probe_roofs(WorkerPool& pool, std::string_view isa, const ProbeCheck& check = {});
 
-/// The read roof alone, on huge pages as weights lie, over a buffer of `bytes` (bounded to 64 to 256 MiB); some 0.1 s.
+/// What probe_read_gbps() should read for weights of so many bytes: them all, bounded to 64 to 256 MiB.
+int64_t probe_read_bytes(int64_t weights);
+
+/// The read roof alone, on huge pages as weights lie, over a buffer of `bytes`; some 0.1 s.
 double probe_read_gbps(WorkerPool& pool, std::string_view isa, int64_t bytes);
 
 /// The int8 roof alone, some 0.1 s: what another ISA would bring.

@@ -110,7 +110,8 @@ int64_t file_type(Type type) {
 
 class RandomSource final : public ModelSource {
  public:
-  RandomSource(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed, WorkerPool& pool) {
+  RandomSource(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed, WorkerPool& pool,
+               const std::function<void()>& check) {
     const ArchSpec spec = shape_spec(shape);
     container_ = Container::gguf;
     path_ = shape.name;
@@ -124,22 +125,26 @@ class RandomSource final : public ModelSource {
     size_t offset = 0;
     for (TensorEntry& tensor : tensors_) {
       const auto bytes = static_cast<size_t>(row_bytes(tensor.type, tensor.columns()) * tensor.rows());
-      places.push_back({memory_ + offset, bytes});
+      places.push_back({memory_.get() + offset, bytes});
       tensor.data = places.back();
       offset += aligned(bytes);
     }
     index_tensors();
     pool.parallel_for(std::ssize(tensors_), 1, [&](int64_t begin, int64_t end) {
       for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+        if (check) check();
         fill(spec, *rows[i], tensors_[i], seed * 1'000'003 + i, places[i]);
       }
     });
   }
-  ~RandomSource() override {
-    if (memory_) munmap(memory_, size_);
-  }
 
  private:
+  // Gives the memory back also when the constructor throws.
+  struct Unmap {
+    size_t size;
+    void operator()(std::byte* memory) const { munmap(memory, size); }
+  };
+
   static size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
   // Fills tensors_ with names, types and shapes as llama.cpp has them; returns their rows of the table.
@@ -182,7 +187,7 @@ class RandomSource final : public ModelSource {
     if (memory == MAP_FAILED) {
       fail(Code::out_of_memory, "the system has no " + std::to_string(size_) + " bytes for random weights");
     }
-    memory_ = static_cast<std::byte*>(memory);
+    memory_ = {static_cast<std::byte*>(memory), Unmap{size_}};
   }
 
   static void fill(const ArchSpec& spec, const TensorRow& row, const TensorEntry& tensor, uint64_t seed,
@@ -197,8 +202,8 @@ class RandomSource final : public ModelSource {
     }
   }
 
-  std::byte* memory_ = nullptr;
   size_t size_ = 0;
+  std::unique_ptr<std::byte, Unmap> memory_{nullptr, Unmap{0}};
 };
 
 }  // namespace
@@ -218,8 +223,8 @@ ArchSpec shape_spec(const ModelShape& shape) {
 }
 
 std::unique_ptr<ModelSource> random_model(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed,
-                                          WorkerPool& pool) {
-  return std::make_unique<RandomSource>(shape, recipe, seed, pool);
+                                          WorkerPool& pool, const std::function<void()>& check) {
+  return std::make_unique<RandomSource>(shape, recipe, seed, pool, check);
 }
 
 }  // namespace autoglm

@@ -56,9 +56,10 @@ ArchSpec shape_spec(const ModelShape& shape);
 /// A GGUF in memory with this configuration and random weights, named and shaped as llama.cpp has them: values that are
 /// about normal with some much larger ones, scaled so that activations keep their size, and encoded like real ones, so
 /// that codes, scales and their spread are those of a real file. The same seed gives the same bytes on any number of
-/// threads. Takes what the tensors take; ask plan() first. Errors: those of a family's reader.
+/// threads. Takes what the tensors take; ask plan() first. `check` is called before each tensor, by any worker, and may
+/// throw (Ctrl-C). Errors: those of a family's reader.
 std::unique_ptr<ModelSource> random_model(const ModelShape& shape, const TypeRecipe& recipe, uint64_t seed,
-                                          WorkerPool& pool);
+                                          WorkerPool& pool, const std::function<void()>& check = {});
 
 /// Writes what random_model() made as a GGUF file that llama.cpp loads, with a vocabulary (of letters, and words merged
 /// from them) of the model's size. Returns the file's bytes. Errors: those of GgufWriter.

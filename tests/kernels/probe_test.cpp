@@ -20,6 +20,18 @@ TEST(Probe, EveryIsaHasPositiveRoofsAndItsBufferIsBoundedByMemory) {
   }
 }
 
+TEST(Probe, CanBeStoppedBetweenItsTries) {
+  WorkerPool pool(PoolOptions{});
+  for (const int allowed : {0, 2, 4}) {
+    int asked = 0;
+    const auto check = [&] {
+      if (++asked > allowed) fail(Code::interrupted, "interrupted");
+    };
+    EXPECT_THROW(probe_roofs(pool, "auto", check), Error) << allowed;
+    EXPECT_EQ(asked, allowed + 1);
+  }
+}
+
 TEST(Probe, UnknownIsaIsAnError) {
   WorkerPool pool(PoolOptions{});
   EXPECT_THROW(probe_roofs(pool, "sse9"), Error);

@@ -1,6 +1,7 @@
 // Shapes of bench/shapes.yaml, and models with random weights.
 #include "model/random_weights.h"
 
+#include <atomic>
 #include <map>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "model/model_support.h"
 #include "model/tensor_table.h"
 #include "model/tiny_shapes.h"
+#include "support/errors.h"
 
 namespace autoglm::test {
 namespace {
@@ -148,10 +150,21 @@ TEST(RandomModel, QuantizedWeightsAreNotDegenerate) {
   }
 }
 
+TEST(RandomWeights, MakingThemCanBeStopped) {
+  WorkerPool pool({.threads = 2});
+  std::atomic<int> asked{0};
+  const auto stop = [&] {
+    if (++asked > 3) fail(Code::interrupted, "interrupted");
+  };
+  const auto error = error_of([&] { random_model(tiny_moe(), ShapeTable::built_in().recipe("Q4_0"), 1, pool, stop); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code(), Code::interrupted);
+}
+
 class WrittenModel : public testing::TestWithParam<ModelShape> {};
 
 TEST_P(WrittenModel, IsTheSameModel) {
-  TempFolder folder;
+  TemporaryFolder folder;
   WorkerPool pool({.threads = 2});
   const std::shared_ptr<const ModelSource> source =
       random_model(GetParam(), ShapeTable::built_in().recipe("Q4_K_M"), 3, pool);
