@@ -8,10 +8,11 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_kind.h"
+#include "base/mapped_names.h"
 
 namespace autoglm {
 namespace {
@@ -27,17 +28,10 @@ namespace {
   fail(Code::bad_file, "cannot read " + name + ": " + std::strerror(error));
 }
 
-std::string_view kind_of(mode_t mode) {
-  if (S_ISDIR(mode)) return "a folder";
-  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
-  if (S_ISFIFO(mode)) return "a pipe";
-  if (S_ISSOCK(mode)) return "a socket";
-  return "not a regular file";
-}
-
 void check_regular(const std::filesystem::path& path, const struct stat& status) {
   if (!S_ISREG(status.st_mode)) {
-    fail(Code::bad_file, "'" + path.string() + "' is " + std::string(kind_of(status.st_mode)) + ", not a file");
+    fail(Code::bad_file, "'" + path.string() + "' is " + std::string(file_kind(status.st_mode)) + ", not a file",
+         "give the name of a file");
   }
 }
 
@@ -64,10 +58,13 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
   if (address == MAP_FAILED) refuse(path, errno);
   bytes_ = {static_cast<const std::byte*>(address), size};
+  name_mapping(bytes_, path.string());
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_.data());
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}

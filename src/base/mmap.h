@@ -9,6 +9,7 @@ namespace autoglm {
 
 /// Read-only, private mapping of a regular file. Move-only; unmapped at destruction.
 /// Errors: model_not_found (no such path), bad_file (folder, device, pipe, no permission), always naming the path.
+/// Reading what somebody has cut off since ends in SIGBUS: mapped_names.h tells whose.
 class MappedFile {
  public:
   MappedFile() = default;

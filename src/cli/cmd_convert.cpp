@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "model/convert.h"
@@ -38,9 +39,7 @@ int run(Context& context) {
       fail(Code::bad_flag, fmt::format("{} is a file of the model itself", out.string()), "give another name");
     }
   }
-  if (std::filesystem::is_directory(out, ignored)) {
-    fail(Code::bad_flag, fmt::format("{} is a folder", out.string()), "name the file to write, such as model.gguf");
-  }
+  check_output(out);
   ConvertOptions options;
   options.type = type_of(context, *source);
   if (source->container() == Container::safetensors) options.tokenizer = tokenizer_metadata(*source);

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/score.h"
@@ -28,44 +27,6 @@ std::string npy_header(int64_t positions, int64_t vocabulary) {
   header += static_cast<char>(dict.size() >> 8);
   return header + dict;
 }
-
-// A file that only appears under its name when it is whole.
-class OutputFile {
- public:
-  explicit OutputFile(std::filesystem::path path) : path_(std::move(path)), part_(path_.string() + ".part") {
-    file_ = std::fopen(part_.c_str(), "wbe");
-    if (file_ == nullptr) {
-      fail(Code::bad_file, fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
-           "check the folder and its permissions");
-    }
-  }
-  ~OutputFile() {
-    if (file_ == nullptr) return;
-    std::fclose(file_);
-    std::remove(part_.c_str());
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  void write(const void* data, size_t bytes) {
-    if (std::fwrite(data, 1, bytes, file_) != bytes) refuse();
-  }
-  void finish() {
-    if (std::fclose(std::exchange(file_, nullptr)) != 0) refuse();
-    std::filesystem::rename(part_, path_);
-  }
-
- private:
-  [[noreturn]] void refuse() {
-    const int error = errno;
-    std::remove(part_.c_str());
-    fail(error == ENOSPC ? Code::disk_full : Code::work_failed,
-         fmt::format("cannot write {}: {}", path_.string(), std::strerror(error)));
-  }
-  std::filesystem::path path_;
-  std::string part_;
-  std::FILE* file_ = nullptr;
-};
 
 // Written by hand: millions of numbers need no tree in memory. Shortest form that reads back as the same float.
 void print_rows(const Context& context, const std::vector<float>& values, int64_t positions, int64_t vocabulary) {
@@ -108,13 +69,14 @@ int run(Context& context) {
   const std::vector<int64_t>& given = settings.ids("logits.tokens");
   const std::vector<int32_t> tokens(given.begin(), given.end());
   const auto count = static_cast<int64_t>(tokens.size());
+  const std::optional<std::string> out = settings.text_if("logits.out");
+  if (out) check_output(*out);
   const int64_t last = std::min(count, settings.integer_if("logits.last").value_or(count));
   LoadOptions options = scoring_options(load_options(context), count, last);
   const std::unique_ptr<OpenedModel> opened = open_and_load(context, options, false, count);
   const int64_t vocabulary = opened->model->spec().vocabulary;
   check_tokens(tokens, vocabulary);
 
-  const std::optional<std::string> out = settings.text_if("logits.out");
   const auto row_ok = [](std::span<const float> row) {
     for (const float value : row) {
       if (!std::isfinite(value)) {
@@ -131,10 +93,10 @@ int run(Context& context) {
   if (out) {
     OutputFile file(*out);
     const std::string header = npy_header(last, vocabulary);
-    file.write(header.data(), header.size());
+    file.write(std::as_bytes(std::span(header)));
     score(*opened->model, tokens, count - last, on_chunk, [&](int64_t, std::span<const float> row) {
       row_ok(row);
-      file.write(row.data(), row.size_bytes());
+      file.write(std::as_bytes(row));
     });
     file.finish();
     if (context.json()) context.print_json({{"vocab_size", vocabulary}, {"positions", last}, {"out", *out}});

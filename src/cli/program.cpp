@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "cli/bus_error.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/help.h"
@@ -98,16 +99,23 @@ std::string_view chinese_advice(Code code) {
   }
 }
 
+/// The hint, or where the error had none of its own, one for its kind.
+std::string hint_of(const Error& error) {
+  if (!error.hint().empty() || error.code() != Code::bad_model_file) return error.hint();
+  return "fetch the file again, or compare its size and SHA-256 with those where it came from";
+}
+
 int report(const Error& error, const Reporting& how) {
   const CodeInfo& row = info(error.code());
+  const std::string hint = hint_of(error);
   if (how.json) {
-    const nlohmann::json object = {{"error", {{"code", row.name}, {"message", error.what()}, {"hint", error.hint()}}}};
+    const nlohmann::json object = {{"error", {{"code", row.name}, {"message", error.what()}, {"hint", hint}}}};
     write_all(STDOUT_FILENO, object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     return row.exit_code;
   }
   const bool zh = how.language == Language::zh;
   std::string text = fmt::format("{} {}\n", zh ? "错误：" : "error:", error.what());
-  if (!error.hint().empty()) text += fmt::format("{} {}\n", zh ? "提示：" : "hint:", error.hint());
+  if (!hint.empty()) text += fmt::format("{} {}\n", zh ? "提示：" : "hint:", hint);
   if (zh && !chinese_advice(error.code()).empty()) text += fmt::format("建议： {}\n", chinese_advice(error.code()));
   write_all(STDERR_FILENO, text);
   return row.exit_code;
@@ -185,6 +193,7 @@ int run_command(const Command& command, const std::vector<std::string>& words,
   const Machine machine = read_machine();
   apply_machine(settings, machine, locale(environment));
   how = {settings.boolean("json"), settings.language()};
+  explain_bus_errors(how.json, how.language);
   set_log_level(log_level(settings.text("log_level")));
   for (const std::string& warning : warnings) log(LogLevel::warn, warning);
   apply_priority(settings);

@@ -1,12 +1,7 @@
 #include "format/gguf_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string_view>
 #include <system_error>
@@ -20,8 +15,6 @@
 
 namespace autoglm {
 namespace {
-
-constexpr size_t kBuffer = size_t{1} << 20;  // bytes gathered before a write
 
 enum class ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 
@@ -145,8 +138,8 @@ int64_t aligned(int64_t offset, int64_t alignment) { return (offset + alignment 
 
 int64_t GgufTensor::bytes() const { return checked_tensor_bytes(type, shape, name, "the file to be written"); }
 
-GgufWriter::GgufWriter(std::filesystem::path path, const Metadata& metadata, std::vector<GgufTensor> tensors)
-    : path_(std::move(path)), tensors_(std::move(tensors)), alignment_(metadata.integer("general.alignment", 32)) {
+GgufWriter::GgufWriter(const std::filesystem::path& path, const Metadata& metadata, std::vector<GgufTensor> tensors)
+    : tensors_(std::move(tensors)), alignment_(metadata.integer("general.alignment", 32)) {
   AUTOGLM_CHECK(alignment_ > 0 && (alignment_ & (alignment_ - 1)) == 0, "alignment is a power of two");
   Header header;
   header.raw("GGUF");
@@ -172,70 +165,23 @@ GgufWriter::GgufWriter(std::filesystem::path path, const Metadata& metadata, std
 
   const int64_t size = aligned(static_cast<int64_t>(header.bytes().size()), alignment_) + offset;
   std::error_code unknown;
-  const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  const auto target = check_output(path);
+  const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
   const auto space = std::filesystem::space(folder, unknown);
   if (!unknown && space.available < static_cast<uintmax_t>(size)) {
     fail(Code::disk_full,
-         path_.string() + " needs " + format_bytes(size) + "; its disk has " +
+         path.string() + " needs " + format_bytes(size) + "; its disk has " +
              format_bytes(static_cast<int64_t>(space.available)) + " left",
          "free some space or write to another disk");
   }
-  buffer_.reserve(kBuffer);
-  open();
-  try {
-    put(header.bytes());
-    pad();
-  } catch (...) {  // the destructor of a half-made object does not run
-    ::close(file_);
-    ::unlink(partial_.c_str());
-    throw;
-  }
-}
-
-GgufWriter::~GgufWriter() {
-  if (file_ < 0) return;
-  ::close(file_);
-  ::unlink(partial_.c_str());
-}
-
-void GgufWriter::open() {
-  partial_ = path_;
-  partial_.replace_filename("." + path_.filename().string() + ".partial-" + std::to_string(::getpid()));
-  ::unlink(partial_.c_str());  // left by a process of the same number that was killed
-  file_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (file_ < 0) refuse(errno);
-}
-
-void GgufWriter::refuse(int error) {
-  const std::string why = "cannot write " + path_.string() + ": " + std::strerror(error);
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-    fail(Code::disk_full, why, "free some space or write to another disk");
-  }
-  fail(Code::work_failed, why);
-}
-
-void GgufWriter::write_all(std::span<const std::byte> data) {
-  while (!data.empty()) {
-    const ssize_t written = ::write(file_, data.data(), data.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) refuse(errno);
-    data = data.subspan(static_cast<size_t>(written));
-  }
-}
-
-void GgufWriter::flush() {
-  write_all(buffer_);
-  buffer_.clear();
+  file_.emplace(path);
+  put(header.bytes());
+  pad();
 }
 
 void GgufWriter::put(std::span<const std::byte> data) {
   position_ += static_cast<int64_t>(data.size());
-  if (buffer_.size() + data.size() > kBuffer) flush();
-  if (data.size() >= kBuffer) {
-    write_all(data);
-  } else {
-    buffer_.insert(buffer_.end(), data.begin(), data.end());
-  }
+  file_->write(data);
 }
 
 void GgufWriter::pad() {
@@ -266,14 +212,7 @@ int64_t GgufWriter::remaining() const {
 
 void GgufWriter::finish() {
   AUTOGLM_CHECK(tensor_ == tensors_.size(), "every tensor must be written before the file is finished");
-  flush();
-  if (::fsync(file_) != 0 && errno != EINVAL && errno != ENOTSUP) refuse(errno);
-  const int file = std::exchange(file_, -1);
-  int error = ::close(file) == 0 ? 0 : errno;
-  if (error == 0 && ::rename(partial_.c_str(), path_.c_str()) != 0) error = errno;
-  if (error == 0) return;
-  ::unlink(partial_.c_str());
-  refuse(error);
+  file_->finish();
 }
 
 }  // namespace autoglm

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/output_file.h"
 #include "format/model_source.h"
 
 namespace autoglm {
@@ -23,20 +25,15 @@ struct GgufTensor {
 
 /// Usage: construct, write() the data of all tensors in their order in pieces of any size, finish().
 ///
-/// The file appears under its name only when it is whole: until then it is a hidden file beside it, which is removed
-/// when the writer is destroyed before finish() or when writing fails. A file of that name is replaced.
+/// The file appears under its name only when it is whole (OutputFile).
 ///
 /// Numbers take the widths that other readers of GGUF expect: integers u32 where they fit (i32 if negative, i32 in
 /// lists), wider ones 64 bits, fractions f32. Padding between tensors follows general.alignment (32 if absent).
 ///
-/// Errors: disk_full (before anything is written if the space is known to be too small, or when a write fails for lack
-/// of it), work_failed (no such folder, no permission, another failure of the disk).
+/// Errors: those of OutputFile; disk_full before anything is written if the space is known to be too small.
 class GgufWriter {
  public:
-  GgufWriter(std::filesystem::path path, const Metadata& metadata, std::vector<GgufTensor> tensors);
-  ~GgufWriter();
-  GgufWriter(const GgufWriter&) = delete;
-  GgufWriter& operator=(const GgufWriter&) = delete;
+  GgufWriter(const std::filesystem::path& path, const Metadata& metadata, std::vector<GgufTensor> tensors);
 
   /// The next bytes of tensor data. A piece may end one tensor and begin the next; padding is added between them.
   void write(std::span<const std::byte> data);
@@ -46,22 +43,15 @@ class GgufWriter {
   void finish();
 
  private:
-  void open();
   void put(std::span<const std::byte> data);
-  void flush();
   void pad();
-  void write_all(std::span<const std::byte> data);
-  [[noreturn]] void refuse(int error);
 
-  std::filesystem::path path_;
-  std::filesystem::path partial_;
   std::vector<GgufTensor> tensors_;
-  std::vector<std::byte> buffer_;
+  std::optional<OutputFile> file_;
   size_t tensor_ = 0;      // the one being written
   int64_t in_tensor_ = 0;  // bytes of it written so far
-  int64_t position_ = 0;   // bytes of the file so far, buffered ones included
+  int64_t position_ = 0;   // bytes of the file so far
   int64_t alignment_ = 32;
-  int file_ = -1;
 };
 
 }  // namespace autoglm
