@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/ledger.h"
+#include "base/output_file.h"
 #include "cli/bench_peer.h"
 #include "cli/bench_report.h"
 #include "cli/bench_run.h"
@@ -36,10 +37,11 @@ BenchShape shape_of(const Settings& settings) {
 BenchRounds measure(Context& context, BenchRun& bench, const BenchShape& shape, const RoofProbe* probe, Peer* peer) {
   constexpr int kTries = 2;
   const int64_t reps = context.settings().integer("bench.reps");
+  const auto check = [&] { context.interrupt().check(); };
   BenchRounds rounds;
   Progress progress = context.progress("rounds", reps, false);
   for (int64_t rep = 0; rep < reps; ++rep) {
-    if (probe != nullptr) rounds.roofs.push_back(probe->round(kTries));
+    if (probe != nullptr) rounds.roofs.push_back(probe->round(kTries, check));
     if (shape.prompt > 0) {
       const double seconds = bench.prefill();
       rounds.prefill_tps.push_back(static_cast<double>(shape.prompt * shape.batch) / seconds);
@@ -52,7 +54,7 @@ BenchRounds measure(Context& context, BenchRun& bench, const BenchShape& shape, 
     }
     if (peer != nullptr) peer->repeat();
     progress.update(rep + 1);
-    context.interrupt().check();
+    check();
   }
   return rounds;
 }
@@ -83,8 +85,7 @@ void make_random(Context& context, BenchModel& model) {
   model.source_memory = Reservation(*opened.runtime.ledger, MemoryLine::weights, weights,
                                     fmt::format("random weights of {} as {}", name, type));
   context.note(fmt::format("making random weights: {} as {}", name, type));
-  opened.source = random_model(shape, recipe, 1, *opened.runtime.pool);
-  context.interrupt().check();
+  opened.source = random_model(shape, recipe, 1, *opened.runtime.pool, [&] { context.interrupt().check(); });
 }
 
 BenchModel open_bench_model(Context& context, const LoadOptions& options) {
@@ -106,10 +107,7 @@ int write_file(Context& context, const std::string& path) {
   if (!context.settings().text_if("bench.shape")) {
     fail(Code::bad_flag, "--write needs --shape", "for example: --shape llama-1.45b --type Q4_0 --write model.gguf");
   }
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
-    fail(Code::bad_flag, fmt::format("{} is a folder", path), "name the file to write, such as model.gguf");
-  }
+  check_output(path);  // not after a minute of making weights
   BenchModel model;
   make_random(context, model);
   Progress progress = context.progress("writing", 0, true);
@@ -135,6 +133,9 @@ int run(Context& context) {
   const Settings& settings = context.settings();
   if (const auto path = settings.text_if("bench.write")) return write_file(context, *path);
   const BenchShape shape = shape_of(settings);
+  if (!context.has_argument("MODEL") && !settings.text_if("bench.shape")) {
+    fail(Code::bad_flag, "no model was named", "give a model, or --shape NAME for one with random weights");
+  }
   const BenchModel bench_model = open_bench_model(context, bench_options(load_options(context), shape));
   OpenedModel& opened = *bench_model.opened;
   Model& model = *opened.model;
@@ -150,11 +151,12 @@ int run(Context& context) {
       .mix = arithmetic_of(model.spec(), *opened.source, model.precision()),
       .huge_share = 0};
   facts.huge_share = std::clamp(static_cast<double>(bench_model.huge_bytes) / facts.bytes.resident, 0.0, 1.0);
-  BenchRun bench(model, shape, [&] { context.interrupt().check(); });
+  const auto check = [&] { context.interrupt().check(); };
+  BenchRun bench(model, shape, check);
   warm_up(bench, shape);                  // pages are touched, clocks are up, caches as in the middle of a run
   const int64_t peak = peak_rss_bytes();  // before the probe, which needs memory of its own
   std::unique_ptr<RoofProbe> probe;
-  if (settings.boolean("hw.probe")) probe = std::make_unique<RoofProbe>(*opened.runtime.pool, backend.name());
+  if (settings.boolean("hw.probe")) probe = std::make_unique<RoofProbe>(*opened.runtime.pool, backend.name(), check);
   nlohmann::json object = bench_json(measure(context, bench, shape, probe.get(), peer.get()), facts);
   object["rounds"] = settings.integer("bench.reps");
   object["load_ms"] = opened.load_ms;

@@ -53,13 +53,12 @@ RunFacts run_facts(const ShortRun& run, const OpenedModel& opened, const Setting
 // Loads the model and runs it. Its memory is given back before the roofs are probed.
 void measure_model(Context& context, Facts& facts) {
   LoadOptions options = load_options(context);
-  if (options.context == 0) options.context = kShortRunContext;
   std::unique_ptr<OpenedModel> opened;
   facts.load = watch(context, [&] {
     opened = std::make_unique<OpenedModel>();
     opened->source = open_source(context);
     opened->runtime = open_runtime(context);
-    options.context = std::min<int64_t>(options.context, read_spec(*opened->source).train_context);
+    if (options.context == 0) options.context = std::min(kShortRunContext, read_spec(*opened->source).train_context);
     load_into(context, *opened, options);
   });
   ShortRun run;
@@ -80,7 +79,7 @@ Facts examine(Context& context) {
   // Outlives the second reading of the counters: a thread that has ended takes its waiting time with it.
   WorkerPool pool({.threads = facts.threads, .cpus = affinity_cpus(settings, context.machine())});
   const auto probe = [&] {
-    const Roofs roofs = probe_roofs(pool, facts.isa);
+    const Roofs roofs = probe_roofs(pool, facts.isa, [&] { context.interrupt().check(); });
     facts.int8_gops = facts.best_int8_gops = roofs.int8_gops;
     facts.read_gbps = std::max(roofs.read_gbps_small, roofs.read_gbps_huge);
     if (facts.isa != facts.best_isa) facts.best_int8_gops = probe_int8_gops(pool, facts.best_isa);

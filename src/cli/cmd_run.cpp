@@ -4,9 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/bounds.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/generate.h"
+#include "tune/counters.h"
 
 namespace autoglm {
 namespace {
@@ -96,7 +98,9 @@ int run(Context& context) {
   request.ignore_eos = context.settings().boolean("run.ignore_eos");
 
   const bool stream = !context.json();
+  const Counters before = read_counters(context.machine().allowed);
   const Answer answer = ask(context, *opened, std::move(request), stream);
+  const Interval work = between(before, read_counters(context.machine().allowed));
   if (stream && !answer.text.empty() && !answer.text.ends_with('\n')) context.print("\n");
   context.interrupt().check();
   if (context.json()) {
@@ -104,7 +108,7 @@ int run(Context& context) {
     return 0;
   }
   if (context.quiet()) return 0;
-  const std::string bound = what_bounds(answer, *opened);
+  const std::string bound = what_bounds(answer, *opened, work);
   context.note(bound.empty()
                    ? fmt::format("{} tokens, first token after {:.0f} ms", answer.tokens.size(), answer.first_token_ms)
                    : bound);

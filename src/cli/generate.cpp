@@ -5,9 +5,6 @@
 #include <charconv>
 #include <limits>
 
-#include "cli/work.h"
-#include "kernels/probe.h"
-
 namespace autoglm {
 namespace {
 
@@ -109,30 +106,6 @@ Answer generate(Engine& engine, Request request, const std::function<bool()>& in
   if (output_failed) std::rethrow_exception(output_failed);
   if (error) throw Error(*error);
   return answer;
-}
-
-std::string what_bounds(const Answer& answer, OpenedModel& opened) {
-  const double speed = answer.decode_tps();
-  if (answer.tokens.size() < 8 || speed <= 0) return {};
-  const Model& model = *opened.model;
-  const TokenWork work = token_work(model.spec(), *opened.source);
-  const double middle = static_cast<double>(answer.usage.prompt_tokens) + static_cast<double>(answer.tokens.size()) / 2;
-  const double bytes =
-      static_cast<double>(work.bytes) + middle * static_cast<double>(model.memory().kv_per_token_bytes);
-  const int64_t weights = model.memory().weights_bytes;
-  opened.model.reset();
-  // Measured after the answer, some 0.1 s, and not remembered: on shared machines the bandwidth changes by a third from
-  // one hour to the next, and a share of yesterday's roof would blame the wrong thing.
-  const double roof = probe_read_gbps(*opened.runtime.pool, opened.runtime.backend->name(), weights);
-  if (roof <= 0) return fmt::format("{:.1f} tok/s", speed);
-  // A step reads the weights once, whatever it drafted.
-  const auto made = static_cast<double>(answer.tokens.size() - 1);
-  const double steps = made - static_cast<double>(answer.usage.accepted_tokens);
-  const double share = speed * std::max(steps, 1.0) / made * bytes / 1e9 / roof;
-  const char* advice = share < 0.6     ? "bound by computing"
-                       : work.bits > 5 ? "a smaller type would help"
-                                       : "a smaller model would help";
-  return fmt::format("{:.1f} tok/s, {:.0f} % of memory bandwidth; {}", speed, 100 * std::min(share, 1.0), advice);
 }
 
 }  // namespace autoglm

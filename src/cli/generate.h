@@ -34,9 +34,4 @@ struct Answer {
 Answer generate(Engine& engine, Request request, const std::function<bool()>& interrupted,
                 const std::function<void(std::string_view)>& print, const std::function<void(std::string_view)>& think);
 
-/// "6.1 tok/s, 88 % of memory bandwidth; a smaller type would help": what bounds decoding. Gives the model's memory
-/// back first (no engine may be left), because the bandwidth is measured on a buffer that must fit into the plan. Empty
-/// if the answer was too short to tell.
-std::string what_bounds(const Answer& answer, OpenedModel& opened);
-
 }  // namespace autoglm
