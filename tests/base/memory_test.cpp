@@ -7,36 +7,21 @@
 #include <thread>
 #include <utility>
 
-#include "base/error.h"
 #include "base/ledger.h"
+#include "base/mapped_names.h"
 #include "base/mmap.h"
+#include "support/errors.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TempDir : public testing::Test {
+class Mmap : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "autoglm-test-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir_ = name;
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-  fs::path dir_;
+  test::TemporaryFolder dir_;
 };
-
-using Mmap = TempDir;
-
-Error error_of(const fs::path& path) {
-  try {
-    MappedFile file(path);
-  } catch (const Error& error) {
-    return error;
-  }
-  return {Code::internal, "no error"};
-}
 
 TEST_F(Mmap, MapsAndMoves) {
   std::ofstream(dir_ / "a") << "hello";
@@ -55,18 +40,34 @@ TEST_F(Mmap, AnEmptyFileIsAnEmptySpan) {
 }
 
 TEST_F(Mmap, WhatIsNotAFileIsRefusedByName) {
-  EXPECT_EQ(error_of(dir_ / "none").code(), Code::model_not_found);
+  EXPECT_ERROR(MappedFile(dir_ / "none"), Code::model_not_found, "no file");
   std::ofstream(dir_ / "a") << "x";
-  EXPECT_EQ(error_of(dir_ / "a" / "b").code(), Code::model_not_found);
-  EXPECT_EQ(error_of(dir_).code(), Code::bad_file);
-  EXPECT_NE(std::string(error_of(dir_).what()).find("a folder"), std::string::npos);
-  EXPECT_NE(std::string(error_of("/dev/zero").what()).find("a device"), std::string::npos);
+  EXPECT_ERROR(MappedFile(dir_ / "a" / "b"), Code::model_not_found, "no file");
+  EXPECT_ERROR(MappedFile(dir_.path()), Code::bad_file, "a folder");
+  EXPECT_ERROR(MappedFile("/dev/zero"), Code::bad_file, "a device");
   ASSERT_EQ(mkfifo((dir_ / "pipe").c_str(), 0600), 0);
-  EXPECT_NE(std::string(error_of(dir_ / "pipe").what()).find("a pipe"), std::string::npos);
+  EXPECT_ERROR(MappedFile(dir_ / "pipe"), Code::bad_file, "a pipe");
   if (geteuid() != 0) {  // root may read everything
     fs::permissions(dir_ / "a", fs::perms::none);
-    EXPECT_NE(std::string(error_of(dir_ / "a").what()).find("no permission"), std::string::npos);
+    EXPECT_ERROR(MappedFile(dir_ / "a"), Code::bad_file, "no permission");
   }
+}
+
+TEST_F(Mmap, AnAddressTellsItsFileWhileItIsMapped) {
+  const std::string path = dir_.write("a", "hello").string();
+  const std::byte* inside = nullptr;
+  {
+    const MappedFile file(path);
+    inside = &file.bytes()[4];
+    MappedFile other(dir_.write("b", "x"));
+    EXPECT_STREQ(mapping_at(inside), path.c_str());
+    EXPECT_EQ(mapping_at(file.bytes().data() + 5), nullptr) << "behind its end";
+    const std::byte* of_other = other.bytes().data();
+    const MappedFile moved(std::move(other));
+    EXPECT_STREQ(mapping_at(of_other), (dir_ / "b").c_str());
+  }
+  EXPECT_EQ(mapping_at(inside), nullptr);
+  EXPECT_EQ(mapping_at(nullptr), nullptr);
 }
 
 TEST(Ledger, RefusesWhatPassesTheLimitWithTheNumbers) {

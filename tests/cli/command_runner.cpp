@@ -9,7 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
+#include <string_view>
 
 namespace autoglm::test {
 namespace {
@@ -34,11 +34,23 @@ struct Pipe {
   }
 };
 
+// Settings of whoever runs the tests are not theirs.
+void forget_settings() {
+  std::vector<std::string> names;
+  for (char** line = ::environ; *line != nullptr; ++line) {
+    const std::string_view text = *line;
+    if (text.starts_with("AUTOGLM_")) names.emplace_back(text.substr(0, text.find('=')));
+  }
+  for (const std::string& name : names) ::unsetenv(name.c_str());
+}
+
 [[noreturn]] void become(const std::vector<std::string>& arguments, const RunOptions& options, const Pipe& in,
                          const Pipe& out, const Pipe& err) {
   ::dup2(in.read, STDIN_FILENO);
   ::dup2(out.write, STDOUT_FILENO);
   ::dup2(err.write, STDERR_FILENO);
+  if (options.close_stdout) ::close(STDOUT_FILENO);
+  forget_settings();
   ::unsetenv("LANG");
   ::setenv("LC_ALL", "C.UTF-8", 1);
   for (const std::string& line : options.environment) {
@@ -84,7 +96,11 @@ void talk(pid_t child, const RunOptions& options, Pipe& in, Pipe& out, Pipe& err
     }
     if (!interrupted && (outcome.out + outcome.err).find(options.interrupt_after) != std::string::npos) {
       interrupted = true;
-      ::kill(child, SIGINT);
+      if (options.instead) {
+        options.instead();
+      } else {
+        ::kill(child, SIGINT);
+      }
     }
   }
 }
@@ -102,6 +118,7 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
   Pipe out;
   Pipe err;
   Outcome outcome;
+  if (options.close_reader) Pipe::close(out.read);
   const pid_t child = ::fork();
   if (child == 0) become(arguments, options, in, out, err);
   Pipe::close(in.read);
@@ -117,20 +134,5 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
 
 std::string smollm2() { return AUTOGLM_ORACLE_DIR "/smollm2-135m-q4_1.gguf"; }
 std::string tiny() { return AUTOGLM_TEST_DATA "/models/llama-a"; }
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "autoglm-cli-XXXXXX").string();
-  path_ = ::mkdtemp(name.data());
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TemporaryFolder::file(const std::string& name, const std::string& content) const {
-  std::ofstream(path_ / name, std::ios::binary) << content;
-  return (path_ / name).string();
-}
 
 }  // namespace autoglm::test

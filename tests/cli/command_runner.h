@@ -1,10 +1,12 @@
 // Runs the built program as a user would: arguments, standard input, environment; what it wrote and how it ended.
 #pragma once
 
-#include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "support/temporary_folder.h"
 
 namespace autoglm::test {
 
@@ -19,9 +21,12 @@ struct Outcome {
 
 struct RunOptions {
   std::string in{};                        // standard input, then end of file
-  std::vector<std::string> environment{};  // NAME=value, beside the test's own
+  std::vector<std::string> environment{};  // NAME=value, beside the test's own, of which no AUTOGLM_* is kept
   double seconds = 120;                    // a hang is a failure, not a wait
   std::string interrupt_after{};           // SIGINT once stdout or stderr has this text
+  std::function<void()> instead{};         // what to do then in place of SIGINT
+  bool close_stdout = false;               // start without descriptor 1
+  bool close_reader = false;               // stdout is a pipe that nobody reads
 };
 
 Outcome run_program(const std::vector<std::string>& arguments, const RunOptions& options = {});
@@ -29,20 +34,5 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
 /// The real model, and a tiny random one without a tokenizer.
 std::string smollm2();
 std::string tiny();
-
-/// A folder that is removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  /// Writes a file and returns its path.
-  std::string file(const std::string& name, const std::string& content) const;
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace autoglm::test

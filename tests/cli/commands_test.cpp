@@ -3,16 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "cli/command_runner.h"
+#include "support/read_file.h"
 #include "support/sanitized.h"
 
 namespace autoglm {
 namespace {
 
 using test::Outcome;
+using test::read_file;
 using test::run_program;
 using test::smollm2;
 using test::TemporaryFolder;
@@ -20,13 +20,6 @@ using test::tiny;
 using testing::HasSubstr;
 
 std::string data(const std::string& name) { return std::string(AUTOGLM_TEST_DATA) + "/" + name; }
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 void expect_keys(const nlohmann::json& object, const std::vector<std::string>& keys) {
   for (const std::string& key : keys)
@@ -149,9 +142,10 @@ TEST(Run, ModelsThatAreNone) {
   TemporaryFolder folder;
   std::filesystem::create_directory(folder / "empty");
   expect_error({"run", (folder / "nothing.gguf").string(), "hi"}, 3, "model_not_found");
-  for (const std::string& path : {(folder / "empty").string(), std::string("/dev/zero"), std::string("/dev/null"),
-                                  folder.file("text.gguf", "this is no model"), folder.file("none.gguf", ""),
-                                  folder.file("cut.gguf", read_file(smollm2()).substr(0, 300000))}) {
+  for (const std::string& path :
+       {(folder / "empty").string(), std::string("/dev/zero"), std::string("/dev/null"),
+        folder.write("text.gguf", "this is no model").string(), folder.write("none.gguf", "").string(),
+        folder.write("cut.gguf", read_file(smollm2()).substr(0, 300000)).string()}) {
     const Outcome outcome = run_program({"run", path, "hi", "--json"}, {.seconds = 30});
     EXPECT_FALSE(outcome.timed_out) << path;
     EXPECT_EQ(outcome.exit_code, 3) << path << outcome.out << outcome.err;
@@ -159,7 +153,7 @@ TEST(Run, ModelsThatAreNone) {
   }
   expect_error({"run", tiny(), "hi"}, 3, "bad_model_file");  // no tokenizer
   if (::geteuid() != 0) {
-    const std::string secret = folder.file("secret.gguf", "GGUF");
+    const std::string secret = folder.write("secret.gguf", "GGUF");
     std::filesystem::permissions(secret, std::filesystem::perms::none);
     EXPECT_EQ(run_program({"run", secret, "hi"}).exit_code, 3);
   }
@@ -217,7 +211,7 @@ TEST(Logits, TokensOutOfRange) {
   std::string many = "1";
   for (int i = 0; i < 600; ++i) many += ",1";
   expect_error({"logits", tiny(), "--tokens", many}, 4, "context_exceeded");
-  expect_error({"logits", tiny(), "--tokens", "1", "--out", "/nonexistent/x.npy"}, 3, "bad_file");
+  expect_error({"logits", tiny(), "--tokens", "1", "--out", "/nonexistent/x.npy"}, 2, "bad_flag");
 }
 
 TEST(Perplexity, IsWithinOnePercentOfLlamaCpp) {
@@ -234,7 +228,7 @@ TEST(Perplexity, IsWithinOnePercentOfLlamaCpp) {
 
 TEST(Perplexity, TextsThatAreTooShort) {
   TemporaryFolder folder;
-  expect_error({"perplexity", smollm2(), folder.file("short.txt", "a few words")}, 3, "bad_file");
+  expect_error({"perplexity", smollm2(), folder.write("short.txt", "a few words")}, 3, "bad_file");
   expect_error({"perplexity", smollm2(), (folder / "none.txt").string()}, 3, "bad_file");
   expect_error({"perplexity", smollm2(), "/"}, 3, "bad_file");
 }
@@ -251,7 +245,7 @@ TEST(Tokenize, ThereAndBack) {
   const Outcome back = run_program({"detokenize", smollm2(), ids.out});
   EXPECT_EQ(back.out, text + "\n");
   TemporaryFolder folder;
-  EXPECT_EQ(run_program({"tokenize", smollm2(), "--file", folder.file("t.txt", text)}).out, ids.out);
+  EXPECT_EQ(run_program({"tokenize", smollm2(), "--file", folder.write("t.txt", text)}).out, ids.out);
   EXPECT_EQ(run_program({"detokenize", smollm2(), ids.out, "--json"}).json().value("text", ""), text);
   expect_error({"detokenize", smollm2(), "1,99999999"}, 2, "bad_request");
   expect_error({"detokenize", smollm2(), "1,two"}, 2, "bad_flag");
@@ -260,21 +254,21 @@ TEST(Tokenize, ThereAndBack) {
 
 TEST(Template, RendersWithTheModelsAndWithAFile) {
   TemporaryFolder folder;
-  const std::string messages = folder.file("m.json", R"([{"role": "user", "content": "Hi <|im_end|>"}])");
+  const std::string messages = folder.write("m.json", R"([{"role": "user", "content": "Hi <|im_end|>"}])");
   const nlohmann::json object =
       run_program({"template", smollm2(), "--messages", messages, "--tokenize", "--json"}).json();
   expect_keys(object, {"text", "ids"});
   EXPECT_THAT(object["text"].get<std::string>(), HasSubstr("<|im_start|>user\nHi <|im_end|><|im_end|>"));
-  const std::string file = folder.file("t.jinja", "{{ messages[0].content }}{{ flag }}|{{ word }}");
+  const std::string file = folder.write("t.jinja", "{{ messages[0].content }}{{ flag }}|{{ word }}");
   const Outcome plain = run_program(
       {"template", "--template-file", file, "--messages", messages, "--var", "flag=true", "--var", "word=x y"});
   EXPECT_EQ(plain.out, "Hi <|im_end|>True|x y") << plain.err;
   EXPECT_EQ(run_program({"template", "--template-file", file, "--messages", messages, "--json"}).json().contains("ids"),
             false);
-  expect_error({"template", "--template-file", folder.file("bad.jinja", "{% if %}"), "--messages", messages}, 3,
+  expect_error({"template", "--template-file", folder.write("bad.jinja", "{% if %}"), "--messages", messages}, 3,
                "bad_template");
-  expect_error({"template", smollm2(), "--messages", folder.file("no.json", "{")}, 2, "bad_request");
-  expect_error({"template", smollm2(), "--messages", folder.file("list.json", "[]")}, 2, "bad_request");
+  expect_error({"template", smollm2(), "--messages", folder.write("no.json", "{")}, 2, "bad_request");
+  expect_error({"template", smollm2(), "--messages", folder.write("list.json", "[]")}, 2, "bad_request");
   expect_error({"template", smollm2()}, 2, "bad_flag");
 }
 
@@ -364,6 +358,16 @@ TEST(Bench, MeasuresWithThePromisedKeys) {
   expect_error({"bench", smollm2(), "--write", "x.gguf"}, 2, "bad_flag");
   expect_error({"bench", smollm2(), "--shape", "smollm2-135m"}, 2, "bad_flag");
   expect_error({"bench", "--shape", "smollm2-135m", "--type", "Q9"}, 2, "bad_flag");
+  EXPECT_THAT(expect_error({"bench", "--shape", "smollm2-135"}, 2, "bad_flag")["hint"].get<std::string>(),
+              HasSubstr("smollm2-135m"));
+  EXPECT_THAT(expect_error({"bench"}, 2, "bad_flag")["hint"].get<std::string>(), HasSubstr("--shape"));
+  expect_error({"bench", smollm2(), "--depth", "8000", "--prompt", "200"}, 4, "context_exceeded");
+  expect_error({"bench", smollm2(), "--reps", "0"}, 2, "bad_flag");
+  expect_error({"bench", smollm2(), "--batch", "0"}, 2, "bad_flag");
+  const nlohmann::json many =
+      expect_error({"bench", tiny(), "--batch", "4096", "--gen", "1", "--prompt", "1", "--memory-limit", "29MiB"}, 4,
+                   "out_of_memory");
+  EXPECT_THAT(many["hint"].get<std::string>(), HasSubstr("--batch"));
   expect_error({"bench", "--shape", "llama-8b", "--type", "Q8_0", "--memory-limit", "1GiB"}, 4, "out_of_memory");
 }
 

@@ -6,29 +6,26 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "cli/command.h"
+#include "cli/command_runner.h"
 #include "cli/display.h"
 #include "cli/help.h"
 #include "cli/machine_settings.h"
 #include "cli/parse.h"
-#include "cli/program.h"
+#include "support/read_file.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
 
+using test::Outcome;
+using test::read_file;
+using test::run_program;  // the built program; autoglm::run_program is what its main() calls
+using test::RunOptions;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 const Command kProbe = {
     .name = "run",
@@ -173,54 +170,53 @@ TEST(Documents, EveryFlagOfEveryCommandIsInHelpCompletionManAndConfig) {
 }
 
 TEST(Documents, ShellsAcceptTheirScripts) {
-  const auto script = std::filesystem::temp_directory_path() / ("autoglm-completion-" + std::to_string(getpid()));
-  std::ofstream(script) << bash_completion() << R"(
+  const test::TemporaryFolder folder;
+  const auto script = folder.write("completion", bash_completion() + R"(
 COMP_WORDS=(autoglm config --kv-type b); COMP_CWORD=3; _autoglm; echo "${COMPREPLY[*]}"
 COMP_WORDS=(autoglm conf); COMP_CWORD=1; _autoglm; echo "${COMPREPLY[*]}"
 COMP_WORDS=(autoglm hw --no-pr); COMP_CWORD=2; _autoglm; echo "${COMPREPLY[*]}"
-)";
+)");
   FILE* pipe = popen(("bash " + script.string() + " 2>&1").c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string out(1000, '\0');
   out.resize(fread(out.data(), 1, out.size(), pipe));
   EXPECT_EQ(pclose(pipe), 0);
   EXPECT_EQ(out, "bf16\nconfig\n--no-probe\n");
-  std::filesystem::remove(script);
 }
 
 // --- the program ---
 
 TEST(Program, HelpIsOnStdoutInTheLanguageAskedFor) {
   for (const auto& words : std::vector<std::vector<std::string>>{{}, {"--help"}, {"-h"}, {"help"}}) {
-    const ProgramRun run = run_autoglm(words);
+    const Outcome run = run_program(words);
     EXPECT_EQ(run.exit_code, 0);
     EXPECT_EQ(run.out, overview_page(Language::en));
     EXPECT_THAT(run.err, IsEmpty());
   }
-  EXPECT_EQ(run_autoglm({"config", "--help"}).out, command_page(*find_command("config"), Language::en));
-  EXPECT_EQ(run_autoglm({"help", "config"}).out, command_page(*find_command("config"), Language::en));
-  EXPECT_EQ(run_autoglm({"config", "--lang", "zh", "--help"}).out, command_page(*find_command("config"), Language::zh));
-  EXPECT_EQ(run_autoglm({"--help"}, {.environment = {"LANG=zh_CN.UTF-8"}}).out, overview_page(Language::zh));
-  EXPECT_EQ(run_autoglm({"--help"}, {.environment = {"LANG=zh_CN.UTF-8", "AUTOGLM_LANG=en"}}).out,
+  EXPECT_EQ(run_program({"config", "--help"}).out, command_page(*find_command("config"), Language::en));
+  EXPECT_EQ(run_program({"help", "config"}).out, command_page(*find_command("config"), Language::en));
+  EXPECT_EQ(run_program({"config", "--lang", "zh", "--help"}).out, command_page(*find_command("config"), Language::zh));
+  EXPECT_EQ(run_program({"--help"}, {.environment = {"LC_ALL=", "LANG=zh_CN.UTF-8"}}).out, overview_page(Language::zh));
+  EXPECT_EQ(run_program({"--help"}, {.environment = {"LC_ALL=zh_CN.UTF-8", "AUTOGLM_LANG=en"}}).out,
             overview_page(Language::en));
 }
 
 TEST(Program, ErrorsAreASentenceAndAHintOnStderr) {
-  const ProgramRun run = run_autoglm({"config", "--temp", "nan"});
+  const Outcome run = run_program({"config", "--temp", "nan"});
   EXPECT_EQ(run.exit_code, 2);
   EXPECT_THAT(run.out, IsEmpty());
   EXPECT_EQ(run.err, "error: --temp: 'nan' is not a number: 0 to 100, or auto is accepted\n");
-  EXPECT_EQ(run_autoglm({"config", "--threads", "100000"}).exit_code, 2);
-  const ProgramRun unknown = run_autoglm({"confg"});
+  EXPECT_EQ(run_program({"config", "--threads", "100000"}).exit_code, 2);
+  const Outcome unknown = run_program({"confg"});
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_EQ(unknown.err, "error: there is no command 'confg'\nhint: did you mean `autoglm config`?\n");
-  EXPECT_THAT(run_autoglm({"confg", "--lang", "zh"}).err, HasSubstr("错误："));
+  EXPECT_THAT(run_program({"confg", "--lang", "zh"}).err, HasSubstr("错误："));
 }
 
 TEST(Program, JsonErrorsAreOneObjectOnStdout) {
   for (const auto& words : std::vector<std::vector<std::string>>{
            {"config", "--json", "--temp", "nan"}, {"nonsense", "--json"}, {"config", "--json", "--nonsense"}}) {
-    const ProgramRun run = run_autoglm(words);
+    const Outcome run = run_program(words);
     EXPECT_EQ(run.exit_code, 2);
     EXPECT_THAT(run.err, IsEmpty());
     const nlohmann::json error = run.json().at("error");
@@ -228,16 +224,16 @@ TEST(Program, JsonErrorsAreOneObjectOnStdout) {
     EXPECT_FALSE(error.at("message").get<std::string>().empty());
     EXPECT_TRUE(error.at("hint").is_string());
   }
-  const ProgramRun bytes = run_autoglm({"config", "--json", "--temp", "\xff\xfe"});
+  const Outcome bytes = run_program({"config", "--json", "--temp", "\xff\xfe"});
   EXPECT_EQ(bytes.json().at("error").at("code"), "bad_flag");
 }
 
 TEST(Program, ConfigTellsOriginsAndItsOutputCanBeGivenBack) {
-  const auto file = std::filesystem::temp_directory_path() / ("autoglm-config-" + std::to_string(getpid()) + ".yaml");
-  std::ofstream(file) << "kv_cache: {type: bf16}\nsampling: {top_k: 7, top_p: 0.5}\n";
+  const test::TemporaryFolder folder;
+  const auto file = folder.write("config.yaml", "kv_cache: {type: bf16}\nsampling: {top_k: 7, top_p: 0.5}\n");
   const std::vector<std::string> words = {"config", "--config", file.string(), "--top-p", "0.25", "--json"};
-  const ProgramOptions options{.environment = {"AUTOGLM_TOP_K=9", "AUTOGLM_PROFILE=efficient"}};
-  const ProgramRun run = run_autoglm(words, options);
+  const RunOptions options{.environment = {"AUTOGLM_TOP_K=9", "AUTOGLM_PROFILE=efficient"}};
+  const Outcome run = run_program(words, options);
   ASSERT_EQ(run.exit_code, 0) << run.err;
   std::map<std::string, nlohmann::json> rows;
   const nlohmann::json first = run.json();
@@ -254,22 +250,21 @@ TEST(Program, ConfigTellsOriginsAndItsOutputCanBeGivenBack) {
   EXPECT_FALSE(rows.at("runtime.threads").at("reason").get<std::string>().empty());
   EXPECT_EQ(rows.at("server.port").at("origin"), "default");
 
-  const ProgramRun yaml = run_autoglm({"config", "--top-k", "3"}, options);
-  std::ofstream(file) << yaml.out;
-  const ProgramRun again = run_autoglm({"config", "--config", file.string(), "--json"});
+  const Outcome yaml = run_program({"config", "--top-k", "3"}, options);
+  folder.write("config.yaml", yaml.out);
+  const Outcome again = run_program({"config", "--config", file.string(), "--json"});
   ASSERT_EQ(again.exit_code, 0) << again.out;
   const nlohmann::json second = again.json();
   for (const auto& row : second.at("settings")) rows[row.at("key")] = row;
   EXPECT_EQ(rows.at("sampling.top_k").at("value"), 3);
   EXPECT_EQ(rows.at("batching.max_batch_size").at("value"), 8);
-  std::ofstream(file) << "kv_cache: {typ: bf16}\n";
-  EXPECT_THAT(run_autoglm({"config", "--config", file.string()}).err, HasSubstr("did you mean kv_cache.type?"));
-  std::filesystem::remove(file);
+  folder.write("config.yaml", "kv_cache: {typ: bf16}\n");
+  EXPECT_THAT(run_program({"config", "--config", file.string()}).err, HasSubstr("did you mean kv_cache.type?"));
 }
 
 TEST(Program, ConfigOfAModelSaysWhatTheModelAdds) {
   const std::string model = AUTOGLM_TEST_DATA "/models/glm4-a";
-  const ProgramRun run = run_autoglm({"config", model, "--json"});
+  const Outcome run = run_program({"config", model, "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.out << run.err;
   const nlohmann::json config = run.json();
   std::map<std::string, nlohmann::json> rows;
@@ -279,36 +274,36 @@ TEST(Program, ConfigOfAModelSaysWhatTheModelAdds) {
   EXPECT_GT(rows.at("context").at("value").get<int>(), 0);
   EXPECT_TRUE(rows.at("sampling.temperature").at("value").is_number());
   EXPECT_FALSE(rows.at("sampling.temperature").at("reason").get<std::string>().empty());
-  EXPECT_EQ(run_autoglm({"config", "/nonexistent/model"}).exit_code, 3);
+  EXPECT_EQ(run_program({"config", "/nonexistent/model"}).exit_code, 3);
 }
 
 TEST(Program, UnknownNamesInTheEnvironmentWarnButDoNotStop) {
-  const ProgramRun run = run_autoglm({"version"}, {.environment = {"AUTOGLM_TEMPP=1", "AUTOGLM_PORT=tcp://1.2.3.4:5"}});
+  const Outcome run = run_program({"version"}, {.environment = {"AUTOGLM_TEMPP=1", "AUTOGLM_PORT=tcp://1.2.3.4:5"}});
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_THAT(run.err, HasSubstr("did you mean AUTOGLM_TEMP?"));
   EXPECT_THAT(run.err, Not(HasSubstr("tcp")));
-  EXPECT_EQ(run_autoglm({"version"}, {.environment = {"AUTOGLM_ISA=nonsense"}}).exit_code, 2);
+  EXPECT_EQ(run_program({"version"}, {.environment = {"AUTOGLM_ISA=nonsense"}}).exit_code, 2);
 }
 
 TEST(Program, VersionSaysWhatWasBuilt) {
-  const nlohmann::json version = run_autoglm({"version", "--json"}).json();
+  const nlohmann::json version = run_program({"version", "--json"}).json();
   EXPECT_TRUE(version.at("version").is_string());
   EXPECT_TRUE(version.at("commit").is_string());
   EXPECT_THAT(version.at("isas").get<std::vector<std::string>>(), testing::Contains("ref"));
-  EXPECT_THAT(run_autoglm({"--version"}).out, HasSubstr("autoglm "));
+  EXPECT_THAT(run_program({"--version"}).out, HasSubstr("autoglm "));
 }
 
 TEST(Program, AClosedStdoutIsNoCrash) {
-  const ProgramRun gone = run_autoglm({"config"}, {.close_reader = true});
+  const Outcome gone = run_program({"config"}, {.close_reader = true});
   EXPECT_EQ(gone.exit_code, 0);
   EXPECT_THAT(gone.err, IsEmpty());
-  const ProgramRun closed = run_autoglm({"config"}, {.close_stdout = true});
+  const Outcome closed = run_program({"config"}, {.close_stdout = true});
   EXPECT_EQ(closed.exit_code, 1);
   EXPECT_THAT(closed.err, HasSubstr("cannot write to stdout"));
 }
 
 TEST(Program, HwGivesThePromisedKeys) {
-  const ProgramRun run = run_autoglm({"hw", "--json", "--no-probe"});
+  const Outcome run = run_program({"hw", "--json", "--no-probe"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const nlohmann::json hw = run.json();
   EXPECT_TRUE(hw.at("isa").is_string());
@@ -318,7 +313,7 @@ TEST(Program, HwGivesThePromisedKeys) {
 }
 
 TEST(Program, HwMeasuresTheRoofs) {
-  const ProgramRun run = run_autoglm({"hw", "--json", "--threads", "1"});
+  const Outcome run = run_program({"hw", "--json", "--threads", "1"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const nlohmann::json hw = run.json();
   EXPECT_EQ(hw.at("threads"), 1);
@@ -336,12 +331,12 @@ TEST(Program, HwMeasuresTheRoofs) {
 TEST(Program, AnInterruptEndsWithItsExitCode) {
   Interrupt interrupt;
   interrupt.request();
-  EXPECT_EQ(run_program({"hw", "--quiet"}, {}, interrupt), 130);
+  EXPECT_EQ(autoglm::run_program({"hw", "--quiet"}, {}, interrupt), 130);
 }
 
 TEST(Program, ProcessPriorityIsApplied) {
   const int before = getpriority(PRIO_PROCESS, 0);
-  const ProgramRun run = run_autoglm({"version", "--priority", "low"});
+  const Outcome run = run_program({"version", "--priority", "low"});
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(getpriority(PRIO_PROCESS, 0), before);
 }

@@ -21,12 +21,12 @@ using testing::HasSubstr;
 
 /// Runs `selftest --json` where python3 stores its input in `folder`/given.json and then runs `answer` (shell).
 Outcome selftest(const TemporaryFolder& folder, const std::string& model, const std::string& answer, bool json = true) {
-  const std::string script = folder.file(
+  const std::string script = folder.write(
       "python3", "#!/bin/sh\ncat > '" + (folder / "given.json").string() + "'\nexec 2>&1\n" + answer + "\n");
   std::filesystem::permissions(script, std::filesystem::perms::owner_all);
   std::vector<std::string> arguments = {"selftest", model};
   if (json) arguments.emplace_back("--json");
-  const std::string path = (folder / "").parent_path().string() + ":" + std::getenv("PATH");
+  const std::string path = folder.path().string() + ":" + std::getenv("PATH");
   return run_program(arguments, {.environment = {"PATH=" + path}});
 }
 

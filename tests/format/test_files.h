@@ -1,20 +1,15 @@
 // Small model files made byte by byte, whole or wrong on purpose.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <stdlib.h>
-
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
-#include "base/error.h"
+#include "support/errors.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm::testing {
 
@@ -61,46 +56,7 @@ inline std::span<const std::byte> as_bytes(const std::string& text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
-/// A folder that is removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string form = (std::filesystem::temp_directory_path() / "autoglm_test_XXXXXX").string();
-    if (mkdtemp(form.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = form;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path write(const std::string& name, std::string_view content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// The Error that `call` ends with, or nothing.
-template <typename Call>
-std::optional<Error> error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
+using test::error_of;
+using test::TemporaryFolder;
 
 }  // namespace autoglm::testing
-
-/// `call` must end with this code, and its message must hold the words.
-#define EXPECT_ERROR(call, wanted_code, words)                               \
-  do {                                                                       \
-    const auto error_ = ::autoglm::testing::error_of([&] { (void)(call); }); \
-    ASSERT_TRUE(error_) << "no error";                                       \
-    EXPECT_EQ(error_->code(), wanted_code) << error_->what();                \
-    EXPECT_THAT(error_->what(), ::testing::HasSubstr(words));                \
-  } while (0)

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "hw/files.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
@@ -18,18 +19,11 @@ namespace fs = std::filesystem;
 class Planted : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "autoglm-hw-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    root_ = name;
     put("proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 100 kB\nMemAvailable: 8388608 kB\n");
     cpus(8, 1, "0-7");
   }
-  void TearDown() override { fs::remove_all(root_); }
 
-  void put(const std::string& path, const std::string& text) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
+  void put(const std::string& path, const std::string& text) { root_.write(path, text); }
   // `count` logical CPUs; the siblings of a core are numbered count / siblings apart, as on most x86 machines.
   void cpus(int count, int siblings, const std::string& allowed) {
     put("sys/devices/system/cpu/online", "0-" + std::to_string(count - 1) + "\n");
@@ -53,8 +47,8 @@ class Planted : public testing::Test {
                                    mounted + " /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
     put("proc/self/cgroup", "7:memory:" + own + "\n3:cpu,cpuacct:" + own + "\n1:name=systemd:/x\n");
   }
-  Machine read() const { return read_machine(root_); }
-  fs::path root_;
+  Machine read() const { return read_machine(root_.path()); }
+  test::TemporaryFolder root_;
 };
 
 TEST_F(Planted, ThreadsAreTheLeastOfAffinityQuotaAndCores) {
@@ -125,7 +119,7 @@ TEST_F(Planted, Version1) {
   EXPECT_EQ(machine.threads(), 1);
   EXPECT_EQ(machine.memory_limit, 536870912);
   EXPECT_EQ(machine.memory_used, 100000000);
-  const Throttling throttling = read_throttling(root_);
+  const Throttling throttling = read_throttling(root_.path());
   EXPECT_EQ(throttling.periods, 50);
   EXPECT_EQ(throttling.throttled_periods, 5);
   EXPECT_EQ(throttling.throttled_us, 7000);

@@ -17,7 +17,7 @@ class ConvertTest : public testing::TestWithParam<std::string> {
     EXPECT_EQ(bytes, static_cast<int64_t>(fs::file_size(out)));
     return out;
   }
-  TempFolder scratch_;
+  TemporaryFolder scratch_;
 };
 
 TEST_P(ConvertTest, KeepsTheLogits) {
@@ -65,16 +65,10 @@ TEST_P(ConvertTest, AConvertedFileConvertsToItself) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(Families, ConvertTest, testing::ValuesIn(golden_names()), test_name);
 
 TEST(Convert, RefusesOtherTypes) {
-  TempFolder scratch;
+  TemporaryFolder scratch;
   const auto source = open_golden("llama-a", "config.json", scratch.path());
   ConvertOptions options;
   options.type = Type::q4_0;

@@ -7,7 +7,7 @@ namespace {
 
 class GoldenTest : public testing::TestWithParam<std::string> {
  protected:
-  TempFolder scratch_;
+  TemporaryFolder scratch_;
 };
 
 // Every prompt length that the golden names: a row's logits must not depend on what follows it.
@@ -34,12 +34,6 @@ TEST_P(GoldenTest, FromNestedConfiguration) {
 TEST_P(GoldenTest, FromFlatConfiguration) {
   if (!fs::exists(models_folder() / GetParam() / "config.flat.json")) return;  // chatglm has one form only
   expect_golden(open_golden(GetParam(), "config.flat.json", scratch_.path()), read_golden(GetParam()), "flat");
-}
-
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(golden_names()), test_name);

@@ -13,26 +13,11 @@
 #include "format/model_source.h"
 #include "model/model.h"
 #include "support/npy.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm::test {
 
 namespace fs = std::filesystem;
-
-/// A folder of its own that goes away at the end of the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (fs::temp_directory_path() / "autoglm-model-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TempFolder() { fs::remove_all(path_); }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 inline Runtime test_runtime(std::string_view isa, int threads = 1, int64_t memory_limit = 0) {
   Runtime runtime;
@@ -42,6 +27,13 @@ inline Runtime test_runtime(std::string_view isa, int threads = 1, int64_t memor
   runtime.pool = std::make_unique<WorkerPool>(pool);
   runtime.backend = make_backend(isa, *runtime.pool);
   return runtime;
+}
+
+/// Of a test for each of golden_names().
+inline std::string test_name(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 
 struct Golden {

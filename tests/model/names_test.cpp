@@ -86,7 +86,7 @@ class Names : public testing::Test {
     ADD_FAILURE() << "was accepted";
     return Error(Code::internal, "");
   }
-  TempFolder scratch_;
+  TemporaryFolder scratch_;
   std::vector<std::shared_ptr<const ModelSource>> kept_;
 };
 

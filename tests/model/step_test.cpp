@@ -57,7 +57,7 @@ bool forbid_system_calls() {
 
 /// A decode step and a prefill chunk of `name`; does not return.
 [[noreturn]] void run_steps(const std::string& name, bool allocate) {
-  test::TempFolder scratch;
+  test::TemporaryFolder scratch;
   Runtime runtime;
   runtime.ledger = std::make_unique<Ledger>(0);
   // Workers that never sleep, as on an idle machine.

@@ -2,12 +2,11 @@
 
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <fstream>
 #include <map>
 
 #include "base/error.h"
 #include "format/model_source.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
@@ -111,19 +110,14 @@ TEST(ChatSpec, ABrokenTemplateIsAnErrorOnlyWhenUsed) {
 
 class HfFolder : public testing::Test {
  protected:
-  HfFolder() {
-    path_ = std::filesystem::path(testing::TempDir()) / ("chat_spec_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(path_);
-    write("config.json", R"({"model_type": "glm4"})");
-  }
-  ~HfFolder() override { std::filesystem::remove_all(path_); }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(path_ / name) << text; }
+  HfFolder() { write("config.json", R"({"model_type": "glm4"})"); }
+  void write(const std::string& name, const std::string& text) const { folder_.write(name, text); }
   std::string render() const {
-    const auto source = open_model(path_, false);
+    const auto source = open_model(folder_.path(), false);
     const ChatModel model = load_chat_model(*source, FakeTokenizer(kGlmWords));
     return model.template_source + ": " + model.chat_template->render({}).text;
   }
-  std::filesystem::path path_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(HfFolder, TemplateFromItsPlaces) {
@@ -135,7 +129,7 @@ TEST_F(HfFolder, TemplateFromItsPlaces) {
   EXPECT_EQ(render(), "file: named");
   write("chat_template.jinja", "from jinja");
   EXPECT_EQ(render(), "file: from jinja");
-  EXPECT_EQ(architecture(*open_model(path_, false)), "glm4");
+  EXPECT_EQ(architecture(*open_model(folder_.path(), false)), "glm4");
 }
 
 TEST(ChatSpec, EveryBuiltInTemplateKeepsTheUsersTokensApart) {

@@ -6,9 +6,9 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/error.h"
+#include "support/read_file.h"
 #include "text/chat_spec.h"
 #include "text/chat_template.h"
 #include "text/jinja_unicode.h"
@@ -16,12 +16,7 @@
 namespace autoglm {
 namespace {
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
+using test::read_file;
 
 struct Goldens {
   Json json = Json::parse(read_file(AUTOGLM_TEST_DATA "/templates/goldens.json"));

@@ -4,9 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-
+#include "support/temporary_folder.h"
 #include "tune/rules.h"
 
 namespace autoglm {
@@ -19,9 +17,6 @@ using testing::IsEmpty;
 class Planted : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "autoglm-tune-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    root_ = name;
     put("proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n");
     put("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-1\n");
     put("sys/devices/system/cpu/online", "0-1\n");
@@ -35,12 +30,8 @@ class Planted : public testing::Test {
     put("proc/self/task/10/schedstat", "900 0 5\n");
     put("proc/self/task/11/schedstat", "900 0 5\n");
   }
-  void TearDown() override { fs::remove_all(root_); }
 
-  void put(const std::string& path, const std::string& text) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
+  void put(const std::string& path, const std::string& text) { root_.write(path, text); }
   // 1000 ticks of two CPUs, of which `steal` each were stolen; CPU 2 is not ours.
   void stat(int steal) {
     const std::string ours = " 100 0 100 " + std::to_string(500 - steal) + " 0 0 0 " + std::to_string(steal) + " 0 0\n";
@@ -66,15 +57,15 @@ class Planted : public testing::Test {
                                       "\n");
   }
 
-  Counters counters() { return read_counters(machine().allowed, root_); }
-  Machine machine() { return read_machine(root_); }
+  Counters counters() { return read_counters(machine().allowed, root_.path()); }
+  Machine machine() { return read_machine(root_.path()); }
 
   /// What the doctor says of one second between two readings.
   std::vector<std::string> causes(const Counters& before) {
     Counters after = counters();
     after.seconds = before.seconds + 1;
     Facts facts;
-    read_machine_facts(facts, machine(), root_);
+    read_machine_facts(facts, machine(), root_.path());
     facts.threads = 2;
     facts.work = between(before, after);
     std::vector<std::string> names;
@@ -82,7 +73,7 @@ class Planted : public testing::Test {
     return names;
   }
 
-  fs::path root_;
+  test::TemporaryFolder root_;
 };
 
 TEST_F(Planted, NothingHappened) { EXPECT_THAT(causes(counters()), IsEmpty()); }
