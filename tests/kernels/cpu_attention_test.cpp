@@ -1,102 +1,32 @@
 // Attention, plain and latent, against the reference on every ISA, and bit for bit against itself.
-#include <numeric>
-
-#include "cpu_support.h"
+#include "cpu_scenarios.h"
 
 namespace autoglm {
 namespace {
 
+using test::AttentionInput;
 using test::isas_under_test;
+using test::LatentInput;
+using test::LatentShape;
 using test::Machine;
+using test::Part;
+using test::random_latent_input;
 using test::random_values;
-using test::random_weight;
-
-struct Shape {
-  int heads = 6, kv_heads = 2, key_dim = 20, value_dim = 12;
-  RopeSpec rope{16, false, {1.0f, 0.5f, 0.3f, 0.1f, 0.05f, 0.02f, 0.01f, 0.001f}, 1.0f, {}};
-  bool norms = false;
-  float softcap = 0.0f;
-  int window = 0;
-  KvType type = KvType::f32;
-};
-
-/// One sequence's part of a step: `rows` more of its tokens.
-struct Part {
-  int sequence;
-  int64_t rows;
-};
+using test::run_attention;
+using test::run_latent;
+using Shape = test::AttentionShape;
 
 constexpr int64_t kTokens = 600;
 constexpr int kSequences = 3;
-constexpr int kBlocks = 40;  // of each sequence
 
-/// Runs the steps and returns each sequence's outputs, in order of its tokens. Sequence s starts at s * 7 tokens less.
 std::vector<std::vector<float>> run(Machine& m, const Shape& s, const std::vector<std::vector<Part>>& steps) {
-  StepLimits limits;
-  limits.rows = kTokens * kSequences;
-  limits.widest = s.heads * s.key_dim;
-  limits.heads = s.heads;
-  limits.head_dim = std::max(s.key_dim, s.value_dim);
-  limits.context = kTokens;
-  const int rope = m->add_rope(s.rope);
-  m.reserve(limits);
-  const Norm q_norm{m.buffer(1, s.key_dim, random_values(static_cast<size_t>(s.key_dim), 5)), 1e-6f};
-  const Norm k_norm{m.buffer(1, s.key_dim, random_values(static_cast<size_t>(s.key_dim), 6)), 1e-6f};
-  const KvLayerSpec layers[] = {{KvLayerSpec::Kind::kv, 1, 4, 4, KvType::bf16},
-                                {KvLayerSpec::Kind::kv, s.kv_heads, s.key_dim, s.value_dim, s.type}};
-  const std::unique_ptr<KvStore> store = m->make_kv(layers, kSequences * kBlocks);
-  std::vector<std::vector<int32_t>> blocks(kSequences);
-  for (int i = 0; i < kSequences * kBlocks; ++i) blocks[static_cast<size_t>(i * 7 % kSequences)].push_back(i);
-
-  std::vector<std::vector<float>> q, k, v, results(kSequences);
+  std::vector<AttentionInput> inputs;
   for (uint32_t i = 0; i < kSequences; ++i) {
-    q.push_back(random_values(static_cast<size_t>(kTokens * s.heads * s.key_dim), 10 + i));
-    k.push_back(random_values(static_cast<size_t>(kTokens * s.kv_heads * s.key_dim), 20 + i));
-    v.push_back(random_values(static_cast<size_t>(kTokens * s.kv_heads * s.value_dim), 30 + i));
+    inputs.push_back({random_values(static_cast<size_t>(kTokens * s.heads * s.key_dim), 10 + i),
+                      random_values(static_cast<size_t>(kTokens * s.kv_heads * s.key_dim), 20 + i),
+                      random_values(static_cast<size_t>(kTokens * s.kv_heads * s.value_dim), 30 + i)});
   }
-  std::vector<int64_t> past(kSequences, 0);
-  for (const std::vector<Part>& step : steps) {
-    std::vector<float> bq, bk, bv;
-    std::vector<int32_t> positions;
-    std::vector<KvSegment> segments;
-    int64_t rows = 0;
-    for (const Part& part : step) {
-      const auto i = static_cast<size_t>(part.sequence);
-      const auto add = [&](std::vector<float>& to, const std::vector<float>& from, int64_t cols) {
-        to.insert(to.end(), from.begin() + past[i] * cols, from.begin() + (past[i] + part.rows) * cols);
-      };
-      add(bq, q[i], s.heads * s.key_dim);
-      add(bk, k[i], s.kv_heads * s.key_dim);
-      add(bv, v[i], s.kv_heads * s.value_dim);
-      for (int64_t r = 0; r < part.rows; ++r) positions.push_back(static_cast<int32_t>(past[i] + r));
-      segments.push_back({blocks[i], past[i], rows, part.rows});
-      rows += part.rows;
-      past[i] += part.rows;
-    }
-    if (!s.rope.sections.empty()) {  // height and width differ from time
-      const std::vector<int32_t> time = positions;
-      for (int32_t p : time) positions.push_back(p / 3);
-      for (int32_t p : time) positions.push_back(p % 5);
-    }
-    Buffer buffer_q = m.buffer(rows, s.heads * s.key_dim, bq), buffer_k = m.buffer(rows, s.kv_heads * s.key_dim, bk),
-           buffer_v = m.buffer(rows, s.kv_heads * s.value_dim, bv), out = m.buffer(rows, s.heads * s.value_dim);
-    m->begin_step(rows, positions);
-    AttentionArgs args{};
-    args.rows = rows, args.q = &buffer_q, args.k = &buffer_k, args.v = &buffer_v, args.out = &out;
-    if (s.norms) args.q_norm = &q_norm, args.k_norm = &k_norm;
-    args.rope = rope;
-    args.heads = s.heads, args.kv_heads = s.kv_heads, args.key_dim = s.key_dim, args.value_dim = s.value_dim;
-    args.scale = 0.4f, args.softcap = s.softcap, args.window = s.window;
-    args.kv = {store.get(), 1, segments};
-    m->attention(args);
-    const std::vector<float> values = m.read(out);
-    for (size_t i = 0; i < step.size(); ++i) {
-      std::vector<float>& result = results[static_cast<size_t>(step[i].sequence)];
-      const auto from = values.begin() + segments[i].row_begin * s.heads * s.value_dim;
-      result.insert(result.end(), from, from + step[i].rows * s.heads * s.value_dim);
-    }
-  }
-  return results;
+  return run_attention(m, s, inputs, steps);
 }
 
 std::vector<Shape> shapes() {
@@ -157,6 +87,37 @@ TEST(CpuAttention, SameBitsForChunksBatchMatesAndThreads) {
   }
 }
 
+// Rows of a tile share the work on its values: what one may not see must not reach it.
+TEST(CpuAttention, WhatIsNotFiniteReachesOnlyThoseWhoSeeIt) {
+  constexpr int64_t kRows = 40, kBad = 23;
+  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+    for (int window : {0, 5}) {
+      Shape shape;
+      shape.type = type;
+      shape.window = window;
+      AttentionInput input{random_values(static_cast<size_t>(kRows * shape.heads * shape.key_dim), 1),
+                           random_values(static_cast<size_t>(kRows * shape.kv_heads * shape.key_dim), 2),
+                           random_values(static_cast<size_t>(kRows * shape.kv_heads * shape.value_dim), 3)};
+      const int64_t v_cols = shape.kv_heads * shape.value_dim, out_cols = shape.heads * shape.value_dim;
+      std::fill_n(input.v.begin() + kBad * v_cols, v_cols, std::numeric_limits<float>::infinity());
+      for (const std::string& isa : isas_under_test()) {
+        Machine one(isa), two(isa, 2);
+        const std::vector<float> whole = run_attention(one, shape, {&input, 1}, {{{0, kRows}}})[0];
+        const std::vector<std::vector<Part>> single(kRows, {{0, 1}});
+        const std::vector<float> apart = run_attention(two, shape, {&input, 1}, single)[0];
+        for (size_t i = 0; i < whole.size(); ++i) {
+          const auto row = static_cast<int64_t>(i) / out_cols;
+          const bool sees = row >= kBad && (window == 0 || row < kBad + window);
+          ASSERT_EQ(std::isfinite(whole[i]), !sees) << isa << " row " << row;
+          if (!sees) {
+            ASSERT_EQ(whole[i], apart[i]) << isa << " row " << row;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(CpuAttention, BlocksAreCopiedExportedAndImportedWhole) {
   for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
     for (const std::string& isa : isas_under_test()) {
@@ -180,60 +141,6 @@ TEST(CpuAttention, BlocksAreCopiedExportedAndImportedWhole) {
 
 // ---- Latent
 
-struct LatentShape {
-  int heads = 5, nope = 32, rope = 8, rank = 64, value = 20;
-  Type weights = Type::f32;
-  Precision precision = Precision::f32;
-  KvType type = KvType::f32;
-};
-
-std::vector<float> run_latent(Machine& m, const LatentShape& s, const std::vector<int64_t>& steps) {
-  const int64_t total = std::accumulate(steps.begin(), steps.end(), int64_t{0});
-  StepLimits limits;
-  limits.rows = total;
-  limits.widest = s.heads * (s.nope + s.rope);
-  limits.heads = s.heads;
-  limits.head_dim = s.rank + s.rope;
-  limits.context = total;
-  limits.latent = true;
-  const int rope = m->add_rope({s.rope, true, {1.0f, 0.3f, 0.1f, 0.01f}, 1.0f, {}});
-  m.reserve(limits);
-  const std::vector<std::byte> k_bytes = random_weight(s.weights, s.heads * s.rank, s.nope, 41, 0.3f);
-  const std::vector<std::byte> v_bytes = random_weight(s.weights, s.heads * s.value, s.rank, 42, 0.3f);
-  const Weight k_b = m.load(k_bytes, s.weights, s.rank, s.nope, s.precision, s.heads);
-  const Weight v_b = m.load(v_bytes, s.weights, s.value, s.rank, s.precision, s.heads);
-  const Norm norm{m.buffer(1, s.rank, random_values(static_cast<size_t>(s.rank), 43)), 1e-5f};
-  const KvLayerSpec layer{KvLayerSpec::Kind::latent, 1, s.rank + s.rope, s.rank, s.type};
-  const std::unique_ptr<KvStore> store = m->make_kv({&layer, 1}, 24);
-  std::vector<int32_t> blocks;
-  for (int i = 0; i < 24; ++i) blocks.push_back((i * 5 + 3) % 24);
-  const int64_t q_cols = s.heads * (s.nope + s.rope), latent_cols = s.rank + s.rope;
-  const std::vector<float> q = random_values(static_cast<size_t>(total * q_cols), 44);
-  const std::vector<float> latent = random_values(static_cast<size_t>(total * latent_cols), 45);
-  std::vector<float> result;
-  int64_t past = 0;
-  for (int64_t rows : steps) {
-    Buffer bq = m.buffer(rows, q_cols, {q.begin() + past * q_cols, q.begin() + (past + rows) * q_cols});
-    Buffer bl = m.buffer(rows, latent_cols,
-                         {latent.begin() + past * latent_cols, latent.begin() + (past + rows) * latent_cols});
-    Buffer out = m.buffer(rows, s.heads * s.value);
-    m.begin(rows, past);
-    const KvSegment segment{blocks, past, 0, rows};
-    LatentAttentionArgs args{};
-    args.rows = rows, args.q = &bq, args.latent = &bl, args.latent_norm = &norm, args.k_b = &k_b, args.v_b = &v_b;
-    args.rope = rope;
-    args.heads = s.heads, args.nope = s.nope, args.rope_dims = s.rope, args.kv_rank = s.rank, args.value_dim = s.value;
-    args.scale = 0.3f;
-    args.kv = {store.get(), 0, {&segment, 1}};
-    args.out = &out;
-    m->latent_attention(args);
-    const std::vector<float> values = m.read(out);
-    result.insert(result.end(), values.begin(), values.end());
-    past += rows;
-  }
-  return result;
-}
-
 TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {
   const std::vector<int64_t> steps = {50, 1, 220, 1, 1};
   for (const LatentShape& base :
@@ -243,15 +150,16 @@ TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {
     for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
       LatentShape shape = base;
       shape.type = type;
+      const LatentInput input = random_latent_input(shape, 273);
       Machine ref("ref");
-      const std::vector<float> expected = run_latent(ref, shape, steps);
+      const std::vector<float> expected = run_latent(ref, shape, input, steps);
       // As for attention; rounded activations of two more products flip here and there.
       const bool exact = type == KvType::f32 && (shape.precision == Precision::f32 || shape.weights == Type::f32);
       for (const std::string& isa : isas_under_test()) {
         Machine one(isa), two(isa, 2);
-        const std::vector<float> got = run_latent(one, shape, steps);
+        const std::vector<float> got = run_latent(one, shape, input, steps);
         EXPECT_LE(test::distance(got, expected), exact ? 1e-4 : 5e-2) << isa << " type " << static_cast<int>(type);
-        EXPECT_EQ(run_latent(two, shape, {273}), got) << isa << " type " << static_cast<int>(type);
+        EXPECT_EQ(run_latent(two, shape, input, {273}), got) << isa << " type " << static_cast<int>(type);
       }
     }
   }

@@ -2,52 +2,19 @@
 #include <algorithm>
 #include <limits>
 
-#include "cpu_support.h"
+#include "cpu_scenarios.h"
 
 namespace autoglm {
 namespace {
 
 using test::isas_under_test;
+using test::limits_for;
 using test::Machine;
+using test::multiply;
 using test::quantized_types;
 using test::random_values;
 using test::random_weight;
-
-struct Shape {
-  Type type;
-  Precision precision;
-  int64_t rows, cols;
-};
-
-StepLimits limits_for(int64_t rows, int64_t widest) {
-  StepLimits limits;
-  limits.rows = rows;
-  limits.widest = widest;
-  limits.heads = 1;
-  limits.head_dim = 16;
-  limits.context = 16;
-  return limits;
-}
-
-std::vector<float> multiply(Machine& machine, const Shape& shape, const std::vector<std::byte>& bytes,
-                            const std::vector<float>& x, int64_t step) {
-  const int64_t n = static_cast<int64_t>(x.size()) / shape.cols;
-  machine.reserve(limits_for(n, std::max(shape.cols, shape.rows)));
-  const Weight weight = machine.load(bytes, shape.type, shape.rows, shape.cols, shape.precision);
-  std::vector<float> all;
-  for (int64_t first = 0; first < n; first += step) {
-    const int64_t m = std::min(step, n - first);
-    const Buffer in =
-        machine.buffer(m, shape.cols, {x.begin() + first * shape.cols, x.begin() + (first + m) * shape.cols});
-    Buffer out = machine.buffer(m, shape.rows);
-    machine.begin(m);
-    const Projection projection{&weight, nullptr, &out};
-    machine->project({m, &in, 0, nullptr, {&projection, 1}});
-    const std::vector<float> part = machine.read(out);
-    all.insert(all.end(), part.begin(), part.end());
-  }
-  return all;
-}
+using Shape = test::ProductShape;
 
 // Bound of one output's error, in units of |w| |x| (Cauchy-Schwarz bounds every partial sum by it):
 //  f32 and bf16: at most 256 + cols / 256 additions, each 2^-24 (2^-23 where a product is rounded too), and they err in

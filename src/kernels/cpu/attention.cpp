@@ -60,6 +60,28 @@ void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) 
   std::fill(out + dim * kBlockTokens, out + layout.padded_key * kBlockTokens, 0.0f);
 }
 
+/// Whether the values of a block's token are finite: then a weight of 0 makes them 0.
+bool finite_values(const KvLayout& layout, const void* values, const float* scales, int slot) {
+  const int dim = layout.spec.value_dim;
+  const int64_t at = slot * layout.row_stride;
+  switch (layout.spec.type) {
+    case KvType::f32: {
+      const float* row = static_cast<const float*>(values) + at;
+      return std::all_of(row, row + dim, [](float v) { return std::isfinite(v); });
+    }
+    case KvType::bf16: {
+      const uint16_t* row = static_cast<const uint16_t*>(values) + at;
+      return std::all_of(row, row + dim, [](uint16_t v) { return (v & 0x7f80u) != 0x7f80u; });
+    }
+    case KvType::q8:  // what is not finite is stored as codes 0 with a scale of NaN
+      for (int d = 0; d < dim; d += kScaleGroup) {
+        if (!std::isfinite(scales[d / kScaleGroup * kBlockTokens + slot])) return false;
+      }
+      return true;
+  }
+  return true;
+}
+
 /// Puts one split's result after those before it: (max, sum, out) += (part_max, part_sum, part).
 void merge(const float* part, const float* part_max, const float* part_sum, int queries, int64_t width, bool first,
            Worker& worker) {
@@ -209,7 +231,26 @@ void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& ti
   sum.nq = queries;
   sum.o = worker.part;
   sum.o_stride = sum.dim;
-  isa_.weighted_sum(sum);
+  // All queries go together over all positions, with a weight of 0 where one may not look. That hides a value only if
+  // it is finite; otherwise each query goes by itself over its own positions, which gives the same bits.
+  const int shared_begin = window_begin(position + tile.rows - 1), shared_end = within(position + 1);
+  bool together = true;
+  for (int j = begin; j < end && together; ++j) {
+    if (j == shared_begin && shared_begin < shared_end) j = shared_end;
+    if (j < end) together = finite_values(layout, values[j / kBlockTokens], scales[j / kBlockTokens], j % kBlockTokens);
+  }
+  if (together) return isa_.weighted_sum(sum);
+  sum.nq = 1;
+  for (int n = 0; n < queries; ++n, sum.p += sum.p_stride, sum.o += sum.o_stride) {
+    const int64_t p = position + n / task.group;
+    sum.begin = window_begin(p);
+    sum.end = within(p + 1);
+    if (sum.begin < sum.end) {
+      isa_.weighted_sum(sum);
+    } else {
+      std::fill_n(sum.o, sum.dim, 0.0f);
+    }
+  }
 }
 
 void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
@@ -219,7 +260,8 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
     const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
     float* to = task.out + row * task.out_stride + (tile.kv_head * task.group + n % task.group) * task.value_dim;
     const float* from = worker.out + n * width;
-    for (int d = 0; d < task.value_dim; ++d) to[d] = from[d] / worker.sum[n];
+    // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
+    for (int d = 0; d < task.value_dim; ++d) to[d] = from[d] / worker.sum[n] + 0.0f;
   }
 }
 

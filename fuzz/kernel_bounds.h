@@ -1,0 +1,198 @@
+// How far a kernel's result may lie from the reference, derived from the inputs alone: no constant here was fitted to
+// what the kernels do. u = 2^-24 is the rounding of one float32 operation; the generic table rounds a product and its
+// sum apart, hence twice u. Denormals count as zero (FlushDenormals), which the terms with kTiny allow.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "format/quant_groups.h"
+#include "kernels/cpu_scenarios.h"
+
+namespace autoglm::fuzz {
+
+inline constexpr double kRounding = 0x1p-24;
+inline constexpr double kTiny = std::numeric_limits<float>::min();
+inline constexpr double kHuge = std::numeric_limits<float>::max();
+
+/// What one output may be. `damaged`: an input that it depends on is NaN or infinite, so it must not be finite.
+/// `may_overflow`: a partial sum may exceed float32, so infinity and NaN are right too.
+struct Bound {
+  double error = 0.0;
+  bool damaged = false;
+  bool may_overflow = false;
+};
+
+/// A weight's row against a row of activations.
+class ProductBounds {
+ public:
+  ProductBounds(const test::ProductShape& shape, std::span<const std::byte> bytes) : shape_(shape) {
+    const auto cols = static_cast<size_t>(shape.cols), rows = static_cast<size_t>(shape.rows);
+    codes_ = shape.precision == Precision::automatic && info(shape.type).quantized;
+    if (!codes_) {
+      values_ = std::vector<float>(rows * cols);
+      info(shape.type).decode(bytes.data(), values_.data(), shape.rows * shape.cols);
+      return;
+    }
+    group_ = group_info(shape.type).group;
+    const size_t groups = cols / static_cast<size_t>(group_);
+    std::vector<int8_t> codes(rows * cols);
+    scales_.resize(rows * groups), minima_.resize(rows * groups), sums_.resize(rows * groups);
+    decode_groups(shape.type, bytes.data(), shape.rows * shape.cols, codes.data(), scales_.data(), minima_.data());
+    for (size_t i = 0; i < codes.size(); ++i) sums_[i / static_cast<size_t>(group_)] += std::abs(int{codes[i]});
+  }
+
+  Bound of(int64_t row, const float* x) const { return codes_ ? of_codes(row, x) : of_values(row, x); }
+
+ private:
+  /// f32 and bf16: a block of 256 columns in order, then the blocks.
+  Bound of_values(int64_t row, const float* x) const {
+    const bool bf16 = shape_.precision == Precision::automatic && shape_.type != Type::f32;
+    Bound bound;
+    double sum = 0.0, w_sum = 0.0, x_sum = 0.0;
+    for (int64_t c = 0; c < shape_.cols; ++c) {
+      const double w = std::abs(values_[static_cast<size_t>(row * shape_.cols + c)]);
+      const double v = std::abs(bf16 ? bf16_to_f32(f32_to_bf16(x[c])) : x[c]);
+      bound.damaged = bound.damaged || !std::isfinite(w) || !std::isfinite(v);
+      sum += w * v, w_sum += w, x_sum += v;
+    }
+    const auto cols = static_cast<double>(shape_.cols);
+    bound.error = 2.0 * kRounding * (std::min(cols, 256.0) + cols / 256.0 + 4.0) * sum +
+                  kTiny * (w_sum + x_sum + 2.0 * cols + 1.0);
+    bound.may_overflow = sum > kHuge / 2.0;
+    return bound;
+  }
+
+  /// Integer sums are exact; scales are kept in float16 relative to a power of two by row.
+  Bound of_codes(int64_t row, const float* x) const {
+    const int64_t groups = shape_.cols / group_;
+    Bound bound;
+    double largest = 0.0, sum = 0.0, reach = 0.0, x_max = 0.0;
+    for (int64_t g = 0; g < groups; ++g) {
+      const auto i = static_cast<size_t>(row * groups + g);
+      const double scale = std::abs(scales_[i]), minimum = std::abs(minima_[i]);
+      double amax = 0.0;  // of the 32 columns that share an activation scale
+      for (int64_t c = g * group_ / 32 * 32; c < g * group_ / 32 * 32 + 32; ++c) {
+        bound.damaged = bound.damaged || !std::isfinite(x[c]);
+        amax = std::max(amax, static_cast<double>(std::abs(x[c])));
+      }
+      bound.damaged = bound.damaged || !std::isfinite(scale) || !std::isfinite(minimum);
+      largest = std::max({largest, scale, minimum});
+      sum += amax * (scale * sums_[i] + minimum * group_);
+      reach += amax * (sums_[i] + group_);
+      x_max = std::max(x_max, amax);
+    }
+    if (bound.damaged || largest == 0.0) return bound;
+    const double unit = std::ldexp(1.0, std::max(std::ilogb(largest) - 14, -115));  // the row's power of two
+    const auto steps = static_cast<double>(2 * groups);
+    // A scale that is a float16 in the file is kept exactly; the product of two is rounded to 11 bits.
+    const bool exact = info(shape_.type).block_columns == 32;
+    bound.error = sum * (2.0 * kRounding * (steps + 6.0) + (exact ? 0.0 : 0x1p-11)) +
+                  unit * (0x1p-14 * reach + kTiny * (steps + 1.0)) + kTiny;
+    // Sums are made of scales of up to 2^15, and of codes' sums.
+    bound.may_overflow = std::max({sum / unit, sum, 32.0 * x_max * 0x1p15, reach}) > kHuge / 4.0;
+    return bound;
+  }
+
+  test::ProductShape shape_;
+  bool codes_ = false;
+  int group_ = 32;
+  std::vector<float> values_;
+  std::vector<float> scales_, minima_;
+  std::vector<int> sums_;  // of |code|
+};
+
+/// One head's output at one position. With an error of e in every score, a weight p_i changes by at most a factor of
+/// exp(2 e), and the mean of the values by at most that times their spread; it never leaves their hull.
+class AttentionBounds {
+ public:
+  AttentionBounds(const test::AttentionShape& shape, const test::AttentionInput& input)
+      : s_(shape),
+        input_(input),
+        tokens_(std::ssize(input.q) / (shape.heads * shape.key_dim)),
+        groups_((shape.value_dim + 31) / 32),
+        value_max_(static_cast<size_t>(tokens_ * shape.kv_heads * groups_)) {
+    for (int64_t row = 0; row < tokens_ * s_.kv_heads; ++row) {
+      for (int d = 0; d < s_.value_dim; ++d) {
+        double& most = value_max_[static_cast<size_t>(row * groups_ + d / 32)];
+        const double v = std::abs(input_.v[static_cast<size_t>(row * s_.value_dim + d)]);
+        most = std::isnan(v) ? HUGE_VAL : std::max(most, v);
+      }
+    }
+  }
+
+  int64_t tokens() const { return tokens_; }
+
+  /// Fills bounds[value_dim] for a head at a position.
+  void of(int64_t position, int head, std::span<Bound> bounds) const {
+    const int64_t first = s_.window > 0 ? std::max<int64_t>(0, position - s_.window + 1) : 0;
+    const int kv_head = head / (s_.heads / s_.kv_heads);
+    const float* q = input_.q.data() + (position * s_.heads + head) * s_.key_dim;
+    double score_error = 0.0;
+    Bound all;
+    for (int64_t p = first; p <= position; ++p) {
+      const float* k = input_.k.data() + (p * s_.kv_heads + kv_head) * s_.key_dim;
+      score_error = std::max(score_error, score(q, k, all));
+    }
+    // tanh has an absolute error of 1e-7; exp a relative one of 2e-7, and its argument is rounded: up to 88 matters.
+    const double weights = 2.0 * (score_error + 4e-7 * s_.softcap) + 2.0 * 88.0 * kRounding + 1e-6;
+    const double change = std::min(1.0, std::expm1(std::min(weights, 1.0)));
+    const auto n = static_cast<double>(position - first + 1);
+    for (int d = 0; d < s_.value_dim; ++d) {
+      Bound& bound = bounds[static_cast<size_t>(d)];
+      bound = all;
+      double low = HUGE_VAL, high = -HUGE_VAL, shared = 0.0;
+      for (int64_t p = first; p <= position; ++p) {
+        const double v = input_.v[static_cast<size_t>((p * s_.kv_heads + kv_head) * s_.value_dim + d)];
+        bound.damaged = bound.damaged || !std::isfinite(v);
+        low = std::min(low, v), high = std::max(high, v);
+        shared = std::max(shared, value_max_[static_cast<size_t>((p * s_.kv_heads + kv_head) * groups_ + d / 32)]);
+      }
+      // In q8 a value is stored as rounded by its group's scale.
+      const double stored = s_.type == KvType::q8 ? shared / 127.0 : 0.0;
+      const double most = std::max(std::abs(low), std::abs(high)) * (1.0 + 0x1p-8) + stored;
+      // A weight below e^-87.3 counts as e^-87.3, about kTiny; a weight times a scale below kTiny as 0, and so do up to
+      // 127 such steps.
+      bound.error = (high - low + 2.0 * stored + most * 0x1p-7) * change + most * 2.0 * kRounding * (n + 8.0) +
+                    n * kTiny * (most + 130.0);
+      bound.may_overflow = bound.may_overflow || !(shared < kBf16Max) || n * most > kHuge / 4.0;
+    }
+  }
+
+ private:
+  static constexpr double kBf16Max = 3.38e38;  // what is above becomes infinite in bf16
+
+  /// The error of a score: a query against q8 keys is the sum of two int8 roundings, of 1/254 and of 1/254 of that.
+  double score(const float* q, const float* k, Bound& all) const {
+    double error = 0.0, reach = 0.0;
+    for (int g = 0; g < s_.key_dim; g += 32) {
+      double q_max = 0.0, k_max = 0.0, k_sum = 0.0, product = 0.0;
+      for (int d = g; d < std::min(g + 32, s_.key_dim); ++d) {
+        const double a = std::abs(static_cast<double>(q[d])), b = std::abs(static_cast<double>(k[d]));
+        all.damaged = all.damaged || std::isnan(a) || std::isnan(b);
+        all.may_overflow = all.may_overflow || !(a < kBf16Max) || !(b < kBf16Max);
+        q_max = std::max(q_max, a), k_max = std::max(k_max, b);
+        k_sum += b, product += a * b;
+      }
+      const double n = s_.key_dim, step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0);  // keys as stored
+      k_sum += 32.0 * step, product += q_max * 32.0 * step;
+      const double rounded = s_.type == KvType::q8 ? q_max * (1.01 / 254.0 / 254.0 + 8.0 * kRounding) + 1e-30 : 0.0;
+      error += s_.scale * (rounded * k_sum + product * 2.0 * kRounding * (n + 8.0)) +
+               kTiny * (s_.scale + 1.0) * (k_sum + 32.0 * q_max + 64.0);
+      reach += std::max(1.0, static_cast<double>(s_.scale)) * 32.0 * std::max({q_max * k_max, q_max * 128.0, k_max});
+    }
+    all.may_overflow = all.may_overflow || reach > kHuge / 4.0;
+    return error;
+  }
+
+  const test::AttentionShape& s_;
+  const test::AttentionInput& input_;
+  int64_t tokens_;
+  int64_t groups_;
+  std::vector<double> value_max_;  // [tokens][kv_heads][groups]
+};
+
+}  // namespace autoglm::fuzz
