@@ -64,6 +64,7 @@ void CpuBackend::embed(const EmbedArgs& args) {
     }
   };
   if (n < 16) {
+    const FlushDenormals flush;  // as in parallel(): a row's bits must not depend on how many there are
     for (int64_t i = 0; i < n; ++i) one(i);
   } else {
     parallel([&](Worker& worker) { share(worker, 0, n, 8, one); });

@@ -64,13 +64,14 @@ uint8_t* Carver::take_bytes(int64_t bytes) {
 
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : before_(_mm_getcsr()) {
-  _mm_setcsr(static_cast<unsigned>(before_) | 0x8040u);  // FTZ and DAZ
+  constexpr unsigned kMasked = 0x1f80, kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;  // rounding bits 0: nearest
+  _mm_setcsr(kMasked | kFlushToZero | kDenormalsAreZero);
 }
 FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
 #elif defined(__aarch64__)
 FlushDenormals::FlushDenormals() {
   asm volatile("mrs %0, fpcr" : "=r"(before_));
-  asm volatile("msr fpcr, %0" ::"r"(before_ | (1u << 24)));
+  asm volatile("msr fpcr, %0" ::"r"(uint64_t{1} << 24));  // FZ; rounding to nearest, no traps
 }
 FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
 #else

@@ -42,8 +42,11 @@ class Carver {
   int64_t left_;
 };
 
-/// Denormal floats count as zero while this lives: on many CPUs each one costs a hundred cycles, and no result here
-/// depends on values below 1e-38. Every parallel region of the CPU backend holds one on each worker.
+/// The floating-point state that the kernels assume, on this thread while it lives: denormals count as zero, read or
+/// made (FTZ and DAZ: on many CPUs each one costs a hundred cycles, and nothing here is worth values below 1e-38),
+/// rounding to nearest, no traps. The whole state is set, whatever the thread came with, and put back afterwards: the
+/// caller of a phase is worker 0, may have any state, and must neither change a result nor lose it. Whoever computes
+/// holds one: every parallel region on each worker, packing, and what a phase does on the caller's thread alone.
 class FlushDenormals {
  public:
   FlushDenormals();

@@ -290,6 +290,7 @@ CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPoo
   const int64_t panels = weight.count * weight.panels;
   weight.packed = Pages(panels * weight.panel_bytes, true);
   pool.parallel_for(panels, 8, [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
     RowForm form(weight.kind == Kind::quant ? weight.cols : 0);
     for (int64_t p = begin; p < end; ++p) {
       const int64_t matrix = p / weight.panels, first = p % weight.panels * kPanel;
