@@ -66,11 +66,11 @@ class ProductBounds {
     return bound;
   }
 
-  /// Integer sums are exact; scales are kept in float16 relative to a power of two by row.
+  /// Integer sums are exact, and so are the file's scales.
   Bound of_codes(int64_t row, const float* x) const {
     const int64_t groups = shape_.cols / group_;
     Bound bound;
-    double largest = 0.0, sum = 0.0, reach = 0.0, x_max = 0.0;
+    double largest = 0.0, sum = 0.0, codes = 0.0, x_max = 0.0;
     for (int64_t g = 0; g < groups; ++g) {
       const auto i = static_cast<size_t>(row * groups + g);
       const double scale = std::abs(scales_[i]), minimum = std::abs(minima_[i]);
@@ -82,18 +82,12 @@ class ProductBounds {
       bound.damaged = bound.damaged || !std::isfinite(scale) || !std::isfinite(minimum);
       largest = std::max({largest, scale, minimum});
       sum += amax * (scale * sums_[i] + minimum * group_);
-      reach += amax * (sums_[i] + group_);
+      codes += sums_[i] + group_;
       x_max = std::max(x_max, amax);
     }
-    if (bound.damaged || largest == 0.0) return bound;
-    const double unit = std::ldexp(1.0, std::max(std::ilogb(largest) - 14, -115));  // the row's power of two
-    const auto steps = static_cast<double>(2 * groups);
-    // A scale that is a float16 in the file is kept exactly; the product of two is rounded to 11 bits.
-    const bool exact = info(shape_.type).block_columns == 32;
-    bound.error = sum * (2.0 * kRounding * (steps + 6.0) + (exact ? 0.0 : 0x1p-11)) +
-                  unit * (0x1p-14 * reach + kTiny * (steps + 1.0)) + kTiny;
-    // Sums are made of scales of up to 2^15, and of codes' sums.
-    bound.may_overflow = std::max({sum / unit, sum, 32.0 * x_max * 0x1p15, reach}) > kHuge / 4.0;
+    // A scale times an activation's may fall below kTiny, and counts as 0 for all that it multiplies.
+    bound.error = sum * 2.0 * kRounding * (static_cast<double>(2 * groups) + 8.0) + kTiny * (127.0 * codes + 1.0);
+    bound.may_overflow = std::max({sum, 4096.0 * x_max, 127.0 * largest}) > kHuge / 4.0;
     return bound;
   }
 

@@ -21,6 +21,7 @@ extern const Command kList;
 extern const Command kRm;
 extern const Command kClean;
 extern const Command kHw;
+extern const Command kTune;
 extern const Command kDoctor;
 extern const Command kConfig;
 extern const Command kVersion;

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "cli/kernel_tunings.h"
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
 #include "engine/ngram_index.h"
@@ -78,7 +79,9 @@ Runtime open_runtime(const Context& context) {
   options.isa = settings.text_if("runtime.isa").value_or("auto");
   options.cpus = affinity_cpus(settings, context.machine());
   options.pin = !options.cpus.empty();
-  return make_runtime(options);
+  Runtime runtime = make_runtime(options);
+  runtime.backend->set_tuning(remembered_tuning(context, runtime));
+  return runtime;
 }
 
 LoadOptions load_options(const Context& context) {

@@ -7,7 +7,9 @@
 //  * Same tokens, same bits: a row's result never depends on how many rows are computed with it, on how a prompt is cut
 //    into chunks, on batch mates or on the number of threads. Sums over columns have one fixed order; attention splits
 //    the KV at absolute multiples of kKvSplit and merges in order; keys and values are read as they are stored.
-//  * Accumulation is float32 (or wider) or exact integer; kernels/quantize.h defines what is rounded before it.
+//  * Accumulation is float32 (or wider) or exact integer; kernels/quantize.h defines what is rounded before it. In
+//  `cpu`
+//    denormals count as zero, and the floating-point state of the calling thread neither matters nor changes.
 //  * Phases throw nothing and allocate nothing once begin_step() has seen the largest batch (reserve()).
 //
 // Shapes are [rows, columns], row-major; a "row" is one token of the batch.
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "format/type.h"
+#include "kernels/tuning.h"
 
 namespace autoglm {
 
@@ -290,6 +293,15 @@ class Backend {
   /// An embedding table that is not also the head is best loaded with Precision::f32: it is then read where it is
   /// mapped.
   virtual Weight load(const WeightSource& source, Precision precision) = 0;
+
+  // How fast products run, never what they are. Not during a step.
+  /// For the weights loaded from now on.
+  virtual void set_tuning(const KernelTuning&) {}
+  /// For one loaded weight.
+  virtual void tune(const Weight&, const ShapeTuning&) {}
+  /// What is worth measuring for a weight whose tuning is `current`: each choice changes one number.
+  virtual std::vector<TuningChoice> tuning_choices(const Weight&, const ShapeTuning&) const { return {}; }
+
   virtual Buffer make_buffer(int64_t rows, int64_t cols) = 0;
   virtual void write(const Buffer& to, int64_t row, std::span<const float> values) = 0;  // values.size() % cols == 0
   virtual void read(const Buffer& from, int64_t row, std::span<float> out) const = 0;

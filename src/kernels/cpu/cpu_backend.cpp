@@ -64,6 +64,7 @@ int64_t CpuBackend::weight_bytes(const WeightSource& source, Precision precision
 
 Weight CpuBackend::load(const WeightSource& source, Precision precision) {
   auto storage = std::make_shared<CpuWeight>(pack_weight(source, precision, pool_));
+  storage->tuning = tuning_.of(source.type, source.rows, source.cols);
   Weight weight;
   weight.rows = source.rows;
   weight.cols = source.cols;
@@ -73,6 +74,40 @@ Weight CpuBackend::load(const WeightSource& source, Precision precision) {
   weight.bytes = packed_bytes(*storage);
   weight.storage = std::move(storage);
   return weight;
+}
+
+void CpuBackend::tune(const Weight& weight, const ShapeTuning& tuning) {
+  AUTOGLM_CHECK(weight, "empty weight");
+  static_cast<CpuWeight*>(weight.storage.get())->tuning = tuning;
+}
+
+std::vector<TuningChoice> CpuBackend::tuning_choices(const Weight& weight, const ShapeTuning& current) const {
+  const CpuWeight& w = weight_of(weight);
+  std::vector<TuningChoice> choices;
+  if (w.kind != Kind::quant) return choices;
+  // A threshold matters for the rows between its old and its new value, below `limit`.
+  const auto thresholds = [&](int32_t ShapeTuning::* field, int32_t limit) {
+    for (const int32_t rows : {4, 6, 8, 10, 16, 20, 24, 32}) {
+      const int32_t low = std::min(rows, current.*field), high = std::min(std::max(rows, current.*field), limit);
+      if (low >= high) continue;
+      TuningChoice choice{current, {low}};
+      choice.tuning.*field = rows;
+      if (high - low > 2) choice.rows.push_back((low + high) / 2);
+      if (high - low > 1) choice.rows.push_back(high - 1);
+      choices.push_back(choice);
+    }
+  };
+  const bool tiles = isa_.gemm_signed != nullptr && !w.layout.group16;
+  if (tiles) thresholds(&ShapeTuning::tile_rows, kMostTunedRows);
+  if (isa_.expand != nullptr && w.layout.codes != CodeForm::byte) {
+    thresholds(&ShapeTuning::expand_rows, tiles ? current.tile_rows : kMostTunedRows);
+  }
+  for (const int32_t bytes : {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10}) {
+    TuningChoice choice{current, {1, 2, 8}};
+    choice.tuning.prefetch = bytes;
+    if (bytes != current.prefetch) choices.push_back(choice);
+  }
+  return choices;
 }
 
 Buffer CpuBackend::make_buffer(int64_t rows, int64_t cols) {
@@ -227,6 +262,7 @@ void CpuBackend::begin_step(int64_t rows, std::span<const int32_t> positions) {
     for (const Rope& rope : ropes_) fill_rope(rope, row, positions);
   };
   if (rows < 16) {
+    const FlushDenormals flush;  // as in parallel(): a row's bits must not depend on how many there are
     for (int64_t row = 0; row < rows; ++row) one(row);
   } else if (!ropes_.empty()) {
     parallel([&](Worker& worker) { share(worker, 0, rows, 16, one); });

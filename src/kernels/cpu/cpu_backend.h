@@ -126,6 +126,9 @@ class CpuBackend final : public Backend {
   // cpu_backend.cpp
   int64_t weight_bytes(const WeightSource& source, Precision precision) const override;
   Weight load(const WeightSource& source, Precision precision) override;
+  void set_tuning(const KernelTuning& tuning) override { tuning_ = tuning; }
+  void tune(const Weight& weight, const ShapeTuning& tuning) override;
+  std::vector<TuningChoice> tuning_choices(const Weight& weight, const ShapeTuning& current) const override;
   Buffer make_buffer(int64_t rows, int64_t cols) override;
   void write(const Buffer& to, int64_t row, std::span<const float> values) override;
   void read(const Buffer& from, int64_t row, std::span<float> out) const override;
@@ -170,8 +173,8 @@ class CpuBackend final : public Backend {
 
   // prepare.cpp: activations and panels
   Activations carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const;
-  /// kTiles for a phase of so many rows, all of which its panels meet, if the ISA wants tiles; otherwise 0.
-  unsigned tiles_for(int64_t rows) const;
+  /// form_of(), and kTiles if so many rows meet this weight's panels as tiles.
+  unsigned form_for(const CpuWeight& weight, int64_t rows) const;
   void prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to, Worker& worker) const;
   /// How many copies of `rows` prepared rows a phase makes: one that all workers make together and wait for, or, of a
   /// few rows, one a worker, which costs less than the barrier.
@@ -227,6 +230,7 @@ class CpuBackend final : public Backend {
   const int64_t cache_bytes_;  // of a core
   unsigned region_ = 0;        // counts parallel regions
 
+  KernelTuning tuning_;  // of weights that load() makes
   StepLimits limits_;
   Pages worker_pages_, step_pages_, partial_pages_, tile_pages_;
   std::unique_ptr<Worker[]> workers_;  // one a thread of the pool

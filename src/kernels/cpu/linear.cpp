@@ -81,12 +81,12 @@ void CpuBackend::project(const ProjectArgs& args) {
   for (const Projection& p : args.projections) {
     const CpuWeight& weight = weight_of(*p.weight);
     AUTOGLM_CHECK(weight.cols == cols && weight.rows <= p.out->cols, "projection of the wrong shape");
-    forms |= form_of(weight);
+    forms |= form_for(weight, args.rows);
     panels += weight.panels;
     if (expanded_bytes(weight) > expanded_bytes(*largest)) largest = &weight;
   }
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all = carve(carver, copies_of(args.rows) * args.rows, cols, forms | tiles_for(args.rows));
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, cols, forms);
   const Blocking block = blocking(all, std::array{largest}, panels, args.rows);
   parallel([&](Worker& worker) {
     prefetch_range(worker, weight_of(*args.projections[0].weight));
@@ -118,8 +118,7 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
   AUTOGLM_CHECK(weight.cols <= args.x->cols && weight.rows <= args.residual->cols, "product of the wrong shape");
   const bool normed = args.post_norm != nullptr && args.post_norm->weight;
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all =
-      carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_of(weight) | tiles_for(args.rows));
+  const Activations all = carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_for(weight, args.rows));
   float* product_rows = normed ? carver.take<float>(args.rows * weight.rows) : nullptr;
   const Blocking block = blocking(all, std::array{&weight}, weight.panels, args.rows);
   parallel([&](Worker& worker) {
@@ -157,7 +156,7 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   AUTOGLM_CHECK(gate.rows == up.rows && gate.cols == up.cols && gate.rows <= args.out->cols, "gate and up differ");
   Carver carver(step_pages_.data(), step_pages_.size());
   const Activations all =
-      carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_of(gate) | form_of(up) | tiles_for(args.rows));
+      carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_for(gate, args.rows) | form_for(up, args.rows));
   const Blocking block = blocking(all, std::array{&gate, &up}, gate.panels, args.rows);
   parallel([&](Worker& worker) {
     prefetch_range(worker, gate);

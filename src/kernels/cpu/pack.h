@@ -28,6 +28,7 @@ struct CpuWeight {
   int64_t panel_bytes = 0;
   int64_t row_size = 0;  // bytes of a row in the file
   const std::byte* source = nullptr;
+  ShapeTuning tuning;
   Pages packed;  // count * panels panels
 
   const uint8_t* panel(int64_t matrix, int64_t index) const {

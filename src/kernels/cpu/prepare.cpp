@@ -8,12 +8,6 @@
 namespace autoglm::cpu {
 namespace {
 
-/// From this many rows on, decoding a panel once costs less than decoding them for every tile of rows.
-constexpr int64_t kExpandRows = 12;
-
-/// The same for a panel of signed codes.
-constexpr int64_t kSignedRows = 12;
-
 /// Up to this many rows every worker prepares for itself.
 constexpr int64_t kOwnRows = 2;
 
@@ -23,8 +17,16 @@ constexpr int64_t kPiecesEach = 4;
 /// The fewest rows that meet a block of panels; a multiple of 16, 6, 4 and 3, what the kernels take at once.
 constexpr int64_t kFewRows = 48;
 
+/// Fewer rows than these meet one panel after the other.
+constexpr int64_t kBlockRows = 12;
+
 /// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
 constexpr int64_t kPrefetchBytes = 8192;
+
+bool takes_tiles(const IsaTable& isa, const CpuWeight& weight, int64_t rows) {
+  return isa.gemm_signed != nullptr && weight.kind == Kind::quant && !weight.layout.group16 && rows > kOwnRows &&
+         rows >= weight.tuning.tile_rows;
+}
 
 }  // namespace
 
@@ -66,8 +68,8 @@ Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsign
   return x;
 }
 
-unsigned CpuBackend::tiles_for(int64_t rows) const {
-  return isa_.gemm_signed != nullptr && rows >= kSignedRows ? kTiles : 0;
+unsigned CpuBackend::form_for(const CpuWeight& weight, int64_t rows) const {
+  return form_of(weight) | (takes_tiles(isa_, weight, rows) ? kTiles : 0);
 }
 
 int64_t CpuBackend::copies_of(int64_t rows) const {
@@ -112,7 +114,7 @@ int64_t expanded_bytes(const CpuWeight& weight) {
 Blocking CpuBackend::blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
                               int64_t rows) const {
   Blocking blocking;
-  if (rows < kExpandRows) return blocking;
+  if (rows < kBlockRows) return blocking;
   int64_t bytes = 0, fit = std::min<int64_t>(kMaxPanels, panels / (kPiecesEach * pool_.size()));
   for (const CpuWeight* weight : together) {
     const int64_t expanded = expanded_bytes(*weight);
@@ -139,8 +141,9 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   data_ = weight.panel(matrix, panel);
   if (weight.kind != Kind::quant) return;
   far_ = true;
-  signed_ = isa.gemm_signed != nullptr && !layout_.group16 && rows >= kSignedRows;
-  if (!signed_ && (isa.expand == nullptr || layout_.codes == CodeForm::byte || rows < kExpandRows)) return;
+  signed_ = takes_tiles(isa, weight, rows);
+  const bool decodes = isa.expand != nullptr && layout_.codes != CodeForm::byte;
+  if (!signed_ && (!decodes || rows < weight.tuning.expand_rows)) return;
   const int zero = signed_ && weight.zero_shift >= 0 ? 1 << weight.zero_shift : 0;
   isa.expand(layout_, zero, data_, weight.cols / 32, room);
   data_ = room;
@@ -157,6 +160,7 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
           layout_, weight_->zero_shift, data_, x.groups(), x.codes + skip * x.code_stride(), x.code_stride(), rows, m,
           out};
       args.far = far_ && first == 0;
+      args.prefetch = weight_->tuning.prefetch;
       if (x.tiles != nullptr && index == nullptr) {
         AUTOGLM_CHECK(first % ActTile::kRows == 0, "rows that begin within a tile");
         args.tiles = x.tiles + first / ActTile::kRows * x.groups();

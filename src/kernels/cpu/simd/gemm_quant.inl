@@ -22,7 +22,7 @@ struct Span {
   const uint8_t* data;
   const uint8_t* end;
   int64_t group;
-  bool fetch;  // the weights come from memory: ask for what comes 8 KB later
+  bool fetch;  // the weights come from memory: ask for what comes args.prefetch bytes later
 };
 
 /// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
@@ -46,7 +46,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   for (const uint8_t* block = span.data; block != span.end; block += L.block_bytes()) {
     for (int j = 0; j < L.block_groups(); ++j, ++g) {
       if (span.fetch) {
-        for (int line = 0; line < kPrefetch; line += 64) __builtin_prefetch(block + 8192 + j * kPrefetch + line, 0, 2);
+        for (int line = 0; line < kPrefetch; line += 64) __builtin_prefetch(block + args.prefetch + j * kPrefetch + line, 0, 2);
       }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
