@@ -130,7 +130,7 @@ struct QuantPanelArgs {
   /// gemm_signed: the same m rows as tiles [m / 16, rounded up][groups]; null: there are none. Rows of the last tile
   /// beyond m may hold anything.
   const ActTile* tiles = nullptr;
-  int64_t prefetch = 0;  // bytes ahead that `far` weights are asked for
+  int64_t prefetch = 8 << 10;  // bytes ahead that `far` weights are asked for
 };
 
 /// One float32 panel [cols][32] times m rows of float32.
