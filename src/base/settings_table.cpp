@@ -19,7 +19,8 @@ constexpr double kMaxTokens = 16777216;
 
 // Commands that name a model, load one, and sample from one.
 constexpr std::string_view kNames =
-    "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest rm";
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest "
+    "rm";
 constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";

@@ -46,7 +46,8 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   for (const uint8_t* block = span.data; block != span.end; block += L.block_bytes()) {
     for (int j = 0; j < L.block_groups(); ++j, ++g) {
       if (span.fetch) {
-        for (int line = 0; line < kPrefetch; line += 64) __builtin_prefetch(block + args.prefetch + j * kPrefetch + line, 0, 2);
+        for (int line = 0; line < kPrefetch; line += 64)
+          __builtin_prefetch(block + args.prefetch + j * kPrefetch + line, 0, 2);
       }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
