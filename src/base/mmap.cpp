@@ -35,6 +35,13 @@ void check_regular(const std::filesystem::path& path, const struct stat& status)
   }
 }
 
+FileStamp stamp_from(const struct stat& status) {
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .size = status.st_size,
+          .modified_ns = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
 struct Descriptor {
   int value = -1;
   ~Descriptor() {
@@ -43,6 +50,18 @@ struct Descriptor {
 };
 
 }  // namespace
+
+std::optional<FileStamp> stamp_of(int descriptor) {
+  struct stat status{};
+  if (::fstat(descriptor, &status) != 0) return std::nullopt;
+  return stamp_from(status);
+}
+
+std::optional<FileStamp> stamp_of(const std::filesystem::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return stamp_from(status);
+}
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   struct stat status{};
@@ -53,6 +72,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   if (file.value < 0) refuse(path, errno);
   if (::fstat(file.value, &status) != 0) refuse(path, errno);
   check_regular(path, status);
+  stamp_ = stamp_from(status);
   if (status.st_size == 0) return;  // mmap refuses length 0; an empty span says the same
   const auto size = static_cast<size_t>(status.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
@@ -67,10 +87,11 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})), stamp_(other.stamp_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);
+  std::swap(stamp_, other.stamp_);
   return *this;
 }
 

@@ -22,6 +22,7 @@ constexpr std::string_view kNames =
     "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest "
     "rm";
 constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench doctor selftest";
+constexpr std::string_view kPacks = "run chat serve config logits perplexity bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
 constexpr std::string_view kFinds =
@@ -55,6 +56,10 @@ constexpr Setting kTable[] = {
      .help = {"keep packs and the prefix cache here", "把权重包和前缀缓存放在这里"}},
     {.key = "cache.enabled", .flag = "--cache", .type = boolean, .default_value = "true", .commands = "*",
      .help = {"use caches on disk; --no-cache neither reads nor writes them", "使用磁盘缓存；--no-cache 既不读也不写"}},
+    {.key = "cache.max_bytes", .flag = "--cache-max-bytes", .type = size, .default_value = "auto", .min = kMiB,
+     .max = 1024 * kTiB, .commands = kPacks,
+     .help = {"room for packed weights on disk; the least recently used go first; auto: a tenth of that disk",
+              "磁盘上权重包可占用的空间，最久未用的先删除；auto：该磁盘的十分之一"}},
 
     // --- the machine ---
     {.key = "runtime.threads", .flag = "--threads", .short_flag = "-t", .type = integer,
@@ -75,6 +80,12 @@ constexpr Setting kTable[] = {
      .choices = "low|normal|high", .commands = "*",
      .help = {"priority of this process; high needs the permission to raise it",
               "进程优先级；high 需要提升优先级的权限"}},
+    {.key = "runtime.weights", .flag = "--weights", .type = choice, .default_value = "shared",
+     .choices = "shared|own", .commands = kPacks,
+     .help = {"packed weights that are on disk: shared: mapped, quickest start and one copy for all processes; own: read "
+              "into huge pages of this process, for a disk whose file system has none",
+              "磁盘上已有的权重包；shared：直接映射，启动最快，所有进程共用一份；own：读入本进程的大页，"
+              "用于文件系统不支持大页的磁盘"}},
 
     // --- the model ---
     {.key = "model", .flag = "--model", .short_flag = "-m", .type = text, .commands = kNames,

@@ -151,6 +151,7 @@ int run(Context& context) {
       .mix = arithmetic_of(model.spec(), *opened.source, model.precision()),
       .huge_share = 0};
   facts.huge_share = std::clamp(static_cast<double>(bench_model.huge_bytes) / facts.bytes.resident, 0.0, 1.0);
+  if (opened.packs) opened.packs->finish();  // writing them would be measured too
   const auto check = [&] { context.interrupt().check(); };
   BenchRun bench(model, shape, check);
   warm_up(bench, shape);                  // pages are touched, clocks are up, caches as in the middle of a run

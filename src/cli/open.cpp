@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <future>
 #include <sstream>
 
 #include "cli/kernel_tunings.h"
@@ -56,6 +57,23 @@ void print_plan(const Context& context, const MemoryPlan& plan) {
   }
 }
 
+// Null if the user wants no cache, or if there is no place for one.
+std::unique_ptr<PackStore> open_packs(const Context& context) {
+  const Settings& settings = context.settings();
+  if (!settings.boolean("cache.enabled")) return nullptr;
+  PackStoreOptions options;
+  options.folder = user_places(context).cache / "packs";
+  options.max_bytes = settings.bytes_if("cache.max_bytes").value_or(0);
+  options.say = [&context](const std::string& text) { context.note(text); };
+  options.interrupted = [&context] { return context.interrupt().requested(); };
+  return std::make_unique<PackStore>(std::move(options));
+}
+
+struct Speech {
+  std::unique_ptr<Tokenizer> tokenizer;
+  ChatModel chat;
+};
+
 }  // namespace
 
 std::filesystem::path model_path(Context& context) {
@@ -99,6 +117,8 @@ LoadOptions load_options(const Context& context) {
     options.logit_rows = options.batch_sequences + kMostDraft;
     options.sequence_bytes = NgramIndex::bytes_for;
   }
+  const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
+  options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;
   return options;
 }
 
@@ -135,6 +155,7 @@ void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64
       progress.update(done);
       context.interrupt().check();
     };
+    options.cache = opened.packs.get();
     opened.model = Model::load(opened.source, opened.runtime, options);
   }
   opened.load_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
@@ -145,14 +166,27 @@ std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& 
   const auto begin = std::chrono::steady_clock::now();
   auto opened = std::make_unique<OpenedModel>();
   opened->source = open_source(context);
-  opened->runtime = open_runtime(context);
+  // A large vocabulary takes as long as reading the weights does: both at once. Before the pool is made, which pins
+  // this thread and all that it starts.
+  std::future<Speech> speech;
   if (with_tokenizer) {
-    opened->tokenizer = open_tokenizer(*opened->source);
-    opened->chat = load_chat_model(*opened->source, *opened->tokenizer);
+    speech = std::async(std::launch::async, [&source = *opened->source] {
+      Speech made;
+      made.tokenizer = open_tokenizer(source);
+      made.chat = load_chat_model(source, *made.tokenizer);
+      return made;
+    });
   }
+  opened->packs = open_packs(context);
+  opened->runtime = open_runtime(context);
   context.interrupt().check();
-  opened->load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   load_into(context, *opened, options, tokens);
+  if (with_tokenizer) {
+    Speech made = speech.get();
+    opened->tokenizer = std::move(made.tokenizer);
+    opened->chat = std::move(made.chat);
+  }
+  opened->load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return opened;
 }
 

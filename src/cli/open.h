@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "format/model_source.h"
 #include "model/model.h"
+#include "store/pack_store.h"
 #include "text/chat_spec.h"
 #include "text/tokenizer.h"
 
@@ -32,6 +33,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source);
 /// Everything loaded. Stays where it was made: the model points into it.
 struct OpenedModel {
   std::shared_ptr<const ModelSource> source;
+  std::unique_ptr<PackStore> packs;  // null with --no-cache, and where weights are made up
   Runtime runtime;
   std::unique_ptr<Tokenizer> tokenizer;  // null unless it was asked for
   ChatModel chat;                        // with the tokenizer

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/mmap.h"
 #include "format/gguf_reader.h"
 #include "format/hf_config.h"
 #include "format/printable.h"
@@ -27,6 +26,10 @@ int64_t TensorEntry::elements() const {
 const TensorEntry* ModelSource::find(std::string_view name) const {
   const auto place = names_.find(name);
   return place == names_.end() ? nullptr : &tensors_[place->second];
+}
+
+void ModelSource::add_weight_file(const std::filesystem::path& path, const MappedFile& file) {
+  weight_files_.push_back({path, file.stamp(), file.bytes()});
 }
 
 void ModelSource::index_tensors() {
@@ -64,6 +67,7 @@ class GgufSource : public ModelSource {
       metadata_ = std::move(contents.metadata);
       tensors_ = std::move(contents.tensors);
       files_.push_back(path);
+      add_weight_file(path, file);
       mapped_.push_back(std::move(file));
     } else {
       open_parts(path, contents.metadata.integer("split.count", 1), need_weights);
@@ -102,6 +106,7 @@ class GgufSource : public ModelSource {
              "all " + std::to_string(count) + " parts must lie in one folder");
       }
       mapped_.emplace_back(part);
+      add_weight_file(part, mapped_.back());
       files_.push_back(part);
       GgufContents contents = read_gguf(mapped_.back().bytes(), part.string(), need_weights);
       if (contents.metadata.integer("split.no", -1) != static_cast<int64_t>(i) ||
@@ -208,7 +213,7 @@ class FolderSource : public ModelSource {
 
   void add_shard(const std::string& name) {
     mapped_.emplace_back(path_ / name);
-    weight_files_.push_back(path_ / name);
+    add_weight_file(path_ / name, mapped_.back());
     std::vector<TensorEntry> tensors = read_safetensors(mapped_.back().bytes(), (path_ / name).string());
     std::ranges::move(tensors, std::back_inserter(tensors_));
   }
@@ -220,11 +225,10 @@ class FolderSource : public ModelSource {
       std::error_code ignored;
       if (fs::exists(path_ / name, ignored)) files_.push_back(path_ / name);
     }
-    std::ranges::copy(weight_files_, std::back_inserter(files_));
+    for (const WeightFile& file : weight_files()) files_.push_back(file.path);
   }
 
   std::vector<MappedFile> mapped_;
-  std::vector<fs::path> weight_files_;
 };
 
 [[noreturn]] void refuse_file(const fs::path& path) {

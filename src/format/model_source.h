@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/mmap.h"
 #include "format/type.h"
 
 namespace autoglm {
@@ -31,6 +32,13 @@ struct TensorEntry {
   int64_t elements() const;
   int64_t columns() const { return shape.empty() ? 1 : shape.back(); }
   int64_t rows() const { return elements() / columns(); }
+};
+
+/// A file that holds tensors, as it was when it was mapped.
+struct WeightFile {
+  std::filesystem::path path;
+  FileStamp stamp;
+  std::span<const std::byte> bytes;
 };
 
 enum class Container { gguf, safetensors };
@@ -80,8 +88,11 @@ class ModelSource {
   bool mapped() const { return is_mapped_; }
   /// Every file that belongs to the model (splits, shards), for hashing and for the store.
   const std::vector<std::filesystem::path>& files() const { return files_; }
+  /// The mapped files that hold the tensors, in a fixed order. Empty where there are none (weights made in memory).
+  const std::vector<WeightFile>& weight_files() const { return weight_files_; }
 
  protected:
+  void add_weight_file(const std::filesystem::path& path, const MappedFile& file);
   void index_tensors();  // builds the name index; a duplicate name is Error bad_model_file
   Container container_ = Container::gguf;
   bool is_mapped_ = false;
@@ -89,6 +100,7 @@ class ModelSource {
   Metadata metadata_;
   std::filesystem::path path_;
   std::vector<std::filesystem::path> files_;
+  std::vector<WeightFile> weight_files_;
 
  private:
   std::unordered_map<std::string_view, size_t> names_;

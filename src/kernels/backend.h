@@ -53,6 +53,8 @@ struct WeightSource {
   int64_t cols = 0;
   std::span<const std::byte> data;
   bool mapped = false;  // data is a file mapping: what was packed may be dropped from memory (forget_pages)
+  /// What pack() made of it, here or in an earlier run; outlives the weight. Empty: not packed yet.
+  std::span<const std::byte> packed{};
 };
 
 /// A loaded matrix. Opaque: `storage` belongs to the backend that made it. Copying shares.
@@ -64,7 +66,7 @@ struct Weight {
   std::string_view layout;  // the packed layout's name, for reports
   int device = 0;
   int shard = 0;      // which slice of a tensor-parallel split this is
-  int64_t bytes = 0;  // memory it owns (0 where it reads the mapped file)
+  int64_t bytes = 0;  // of its packed form (0 where it reads the mapped file)
   std::shared_ptr<void> storage;
   explicit operator bool() const { return storage != nullptr; }
 };
@@ -290,6 +292,14 @@ class Backend {
 
   // Memory. Bytes are known before anything is allocated, so that the plan can be printed and refused.
   virtual int64_t weight_bytes(const WeightSource& source, Precision precision) const = 0;  // beyond the mapped file
+  /// Names the packed form and its version: two backends with one name make the same bytes of the same source. Empty:
+  /// nothing is packed.
+  virtual std::string_view pack_layout() const = 0;
+  /// The name of the layout that a source gets.
+  virtual std::string_view layout(const WeightSource& source, Precision precision) const = 0;
+  /// Packs source.data into `out`: weight_bytes() bytes, all zero, aligned to 64. On all workers.
+  virtual void pack(const WeightSource& source, Precision precision, std::span<std::byte> out) = 0;
+  /// Takes source.packed as it is; where that is empty, packs into memory of its own if weight_bytes() is not 0.
   /// An embedding table that is not also the head is best loaded with Precision::f32: it is then read where it is
   /// mapped.
   virtual Weight load(const WeightSource& source, Precision precision) = 0;

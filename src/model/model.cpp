@@ -78,8 +78,9 @@ std::unique_ptr<Model> Model::load(std::shared_ptr<const ModelSource> source, Ru
   s.kv_memory = Reservation(ledger, MemoryLine::kv, s.plan.kv_bytes, "the KV cache");
   s.activations_memory = Reservation(ledger, MemoryLine::activations, s.plan.activations_bytes, "activations");
 
-  s.weights = load_weights(s.spec, *s.source, tensors, *s.backend, s.options.precision, s.options.progress);
-  s.options.progress = nullptr;  // it may hold what lives only until load() returns
+  s.weights = load_weights(s.spec, *s.source, tensors, runtime, s.options);
+  s.options.progress = nullptr;  // these may hold what lives only until load() returns
+  s.options.cache = nullptr;
   for (const RopeSpec& rope : s.spec.ropes) s.ropes.push_back(s.backend->add_rope(rope));
   s.backend->reserve(step_limits(s.spec, s.options.batch_rows, s.options.context));
   s.activations = make_activations(s.spec, *s.backend, s.options.batch_rows, s.options.logit_rows);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "format/model_source.h"
+#include "format/pack_cache.h"
 #include "kernels/backend.h"
 #include "model/arch_spec.h"
 #include "model/batch.h"
@@ -19,6 +20,11 @@ namespace autoglm {
 /// Called after each tensor with the file's bytes loaded so far. May throw, which ends the loading cleanly.
 using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 
+/// Where packed weights lie that were found on disk. shared: the pack itself, mapped: one copy for all processes,
+/// nothing to fill; own: in huge pages of this process, filled from it. docs/PERFORMANCE.md, "Weights in memory",
+/// compares them.
+enum class WeightsMemory : uint8_t { shared, own };
+
 struct LoadOptions {
   Precision precision = Precision::automatic;
   KvType kv_type = KvType::q8;
@@ -29,6 +35,8 @@ struct LoadOptions {
   // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
   std::function<int64_t(int64_t tokens)> sequence_bytes{};
   LoadProgress progress{};
+  WeightsMemory weights_memory = WeightsMemory::shared;
+  PackCache* cache = nullptr;  // where packed weights are kept between runs; null: nowhere. Used by load() only
 };
 
 /// What a run will hold, before anything is allocated. total = everything resident at the peak.

@@ -4,19 +4,10 @@
 
 #include "base/error.h"
 #include "base/mmap.h"
+#include "model/packed_weights.h"
 
 namespace autoglm {
 namespace {
-
-WeightSource source_of(const LocatedTensor& tensor, std::span<const std::byte> data, bool mapped = false) {
-  return {.name = tensor.name,
-          .type = tensor.type,
-          .count = tensor.shape.count,
-          .rows = tensor.shape.rows,
-          .cols = tensor.shape.cols,
-          .data = data,
-          .mapped = mapped};
-}
 
 // A tensor that was copied need not be resident twice.
 void forget_source(const ModelSource& source, const LocatedTensor& tensor) {
@@ -116,47 +107,48 @@ Norm* norm_slot(LayerWeights& w, Role role) {
   }
 }
 
-/// The precision that a matrix is loaded with. Which experts are chosen is decided in float32 in every precision; an
-/// embedding table that is not the head too is only looked up, which packing would not help.
-Precision precision_for(const LocatedTensor& tensor, bool tied_head, Precision precision) {
-  const Role role = tensor.row->role;
-  const bool exact = role == Role::router || (role == Role::token_embedding && !tied_head);
-  return exact ? Precision::f32 : precision;
-}
-
 class Loader {
  public:
-  Loader(const ArchSpec& spec, const ModelSource& source, Backend& backend, Precision precision)
-      : spec_(spec), source_(source), backend_(backend), precision_(precision) {
+  Loader(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors, Runtime& runtime,
+         const LoadOptions& options)
+      : spec_(spec),
+        source_(source),
+        tensors_(tensors),
+        backend_(*runtime.backend),
+        options_(options),
+        packed_(source, plan_pack(tensors, backend_, options.precision), runtime, options) {
     out_.layers.resize(static_cast<size_t>(spec.layers));
   }
 
-  ModelWeights run(const std::vector<LocatedTensor>& tensors, const LoadProgress& progress) {
+  ModelWeights run() {
     int64_t total = 0;
     int64_t done = 0;
-    for (const LocatedTensor& tensor : tensors) total += tensor.bytes();
-    for (const LocatedTensor& tensor : tensors) {
-      load(tensor);
-      done += tensor.bytes();
-      if (progress) progress(done, total);
+    for (const LocatedTensor& tensor : tensors_) total += tensor.bytes();
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      load(i);
+      done += tensors_[i].bytes();
+      if (options_.progress && !packed_.ready()) options_.progress(done, total);
     }
     if (spec_.tied_head) out_.output = out_.embedding;
+    packed_.finish();
+    out_.packed = packed_.memory();
     return std::move(out_);
   }
 
  private:
-  void load(const LocatedTensor& tensor) {
+  void load(size_t index) {
+    const LocatedTensor& tensor = tensors_[index];
     const Role role = tensor.row->role;
     if (role == Role::token_embedding) {
-      out_.embedding = matrix(tensor);
+      out_.embedding = matrix(index);
     } else if (role == Role::output) {
-      out_.output = matrix(tensor);
+      out_.output = matrix(index);
     } else if (role == Role::output_norm) {
       out_.output_norm = norm(tensor);
     } else {
       LayerWeights& layer = out_.layers[static_cast<size_t>(tensor.layer)];
       if (Weight* weight = weight_slot(layer, role)) {
-        *weight = matrix(tensor);
+        *weight = matrix(index);
       } else if (Buffer* bias = bias_slot(layer, role)) {
         *bias = vector(tensor);
       } else {
@@ -167,22 +159,36 @@ class Loader {
     }
   }
 
-  Weight matrix(const LocatedTensor& tensor) {
-    const Precision precision = precision_for(tensor, spec_.tied_head, precision_);
+  Weight matrix(size_t index) {
+    const LocatedTensor& tensor = tensors_[index];
     const bool looked_up = tensor.row->role == Role::token_embedding;  // rows are read where they are mapped
+    const bool packed = packed_.has(index);
+    const bool read_in_place = looked_up || !packed;
     if (tensor.is_view()) {
-      Weight weight = backend_.load(source_of(tensor, tensor.view(), source_.mapped()), precision);
-      if (weight.bytes > 0)
-        forget_source(source_, tensor);  // rows of an embedding that are looked up come back one by one
+      Weight weight = matrix(index, tensor.view(), source_.mapped());
+      // Rows of an embedding that are looked up come back one by one.
+      if (packed && !packed_.ready()) forget_source(source_, tensor);
       return weight;
     }
+    if (packed_.ready() && !read_in_place) return matrix(index, {}, false);
     const auto size = static_cast<size_t>(tensor.bytes());
     auto copy = std::make_unique_for_overwrite<std::byte[]>(size);
     tensor.copy_to(copy.get());
     forget_source(source_, tensor);
-    Weight weight = backend_.load(source_of(tensor, {copy.get(), size}), precision);
-    if (weight.bytes == 0 || looked_up) out_.copies.push_back(std::move(copy));  // the backend reads it in place
+    Weight weight = matrix(index, {copy.get(), size}, false);
+    if (read_in_place) out_.copies.push_back(std::move(copy));
     return weight;
+  }
+
+  /// `data`: the tensor in one piece; empty where its packed form is all that is needed.
+  Weight matrix(size_t index, std::span<const std::byte> data, bool mapped) {
+    const Precision precision = weight_precision(tensors_[index], spec_.tied_head, options_.precision);
+    WeightSource source = weight_source(tensors_[index], data, mapped);
+    if (packed_.has(index)) {
+      if (!packed_.ready()) backend_.pack(source, precision, packed_.place(index));
+      source.packed = packed_.packed(index);
+    }
+    return backend_.load(source, precision);
   }
 
   Buffer vector(const LocatedTensor& tensor) {
@@ -199,8 +205,10 @@ class Loader {
 
   const ArchSpec& spec_;
   const ModelSource& source_;
+  const std::vector<LocatedTensor>& tensors_;
   Backend& backend_;
-  Precision precision_;
+  const LoadOptions& options_;
+  PackedWeights packed_;
   ModelWeights out_;
 };
 
@@ -217,21 +225,22 @@ std::vector<float> read_vector(const ArchSpec& spec, Container container, const 
 
 int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool tied_head, Precision precision) {
   if (tensor.row->form != Form::matrix) return tensor.bytes();
-  const int64_t owned = backend.weight_bytes(source_of(tensor, {}), precision_for(tensor, tied_head, precision));
+  const int64_t owned = backend.weight_bytes(weight_source(tensor, {}), weight_precision(tensor, tied_head, precision));
   return owned > 0 ? owned : tensor.bytes();
 }
 
 int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision) {
-  const bool tied_head =
-      std::none_of(tensors.begin(), tensors.end(), [](const LocatedTensor& t) { return t.row->role == Role::output; });
-  int64_t total = 0;
-  for (const LocatedTensor& tensor : tensors) total += loaded_bytes(tensor, backend, tied_head, precision);
+  const PackPlan plan = plan_pack(tensors, backend, precision);
+  int64_t total = plan.bytes;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (plan.places[i].bytes == 0) total += tensors[i].bytes();
+  }
   return total;
 }
 
 ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,
-                          Backend& backend, Precision precision, const LoadProgress& progress) {
-  return Loader(spec, source, backend, precision).run(tensors, progress);
+                          Runtime& runtime, const LoadOptions& options) {
+  return Loader(spec, source, tensors, runtime, options).run();
 }
 
 }  // namespace autoglm

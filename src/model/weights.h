@@ -32,6 +32,7 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
   /// Tensors that the file holds in pieces, put together; backends may read them in place.
   std::vector<std::unique_ptr<std::byte[]>> copies;
+  std::shared_ptr<const void> packed;  // the block that all packed forms lie in
 };
 
 /// Memory that a tensor takes once it is loaded: its packed form, or the mapped part of the file that is read instead.
@@ -40,9 +41,10 @@ int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool t
 /// Memory that the weights will keep resident: what is read in the mapped file, plus copies and packed forms.
 int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision);
 
-/// Hands every tensor to the backend. The source must outlive the result.
+/// Hands every tensor to the backend; packed forms come from options.cache where it has them. The source must outlive
+/// the result.
 ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,
-                          Backend& backend, Precision precision, const LoadProgress& progress = {});
+                          Runtime& runtime, const LoadOptions& options);
 
 /// The values of a vector tensor (norm, bias), with 1 added where the container stores a norm's weight less one.
 std::vector<float> read_vector(const ArchSpec& spec, Container container, const LocatedTensor& tensor);

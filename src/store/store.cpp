@@ -124,10 +124,13 @@ std::vector<std::pair<fs::path, int64_t>> Store::clean(bool dry_run) {
       if (file.path().extension() == ".part") removed.emplace_back(file.path(), tree_bytes(file.path()));
     }
   }
-  error.clear();
-  for (auto it = fs::directory_iterator(places_.cache, error); !error && it != fs::directory_iterator();
-       it.increment(error)) {
-    removed.emplace_back(it->path(), tree_bytes(it->path()));
+  // Each pack by itself: its name tells the model.
+  for (const fs::path& folder : {places_.cache, places_.cache / "packs"}) {
+    error.clear();
+    for (auto it = fs::directory_iterator(folder, error); !error && it != fs::directory_iterator();
+         it.increment(error)) {
+      if (it->path() != places_.cache / "packs") removed.emplace_back(it->path(), tree_bytes(it->path()));
+    }
   }
   if (!dry_run) {
     for (const auto& [path, bytes] : removed) {

@@ -86,7 +86,9 @@ class Bpe final : public TokenModel {
       const int32_t left = entry(merges[i].first);
       const int32_t right = entry(merges[i].second);
       const int32_t product = entry(joined);
-      if (vocab_.find_plain(joined)) merges_.insert(left, right, {static_cast<uint32_t>(i), product});
+      const TokenKind kind = vocab_.kind(product);  // what find_plain() asks, without a second look-up
+      if (kind == TokenKind::control || kind == TokenKind::unknown) continue;
+      merges_.insert(left, right, {static_cast<uint32_t>(i), product});
     }
     std::string one;
     for (char32_t c = 0; c < characters_.size(); ++c) {

@@ -62,8 +62,31 @@ int64_t CpuBackend::weight_bytes(const WeightSource& source, Precision precision
   return packed_bytes(plan_weight(source, precision));
 }
 
+std::string_view CpuBackend::layout(const WeightSource& source, Precision precision) const {
+  return layout_name(plan_weight(source, precision));
+}
+
+void CpuBackend::pack(const WeightSource& source, Precision precision, std::span<std::byte> out) {
+  const CpuWeight weight = plan_weight(source, precision);
+  AUTOGLM_CHECK(std::ssize(out) == packed_bytes(weight) && reinterpret_cast<uintptr_t>(out.data()) % kAlign == 0,
+                "pack() takes weight_bytes() bytes, aligned to 64");
+  if (!out.empty()) pack_weight(weight, source, pool_, reinterpret_cast<uint8_t*>(out.data()));
+}
+
 Weight CpuBackend::load(const WeightSource& source, Precision precision) {
-  auto storage = std::make_shared<CpuWeight>(pack_weight(source, precision, pool_));
+  auto storage = std::make_shared<CpuWeight>(plan_weight(source, precision));
+  const int64_t bytes = packed_bytes(*storage);
+  if (!source.packed.empty()) {
+    AUTOGLM_CHECK(std::ssize(source.packed) == bytes, "the packed form has another size");
+    storage->packed = reinterpret_cast<const uint8_t*>(source.packed.data());
+  } else if (bytes == 0) {
+    AUTOGLM_CHECK(std::ssize(source.data) == source.count * source.rows * storage->row_size,
+                  "weight data has the wrong size");
+  } else {
+    storage->own = Pages(bytes, true);
+    pack_weight(*storage, source, pool_, storage->own.data());
+    storage->packed = storage->own.data();
+  }
   storage->tuning = tuning_.of(source.type, source.rows, source.cols);
   Weight weight;
   weight.rows = source.rows;
@@ -71,7 +94,7 @@ Weight CpuBackend::load(const WeightSource& source, Precision precision) {
   weight.count = source.count;
   weight.type = source.type;
   weight.layout = layout_name(*storage);
-  weight.bytes = packed_bytes(*storage);
+  weight.bytes = bytes;
   weight.storage = std::move(storage);
   return weight;
 }

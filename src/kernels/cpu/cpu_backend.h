@@ -125,6 +125,9 @@ class CpuBackend final : public Backend {
 
   // cpu_backend.cpp
   int64_t weight_bytes(const WeightSource& source, Precision precision) const override;
+  std::string_view pack_layout() const override { return kPackVersion; }
+  std::string_view layout(const WeightSource& source, Precision precision) const override;
+  void pack(const WeightSource& source, Precision precision, std::span<std::byte> out) override;
   Weight load(const WeightSource& source, Precision precision) override;
   void set_tuning(const KernelTuning& tuning) override { tuning_ = tuning; }
   void tune(const Weight& weight, const ShapeTuning& tuning) override;

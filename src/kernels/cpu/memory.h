@@ -1,29 +1,14 @@
-// Zeroed pages from the system, and places carved out of them.
+// Zeroed pages from the system (base/pages.h), and places carved out of them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "base/pages.h"
+
 namespace autoglm::cpu {
 
-/// Anonymous memory: zero, page-aligned, resident from the start: what the plan counted is taken when it can still be
-/// refused, and the first long prompt pays no page faults. Moves; throws Error out_of_memory.
-class Pages {
- public:
-  Pages() = default;
-  /// `huge` asks for huge pages: for what is streamed, such as weights.
-  explicit Pages(int64_t bytes, bool huge = false);
-  ~Pages();
-  Pages(Pages&& other) noexcept;
-  Pages& operator=(Pages&& other) noexcept;
-
-  uint8_t* data() const { return static_cast<uint8_t*>(data_); }
-  int64_t size() const { return size_; }
-
- private:
-  void* data_ = nullptr;
-  int64_t size_ = 0;
-};
+using autoglm::Pages;
 
 inline constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

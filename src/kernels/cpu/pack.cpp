@@ -250,8 +250,7 @@ CpuWeight plan_weight(const WeightSource& source, Precision precision) {
 }
 
 int64_t packed_bytes(const CpuWeight& weight) {
-  const int64_t panels = weight.count * weight.panels;
-  return panels * weight.panel_bytes;
+  return weight.count * weight.panels * weight.panel_bytes;  // none where it is mapped
 }
 
 std::string_view layout_name(const CpuWeight& weight) {
@@ -282,19 +281,15 @@ std::span<const std::byte> source_of(const CpuWeight& weight, int64_t begin, int
   return {weight.source + first, static_cast<size_t>(row(end) * weight.row_size - first)};
 }
 
-CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPool& pool) {
-  CpuWeight weight = plan_weight(source, precision);
+void pack_weight(const CpuWeight& weight, const WeightSource& source, WorkerPool& pool, uint8_t* out) {
   AUTOGLM_CHECK(std::ssize(source.data) == source.count * source.rows * weight.row_size,
                 "weight data has the wrong size");
-  if (weight.kind == Kind::mapped) return weight;
-  const int64_t panels = weight.count * weight.panels;
-  weight.packed = Pages(panels * weight.panel_bytes, true);
-  pool.parallel_for(panels, 8, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(weight.count * weight.panels, 8, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     RowForm form(weight.kind == Kind::quant ? weight.cols : 0);
     for (int64_t p = begin; p < end; ++p) {
       const int64_t matrix = p / weight.panels, first = p % weight.panels * kPanel;
-      uint8_t* panel = weight.packed.data() + p * weight.panel_bytes;
+      uint8_t* panel = out + p * weight.panel_bytes;
       for (int row = 0; row < kPanel && first + row < weight.rows; ++row) {
         const std::byte* data = weight.source + (matrix * weight.rows + first + row) * weight.row_size;
         if (weight.kind == Kind::quant) {
@@ -307,7 +302,6 @@ CpuWeight pack_weight(const WeightSource& source, Precision precision, WorkerPoo
     // Dropped piece by piece, so that a large matrix is never resident in both forms.
     if (source.mapped) forget_pages(source_of(weight, begin, end));
   });
-  return weight;
 }
 
 void expand_mapped(const CpuWeight& weight, int64_t matrix, int64_t panel, float* row, float* out) {

@@ -24,6 +24,9 @@ class RefBackend final : public Backend {
 
   // ref_memory.cpp
   int64_t weight_bytes(const WeightSource& source, Precision precision) const override;
+  std::string_view pack_layout() const override { return {}; }
+  std::string_view layout(const WeightSource&, Precision) const override { return "file"; }
+  void pack(const WeightSource&, Precision, std::span<std::byte>) override {}
   Weight load(const WeightSource& source, Precision precision) override;
   Buffer make_buffer(int64_t rows, int64_t cols) override;
   void write(const Buffer& to, int64_t row, std::span<const float> values) override;
