@@ -24,7 +24,8 @@ PackHeader header_of(std::span<const std::byte> data) {
                     .header_hash = {5, 6},
                     .content_hash = {7, 8},
                     .segments = {{"a", "nibble32", 0, 100}, {"b", "byte16", 128, std::ssize(data) - 128}},
-                    .data_bytes = std::ssize(data)};
+                    .data_bytes = std::ssize(data),
+                    .pieces = {}};
   for (int64_t i = 0; i < header.piece_count(); ++i) {
     header.pieces.push_back(
         pack_piece_hash(data.subspan(static_cast<size_t>(i * kPackPiece), static_cast<size_t>(header.piece_bytes(i)))));
