@@ -22,7 +22,7 @@ constexpr std::string_view kNames =
     "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest "
     "rm";
 constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench doctor selftest";
-constexpr std::string_view kPacks = "run chat serve config logits perplexity bench selftest";
+constexpr std::string_view kPacks = "run chat serve config logits perplexity bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
 constexpr std::string_view kFinds =

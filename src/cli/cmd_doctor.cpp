@@ -46,6 +46,7 @@ RunFacts run_facts(const ShortRun& run, const OpenedModel& opened, const Setting
   facts.weight_bits = work.bits;
   facts.exact = opened.model->precision() == Precision::f32;
   facts.load_ms = opened.load_ms;
+  facts.packing_ms = opened.model->packing_ms();
   facts.cache_enabled = settings.boolean("cache.enabled");
   return facts;
 }
@@ -57,10 +58,12 @@ void measure_model(Context& context, Facts& facts) {
   facts.load = watch(context, [&] {
     opened = std::make_unique<OpenedModel>();
     opened->source = open_source(context);
+    opened->packs = open_packs(context);
     opened->runtime = open_runtime(context);
     if (options.context == 0) options.context = std::min(kShortRunContext, read_spec(*opened->source).train_context);
     load_into(context, *opened, options);
   });
+  if (opened->packs) opened->packs->finish();  // what is written meanwhile would be measured too
   ShortRun run;
   facts.work = watch(context, [&] { run = measure_run(*opened->model, [&] { context.interrupt().check(); }); });
   facts.run = run_facts(run, *opened, context.settings());
@@ -122,6 +125,7 @@ nlohmann::json report(const Facts& facts) {
     measured["prefill_gops"] = facts.run->prefill_gops;
     measured["decode_gbps"] = facts.run->decode_gbps;
     measured["load_ms"] = facts.run->load_ms;
+    measured["packing_ms"] = optional_number(facts.run->packing_ms);
   }
   return {{"findings", findings}, {"measured", measured}};
 }

@@ -66,6 +66,9 @@ PullOptions pull_options(const Context& context) {
 }
 
 std::filesystem::path locate_model(const Context& context, const std::string& name) {
+  // A path needs no store, and so no place for one.
+  std::error_code ignored;
+  if (parse_model_name(name).kind == ModelName::Kind::path && std::filesystem::exists(name, ignored)) return name;
   Store store = open_store(context);
   if (const auto path = resolve_model(store, name)) return *path;
   const std::string how = context.settings().text("store.pull");

@@ -57,18 +57,6 @@ void print_plan(const Context& context, const MemoryPlan& plan) {
   }
 }
 
-// Null if the user wants no cache, or if there is no place for one.
-std::unique_ptr<PackStore> open_packs(const Context& context) {
-  const Settings& settings = context.settings();
-  if (!settings.boolean("cache.enabled")) return nullptr;
-  PackStoreOptions options;
-  options.folder = user_places(context).cache / "packs";
-  options.max_bytes = settings.bytes_if("cache.max_bytes").value_or(0);
-  options.say = [&context](const std::string& text) { context.note(text); };
-  options.interrupted = [&context] { return context.interrupt().requested(); };
-  return std::make_unique<PackStore>(std::move(options));
-}
-
 struct Speech {
   std::unique_ptr<Tokenizer> tokenizer;
   ChatModel chat;
@@ -120,6 +108,22 @@ LoadOptions load_options(const Context& context) {
   const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
   options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;
   return options;
+}
+
+std::unique_ptr<PackStore> open_packs(const Context& context) {
+  const Settings& settings = context.settings();
+  if (!settings.boolean("cache.enabled")) return nullptr;
+  const auto cache = find_cache(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
+  if (!cache) {
+    context.note("packed weights are not kept: neither HOME nor --cache-dir says where");
+    return nullptr;
+  }
+  PackStoreOptions options;
+  options.folder = *cache / "packs";
+  options.max_bytes = settings.bytes_if("cache.max_bytes").value_or(0);
+  options.say = [&context](const std::string& text) { context.note(text); };
+  options.interrupted = [&context] { return context.interrupt().requested(); };
+  return std::make_unique<PackStore>(std::move(options));
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source) {

@@ -27,6 +27,10 @@ Runtime open_runtime(const Context& context);
 /// --ctx, --kv-type, --precision and room for --speculation, where the command has them.
 LoadOptions load_options(const Context& context);
 
+/// Packs on disk as --cache, --cache-dir and --cache-max-bytes say; null if the user wants none, or (with a note) if
+/// there is no place for them. Its thread must start before a pool pins this one.
+std::unique_ptr<PackStore> open_packs(const Context& context);
+
 /// The tokenizer, or Error bad_model_file for a source without one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source);
 

@@ -176,6 +176,7 @@ void Engine::step() {
       take_rows(live, logits.subspan(row * vocabulary, rows * vocabulary));
       row += rows;
     }
+    if (!std::exchange(settled_, true)) stepper_->settle();
   } catch (const Error& error) {
     fail_planned(plan, error);
   } catch (const std::exception& error) {

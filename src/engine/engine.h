@@ -68,6 +68,7 @@ class Engine {
   std::unordered_map<RequestId, std::unique_ptr<Live>> live_;
   std::vector<RequestId> ended_;  // to be dropped when nobody holds them any more
   RequestId next_id_ = 1;
+  bool settled_ = false;  // a step has been made
 
   Speculation speculation_ = Speculation::off;
   StepCosts costs_;

@@ -21,6 +21,8 @@ class Stepper {
   virtual void free(SequenceId id) = 0;
   virtual bool append(SequenceId id, int64_t tokens) = 0;
   virtual void truncate(SequenceId id, int64_t length) = 0;
+  /// Called once, after the first step: memory that later steps need may be taken now.
+  virtual void settle() {}
   /// Logits of batch.logit_rows, [logit_rows, vocabulary], valid until the next call.
   virtual std::span<const float> forward(const Batch& batch) = 0;
 };
@@ -37,6 +39,7 @@ class ModelStepper : public Stepper {
   void free(SequenceId id) override { kv_->free(id); }
   bool append(SequenceId id, int64_t tokens) override { return kv_->append(id, tokens); }
   void truncate(SequenceId id, int64_t length) override { kv_->truncate(id, length); }
+  void settle() override { model_->settle(); }
   std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }
 
  private:

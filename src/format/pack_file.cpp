@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
@@ -216,13 +215,6 @@ PackHeader read_pack_header(std::span<const std::byte> bytes, int64_t file_bytes
   for (uint64_t& piece : header.pieces) piece = in.number<uint64_t>();
   if (std::ssize(header.pieces) != header.piece_count() || !in.at_end()) in.bad("has a damaged header");
   return header;
-}
-
-uint64_t pack_piece_hash(std::span<const std::byte> piece) { return XXH3_64bits(piece.data(), piece.size()); }
-
-Hash128 pack_hash(std::span<const std::byte> bytes) {
-  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
-  return {hash.low64, hash.high64};
 }
 
 PackFile::PackFile(const std::filesystem::path& path) : path_(path) {

@@ -320,6 +320,9 @@ class Backend {
   virtual std::unique_ptr<KvStore> make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) = 0;
   virtual int64_t scratch_bytes(const StepLimits& limits) const = 0;
   virtual void reserve(const StepLimits& limits) = 0;
+  /// Begins to take in the background what make_buffer(), make_kv() and reserve() promised and no step has touched yet;
+  /// `wait`: returns when it is taken. For after the first step, which must not wait for it.
+  virtual void settle(bool wait) = 0;
 
   // One step: begin_step, then the phases in the order that the layer loop asks for them. `positions` is [1 or 3][n].
   virtual void begin_step(int64_t rows, std::span<const int32_t> positions) = 0;

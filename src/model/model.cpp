@@ -101,6 +101,9 @@ int64_t Model::max_logit_rows() const { return state_->options.logit_rows; }
 KvType Model::kv_type() const { return state_->options.kv_type; }
 Precision Model::precision() const { return state_->options.precision; }
 
+std::optional<double> Model::packing_ms() const { return state_->weights.packing_ms; }
+void Model::settle(bool wait) { state_->backend->settle(wait); }
+
 std::unique_ptr<KvCache> Model::make_kv_cache() const {
   const State& s = *state_;
   const auto layers = kv_layers(s.spec, s.options.kv_type);

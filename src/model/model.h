@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -70,7 +71,11 @@ class Model {
   int64_t max_logit_rows() const;
   KvType kv_type() const;
   Precision precision() const;
+  /// Milliseconds of load() that went into packing weights; none: nothing had to be packed.
+  std::optional<double> packing_ms() const;
   std::unique_ptr<KvCache> make_kv_cache() const;
+  /// Backend::settle(): after the first step; with `wait` before a measurement.
+  void settle(bool wait = false);
 
   /// One step. Appends the batch's rows to their sequences in `kv` (room must have been made with append(), which is
   /// also what moves the length: past = length - rows) and computes logits of batch.logit_rows.

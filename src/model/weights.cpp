@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/mmap.h"
@@ -185,10 +186,17 @@ class Loader {
     const Precision precision = weight_precision(tensors_[index], spec_.tied_head, options_.precision);
     WeightSource source = weight_source(tensors_[index], data, mapped);
     if (packed_.has(index)) {
-      if (!packed_.ready()) backend_.pack(source, precision, packed_.place(index));
+      if (!packed_.ready()) pack(source, precision, packed_.place(index));
       source.packed = packed_.packed(index);
     }
     return backend_.load(source, precision);
+  }
+
+  void pack(const WeightSource& source, Precision precision, std::span<std::byte> to) {
+    const auto begin = std::chrono::steady_clock::now();
+    backend_.pack(source, precision, to);
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+    out_.packing_ms = out_.packing_ms.value_or(0) + took.count();
   }
 
   Buffer vector(const LocatedTensor& tensor) {

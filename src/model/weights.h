@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -33,6 +34,7 @@ struct ModelWeights {
   /// Tensors that the file holds in pieces, put together; backends may read them in place.
   std::vector<std::unique_ptr<std::byte[]>> copies;
   std::shared_ptr<const void> packed;  // the block that all packed forms lie in
+  std::optional<double> packing_ms;    // none: nothing had to be packed
 };
 
 /// Memory that a tensor takes once it is loaded: its packed form, or the mapped part of the file that is read instead.

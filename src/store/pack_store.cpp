@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/ledger.h"
+#include "base/priority.h"
 #include "store/pack_writer.h"
 #include "store/places.h"
 #include "store/source_hash.h"
@@ -113,7 +114,7 @@ void remove_file(const fs::path& path) {
 /// Only time that nobody else wants, of the CPU and of the disk.
 void yield_to_everybody() {
   const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
-  ::setpriority(PRIO_PROCESS, thread, 19);
+  be_nice(19);
   const sched_param none{};
   ::sched_setscheduler(static_cast<pid_t>(thread), SCHED_IDLE, &none);
   constexpr int kWhoIsThread = 1, kClassIdle = 3, kClassShift = 13;
@@ -263,7 +264,7 @@ void PackStore::finish() {
 }
 
 void PackStore::work() {
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
+  be_nice(10);
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [&] { return stopping_ || !writes_.empty() || check_; });

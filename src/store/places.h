@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace autoglm {
@@ -17,6 +18,9 @@ struct Places {
 /// empty) the cache alone.
 /// A relative XDG value is ignored, as the specification demands.
 Places find_places(const std::string& cache_dir = {}, const std::string& home = {});
+
+/// Places::cache alone, which needs less of the environment; nothing if that does not say where.
+std::optional<std::filesystem::path> find_cache(const std::string& cache_dir = {}, const std::string& home = {});
 
 /// A model's name as a folder name: every byte but [A-Za-z0-9._-] as %XX. Distinct names never collide.
 std::string folder_name(const std::string& model_name);

@@ -19,6 +19,8 @@ class MergeTable {
 
   explicit MergeTable(size_t count) : slots_(std::bit_ceil(count * 3 / 2 + 2)) {}
 
+  void prefetch(int32_t left, int32_t right) const { __builtin_prefetch(&slots_[hash(key(left, right)) & mask()], 1); }
+
   void insert(int32_t left, int32_t right, Merge merge) {
     const uint64_t k = key(left, right);
     size_t slot = hash(k);
@@ -80,15 +82,8 @@ class Bpe final : public TokenModel {
       const BpeOptions& options)
       : vocab_(vocab), options_(options), merges_(merges.size()), bytes_(byte_ids(vocab)) {
     if (merges.size() > 0x7FFFFFFF) fail(Code::bad_model_file, "the tokenizer has too many merges");
-    std::string joined;
-    for (size_t i = 0; i < merges.size(); ++i) {
-      joined.assign(merges[i].first).append(merges[i].second);
-      const int32_t left = entry(merges[i].first);
-      const int32_t right = entry(merges[i].second);
-      const int32_t product = entry(joined);
-      const TokenKind kind = vocab_.kind(product);  // what find_plain() asks, without a second look-up
-      if (kind == TokenKind::control || kind == TokenKind::unknown) continue;
-      merges_.insert(left, right, {static_cast<uint32_t>(i), product});
+    for (size_t begin = 0; begin < merges.size(); begin += kRound) {
+      add_merges(merges.subspan(begin, std::min(kRound, merges.size() - begin)), begin);
     }
     std::string one;
     for (char32_t c = 0; c < characters_.size(); ++c) {
@@ -121,11 +116,32 @@ class Bpe final : public TokenModel {
   size_t bytes() const override { return merges_.bytes() + sizeof *this; }
 
  private:
-  int32_t entry(std::string_view text) const {
-    const auto id = vocab_.find(text);
-    if (!id)
-      fail(Code::bad_model_file, "a merge names the token '" + std::string(text) + "', which the vocabulary lacks");
-    return *id;
+  static constexpr size_t kRound = 256;
+
+  // Merges of rank `rank` and on. Together, because each is a few places in memory that no cache holds.
+  void add_merges(std::span<const std::pair<std::string_view, std::string_view>> merges, size_t rank) {
+    std::string joined;
+    for (const auto& [left, right] : merges) joined.append(left).append(right);
+    std::vector<std::string_view> texts;
+    texts.reserve(3 * merges.size());
+    size_t at = 0;
+    for (const auto& [left, right] : merges) {
+      const size_t size = left.size() + right.size();
+      texts.insert(texts.end(), {left, right, std::string_view(joined).substr(at, size)});
+      at += size;
+    }
+    std::vector<int32_t> ids(texts.size());
+    vocab_.find_all(texts, ids);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] >= 0) continue;
+      fail(Code::bad_model_file, "a merge names the token '" + std::string(texts[i]) + "', which the vocabulary lacks");
+    }
+    for (size_t i = 0; i < ids.size(); i += 3) merges_.prefetch(ids[i], ids[i + 1]);
+    for (size_t i = 0; i < ids.size(); i += 3) {
+      const TokenKind kind = vocab_.kind(ids[i + 2]);  // what find_plain() asks, without a second look-up
+      if (kind == TokenKind::control || kind == TokenKind::unknown) continue;
+      merges_.insert(ids[i], ids[i + 1], {static_cast<uint32_t>(rank + i / 3), ids[i + 2]});
+    }
   }
 
   int32_t character(std::string_view text, char32_t code) const {

@@ -1,6 +1,7 @@
 #include "text/vocab.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 
@@ -11,6 +12,8 @@ namespace autoglm {
 namespace {
 
 constexpr size_t kMaxText = size_t{1} << 30;
+
+constexpr size_t kAhead = 32;  // look-ups that are waited for together
 
 size_t hash(std::string_view text) { return std::hash<std::string_view>{}(text); }
 
@@ -26,7 +29,12 @@ Vocab::Vocab(std::span<const Entry> entries) {
   kinds_.reserve(entries.size());
   index_.assign(std::bit_ceil(entries.size() * 3 / 2 + 2), 0);
   const size_t mask = index_.size() - 1;
-  for (const Entry& entry : entries) {
+  std::vector<size_t> hashes;
+  hashes.reserve(entries.size());
+  for (const Entry& entry : entries) hashes.push_back(hash(entry.text));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Entry& entry = entries[i];
+    if (i + kAhead < hashes.size()) __builtin_prefetch(&index_[hashes[i + kAhead] & mask], 1);
     if (!utf8::valid(entry.text)) {
       fail(Code::bad_model_file, "token " + std::to_string(kinds_.size()) + " of the tokenizer is not UTF-8");
     }
@@ -35,7 +43,7 @@ Vocab::Vocab(std::span<const Entry> entries) {
     kinds_.push_back(entry.kind);
     longest_ = std::max(longest_, entry.text.size());
     if (entry.text.empty()) continue;
-    size_t slot = hash(entry.text);
+    size_t slot = hashes[i];
     while (index_[slot & mask] != 0 && text(static_cast<int32_t>(index_[slot & mask] - 1)) != entry.text) ++slot;
     index_[slot & mask] = static_cast<uint32_t>(kinds_.size());
   }
@@ -48,9 +56,38 @@ std::string_view Vocab::text(int32_t id) const {
 }
 
 std::optional<int32_t> Vocab::find(std::string_view wanted) const {
-  if (wanted.empty() || wanted.size() > longest_) return std::nullopt;
+  return wanted.empty() || wanted.size() > longest_ ? std::nullopt : find_from(hash(wanted), wanted);
+}
+
+void Vocab::find_all(std::span<const std::string_view> texts, std::span<int32_t> ids) const {
+  if (index_.empty()) {
+    std::ranges::fill(ids, -1);
+    return;
+  }
   const size_t mask = index_.size() - 1;
-  for (size_t slot = hash(wanted);; ++slot) {
+  std::array<size_t, kAhead> slots{};
+  for (size_t begin = 0; begin < texts.size(); begin += kAhead) {
+    const auto some = texts.subspan(begin, std::min(kAhead, texts.size() - begin));
+    for (size_t i = 0; i < some.size(); ++i) {
+      slots[i] = hash(some[i]);
+      __builtin_prefetch(&index_[slots[i] & mask]);
+    }
+    const auto first = [&](size_t i) { return index_[slots[i] & mask]; };  // the entry that is likely it, + 1
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (first(i) > 0) __builtin_prefetch(&ends_[first(i) - 1]);
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (first(i) > 0) __builtin_prefetch(text(static_cast<int32_t>(first(i) - 1)).data());
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      ids[begin + i] = some[i].empty() ? -1 : find_from(slots[i], some[i]).value_or(-1);
+    }
+  }
+}
+
+std::optional<int32_t> Vocab::find_from(size_t slot, std::string_view wanted) const {
+  const size_t mask = index_.size() - 1;
+  for (;; ++slot) {
     const uint32_t entry = index_[slot & mask];
     if (entry == 0) return std::nullopt;
     if (text(static_cast<int32_t>(entry - 1)) == wanted) return static_cast<int32_t>(entry - 1);

@@ -29,6 +29,9 @@ class Vocab {
   std::string_view text(int32_t id) const;
   TokenKind kind(int32_t id) const { return kinds_[static_cast<size_t>(id)]; }
   std::optional<int32_t> find(std::string_view text) const;
+  /// find() for each text; -1: none. Several times as fast for many texts of a vocabulary that no cache holds, because
+  /// its places in memory are waited for together.
+  void find_all(std::span<const std::string_view> texts, std::span<int32_t> ids) const;
   /// find(), but never a control or unknown entry: what plain text may become.
   std::optional<int32_t> find_plain(std::string_view text) const;
   /// Bytes of the longest entry.
@@ -36,6 +39,8 @@ class Vocab {
   size_t bytes() const;
 
  private:
+  std::optional<int32_t> find_from(size_t slot, std::string_view wanted) const;
+
   std::string texts_;
   std::vector<uint32_t> ends_;
   std::vector<TokenKind> kinds_;

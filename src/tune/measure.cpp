@@ -65,6 +65,7 @@ ShortRun measure_run(Model& model, const std::function<void()>& check) {
   run.prompt = std::clamp<int64_t>(model.context() / 2, 1, kShortRunContext / 2);
   feeder.feed(std::min<int64_t>(run.prompt, 16));
   feeder.clear();
+  model.settle(/*wait=*/true);
   check();
   run.prefill_seconds = feeder.feed(run.prompt);
   check();

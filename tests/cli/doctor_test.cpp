@@ -83,6 +83,19 @@ TEST(DoctorCommand, MeasuresAModelAndSpeaksBothLanguages) {
   EXPECT_THAT(chinese.out, Not(HasSubstr("evidence")));
 }
 
+TEST(DoctorCommand, KnowsAColdPack) {
+  const test::TemporaryFolder folder;
+  const auto packing = [&] {
+    const Outcome outcome = run_program({"doctor", test::smollm2(), "--json", "--cache-dir", folder / "cache"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.json()["measured"]["packing_ms"];
+  };
+  const nlohmann::json cold = packing(), warm = packing();
+  ASSERT_TRUE(cold.is_number()) << cold;
+  EXPECT_GT(cold.get<double>(), 0.0);
+  EXPECT_TRUE(warm.is_null()) << "it kept the pack: " << warm;
+}
+
 TEST(DoctorCommand, AModelThatIsNotThereIsAnError) { EXPECT_EQ(run_program({"doctor", "/nowhere.gguf"}).exit_code, 3); }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "cli/command_runner.h"
+#include "format/pack_file.h"
 
 namespace autoglm {
 namespace {
@@ -95,8 +96,10 @@ TEST_F(Packs, DamagedOnesAreReplaced) {
   for (const std::string memory : {"own", "shared"}) {
     flip(only_pack(), size - 1000);  // weights
     damaged(memory);
-    flip(only_pack(), 50);  // header
-    damaged(memory);
+    for (const int64_t at : {int64_t{50}, int64_t{kPackAlign}, int64_t{kPackAlign} + kPackPiece}) {  // header, data
+      flip(only_pack(), at);
+      damaged(memory);
+    }
     fs::resize_file(only_pack(), static_cast<uintmax_t>(size / 2));
     damaged(memory);
   }
@@ -137,6 +140,14 @@ TEST_F(Packs, AFolderThatCannotBeWrittenIsANote) {
       run_program({"logits", smollm2(), "--tokens", "1", "--last", "1", "--cache-dir", "/proc/none", "--json"});
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.err, HasSubstr("packed weights are not kept: cannot write to /proc/none"));
+}
+
+TEST_F(Packs, WithoutAHomeIsANote) {
+  test::RunOptions nowhere;
+  nowhere.environment = {"HOME=", "XDG_CACHE_HOME=", "XDG_DATA_HOME=", "AUTOGLM_HOME="};
+  const Outcome outcome = run_program({"logits", smollm2(), "--tokens", "1", "--last", "1", "--json"}, nowhere);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("packed weights are not kept: neither HOME nor --cache-dir"));
 }
 
 TEST_F(Packs, TheLimitIsANote) {

@@ -13,7 +13,8 @@ namespace {
 
 struct CpuBuffer {
   // Panels write 128 bytes to one row after the other: on small pages each is another page.
-  explicit CpuBuffer(int64_t floats) : pages(floats * 4, floats * 4 >= kHugeBytes) {}
+  CpuBuffer(int64_t floats, const std::shared_ptr<PageFiller>& filler)
+      : pages(floats * 4, floats * 4 >= kHugeBytes, filler) {}
   static constexpr int64_t kHugeBytes = 2 << 20;
   Pages pages;
 };
@@ -134,7 +135,7 @@ std::vector<TuningChoice> CpuBackend::tuning_choices(const Weight& weight, const
 }
 
 Buffer CpuBackend::make_buffer(int64_t rows, int64_t cols) {
-  return {rows, cols, std::make_shared<CpuBuffer>(std::max<int64_t>(1, rows * cols))};
+  return {rows, cols, std::make_shared<CpuBuffer>(std::max<int64_t>(1, rows * cols), filler_)};
 }
 
 void CpuBackend::write(const Buffer& to, int64_t row, std::span<const float> values) {
@@ -152,7 +153,7 @@ void CpuBackend::read(const Buffer& from, int64_t row, std::span<float> out) con
 int64_t CpuBackend::kv_block_bytes(std::span<const KvLayerSpec> layers) const { return kv_bytes(layers); }
 
 std::unique_ptr<KvStore> CpuBackend::make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) {
-  return std::make_unique<CpuKvStore>(layers, blocks, isa_.quantize);
+  return std::make_unique<CpuKvStore>(layers, blocks, isa_.quantize, filler_);
 }
 
 // ---- Scratch
@@ -216,12 +217,21 @@ int64_t CpuBackend::scratch_bytes(const StepLimits& asked) const {
 void CpuBackend::reserve(const StepLimits& asked) {
   const StepLimits limits = complete(asked);
   limits_ = limits;
-  worker_pages_ = Pages(pool_.size() * worker_bytes(limits));
-  step_pages_ = Pages(step_bytes(limits));
-  partial_pages_ = Pages(partial_bytes(limits));
-  tile_pages_ = Pages(tile_bytes(limits));
+  const auto pages = [this](int64_t bytes) { return Pages(bytes, /*huge=*/false, filler_); };
+  worker_pages_ = pages(pool_.size() * worker_bytes(limits));
+  step_pages_ = pages(step_bytes(limits));
+  partial_pages_ = pages(partial_bytes(limits));
+  tile_pages_ = pages(tile_bytes(limits));
   place_workers();
-  for (Rope& rope : ropes_) rope.table = Pages(limits.rows * rope.spec.dims * 4);
+  for (Rope& rope : ropes_) rope.table = pages(limits.rows * rope.spec.dims * 4);
+}
+
+void CpuBackend::settle(bool wait) {
+  if (wait) {
+    filler_->finish();
+  } else {
+    filler_->start();
+  }
 }
 
 void CpuBackend::place_workers() {

@@ -140,6 +140,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<KvStore> make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) override;
   int64_t scratch_bytes(const StepLimits& limits) const override;
   void reserve(const StepLimits& limits) override;
+  void settle(bool wait) override;
   void begin_step(int64_t rows, std::span<const int32_t> positions) override;
 
   void embed(const EmbedArgs& args) override;  // linear.cpp
@@ -234,6 +235,7 @@ class CpuBackend final : public Backend {
   unsigned region_ = 0;        // counts parallel regions
 
   KernelTuning tuning_;  // of weights that load() makes
+  const std::shared_ptr<PageFiller> filler_ = std::make_shared<PageFiller>();
   StepLimits limits_;
   Pages worker_pages_, step_pages_, partial_pages_, tile_pages_;
   std::unique_ptr<Worker[]> workers_;  // one a thread of the pool

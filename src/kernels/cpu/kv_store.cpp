@@ -50,7 +50,8 @@ int64_t kv_bytes(std::span<const KvLayerSpec> layers) {
   return bytes;
 }
 
-CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize)
+CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize,
+                       const std::shared_ptr<PageFiller>& filler)
     : quantize_(quantize), blocks_(blocks) {
   for (const KvLayerSpec& spec : layers) {
     KvLayout layout(spec);
@@ -58,7 +59,7 @@ CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quan
     block_bytes_ += layout.bytes();
     layers_.push_back(layout);
   }
-  pages_ = Pages(blocks_ * block_bytes_, /*huge=*/true);
+  pages_ = Pages(blocks_ * block_bytes_, /*huge=*/true, filler);
 }
 
 void CpuKvStore::check_block(int32_t block) const { AUTOGLM_CHECK(block >= 0 && block < blocks_, "no such KV block"); }

@@ -1,6 +1,7 @@
 // The CPU's KV cache: blocks of 16 tokens in the layouts of isa_table.h.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -38,7 +39,8 @@ class CpuKvStore final : public KvStore {
  public:
   using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out);  // an ISA's
 
-  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize);
+  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize,
+             const std::shared_ptr<PageFiller>& filler);
 
   int64_t blocks() const override { return blocks_; }
   int64_t block_bytes() const override { return block_bytes_; }

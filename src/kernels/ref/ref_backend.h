@@ -36,6 +36,7 @@ class RefBackend final : public Backend {
   std::unique_ptr<KvStore> make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) override;
   int64_t scratch_bytes(const StepLimits& limits) const override;
   void reserve(const StepLimits& limits) override;
+  void settle(bool) override {}  // vectors are taken when they are made
   void begin_step(int64_t rows, std::span<const int32_t> positions) override;
 
   void project(const ProjectArgs& args) override;  // ref_linear.cpp
