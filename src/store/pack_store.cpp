@@ -171,6 +171,7 @@ std::unique_ptr<PackFile> PackStore::find(const PackHeader& wanted) {
     return nullptr;
   }
   file->mark_used();
+  remove_leftovers(options_.folder, path);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto age = now - std::chrono::nanoseconds(file->modified_ns());
   // In a folder that is only to be read nothing could be done about a bad pack, nor would the check be remembered.

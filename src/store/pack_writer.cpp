@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -25,12 +27,8 @@ std::string hidden_prefix(const fs::path& path) { return "." + path.filename().s
 class HiddenFile {
  public:
   explicit HiddenFile(const fs::path& path) : target_(path) {
-    std::random_device random;
-    path_ = path.parent_path() /
-            (hidden_prefix(path) + std::to_string(::getpid()) + "-" + std::to_string(random()) + std::string(kEnding));
-    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file_ < 0) refuse(errno);
-    ::flock(file_, LOCK_EX | LOCK_NB);
+    while (!create()) {
+    }
   }
   ~HiddenFile() {
     if (!renamed_) ::unlink(path_.c_str());
@@ -70,6 +68,20 @@ class HiddenFile {
   }
 
  private:
+  // False if it was taken for a leftover before it was locked.
+  bool create() {
+    std::random_device random;
+    path_ = target_.parent_path() / (hidden_prefix(target_) + std::to_string(::getpid()) + "-" +
+                                     std::to_string(random()) + std::string(kEnding));
+    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file_ < 0) refuse(errno);
+    const bool taken = ::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;  // some disks have no locks
+    struct stat status{};
+    if (!taken && (::fstat(file_, &status) != 0 || status.st_nlink > 0)) return true;
+    ::close(std::exchange(file_, -1));
+    return false;
+  }
+
   [[noreturn]] void refuse(int error) const {
     const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
     fail(full ? Code::disk_full : Code::work_failed, "cannot write " + target_.string() + ": " + std::strerror(error));

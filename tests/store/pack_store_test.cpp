@@ -304,6 +304,9 @@ TEST_F(PackStoreTest, KilledBeforeTheRename) {
   EXPECT_TRUE(has(header));
   EXPECT_EQ(only_pack().extension(), ".pack") << "what the dead process left is gone";
   EXPECT_EQ(said(), "");
+  std::ofstream(packs() / ".other.pack-1-2.part") << "a dead process's";
+  EXPECT_TRUE(has(header));
+  EXPECT_EQ(files().size(), 1) << "a start that only reads cleans up too";
 }
 
 TEST_F(PackStoreTest, TwoAtOnceWriteOnePack) {
