@@ -15,7 +15,7 @@ namespace autoglm::cpu {
 
 /// Raise it with every change of a layout, of the order of weights in memory, or of a value that packing computes:
 /// packs on disk of another version are not read (docs/PERFORMANCE.md, "Weights in memory").
-inline constexpr std::string_view kPackVersion = "panel32-1";
+inline constexpr std::string_view kPackVersion = "panel32-2";
 
 enum class Kind : uint8_t { mapped, quant, bf16, f16, f32 };
 
@@ -36,9 +36,7 @@ struct CpuWeight {
   const uint8_t* packed = nullptr;  // count * panels panels
   Pages own;                        // where they lie unless they were given
 
-  const uint8_t* panel(int64_t matrix, int64_t index) const {
-    return packed + (matrix * panels + index) * panel_bytes;
-  }
+  const uint8_t* panel(int64_t matrix, int64_t index) const { return packed + (matrix * panels + index) * panel_bytes; }
 };
 
 /// The layout that a source gets: everything but the memory. Throws Error where no kernel takes the type.
