@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mapped_names.h"
 
 namespace autoglm {
 namespace {
@@ -266,10 +267,14 @@ std::shared_ptr<const std::byte> PackFile::map() const {
   const size_t reserved = size + kHuge;
   void* space = ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (space == MAP_FAILED) return nullptr;
-  const std::shared_ptr<void> hold(space, [reserved](void* begin) { ::munmap(begin, reserved); });
   const auto begin = reinterpret_cast<uintptr_t>(space);
   auto* at = static_cast<std::byte*>(space) + (kHuge - begin % kHuge) % kHuge;
+  const std::shared_ptr<void> hold(space, [reserved, at](void* all) {
+    forget_mapping(at);
+    ::munmap(all, reserved);
+  });
   if (::mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, file_, data_offset_) == MAP_FAILED) return nullptr;
+  name_mapping({at, size}, path_.string());
   ::madvise(at, size, MADV_HUGEPAGE);  // what is not in memory yet is read in huge pages
   return {hold, at};
 }
