@@ -67,6 +67,7 @@ class Model {
     out_ = backend_->make_buffer(rows, kHidden);
     inner_ = backend_->make_buffer(rows, kInner);
     logits_ = backend_->make_buffer(1, kVocabulary);
+    backend_->settle(/*wait=*/true);
   }
 
   /// One step of n rows after `past`; seconds of each phase are added to `times`.

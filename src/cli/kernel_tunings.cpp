@@ -22,8 +22,9 @@ std::filesystem::path tuning_file(const Context& context, const Runtime& runtime
 }
 
 KernelTuning remembered_tuning(const Context& context, const Runtime& runtime) {
-  if (!context.settings().boolean("cache.enabled")) return {};
-  const std::filesystem::path path = tuning_file(context, runtime);
+  const auto cache = cache_folder(context);
+  if (!cache || !context.settings().boolean("cache.enabled")) return {};
+  const std::filesystem::path path = tuning_path(*cache, tuning_key(runtime));
   try {
     return read_tuning(path, tuning_key(runtime));
   } catch (const Error& error) {

@@ -31,6 +31,11 @@ Places user_places(const Context& context) {
   return find_places(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
 }
 
+std::optional<std::filesystem::path> cache_folder(const Context& context) {
+  const Settings& settings = context.settings();
+  return find_cache(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
+}
+
 Store open_store(const Context& context) { return Store(user_places(context)); }
 
 int64_t memory_limit(const Context& context) {

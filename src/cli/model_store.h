@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "cli/command.h"
@@ -11,6 +12,8 @@ namespace autoglm {
 
 /// Where this user's things lie, with --home and --cache-dir.
 Places user_places(const Context& context);
+/// The cache's alone; nothing where the environment does not say where.
+std::optional<std::filesystem::path> cache_folder(const Context& context);
 
 /// The store there.
 Store open_store(const Context& context);

@@ -113,7 +113,7 @@ LoadOptions load_options(const Context& context) {
 std::unique_ptr<PackStore> open_packs(const Context& context) {
   const Settings& settings = context.settings();
   if (!settings.boolean("cache.enabled")) return nullptr;
-  const auto cache = find_cache(settings.text_if("cache.dir").value_or(""), settings.text_if("home").value_or(""));
+  const auto cache = cache_folder(context);
   if (!cache) {
     context.note("packed weights are not kept: neither HOME nor --cache-dir says where");
     return nullptr;
