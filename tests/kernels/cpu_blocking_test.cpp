@@ -2,12 +2,13 @@
 // show in the bits.
 #include <algorithm>
 
-#include "cpu_support.h"
+#include "cpu_scenarios.h"
 
 namespace autoglm {
 namespace {
 
 using test::isas_under_test;
+using test::limits_for;
 using test::Machine;
 using test::random_values;
 using test::random_weight;
@@ -16,16 +17,6 @@ constexpr int64_t kRows = 130, kCols = 256;  // more rows than any block has
 
 // With one worker a block is 4 panels; with three it is smaller and another split.
 constexpr int64_t kWide = 40 * 32 + 7;
-
-StepLimits limits() {
-  StepLimits limits;
-  limits.rows = kRows;
-  limits.widest = kWide;
-  limits.heads = 1;
-  limits.head_dim = 16;
-  limits.context = 16;
-  return limits;
-}
 
 /// f(rows, x of those rows) -> results of those rows, `step` rows at a time.
 template <typename F>
@@ -55,7 +46,7 @@ std::vector<float> beside(Machine& m, int64_t rows, const std::vector<Buffer>& o
 }
 
 std::vector<float> project(Machine& m, int64_t step) {
-  m.reserve(limits());
+  m.reserve(limits_for(kRows, kWide));
   const Weight a = m.load(random_weight(Type::q4_k, 75, kCols, 1), Type::q4_k, 75, kCols, Precision::automatic);
   const Weight b = m.load(random_weight(Type::q6_k, kWide, kCols, 2), Type::q6_k, kWide, kCols, Precision::automatic);
   const Weight c = m.load(random_weight(Type::bf16, 96, kCols, 3), Type::bf16, 96, kCols, Precision::automatic);
@@ -72,7 +63,7 @@ std::vector<float> project(Machine& m, int64_t step) {
 }
 
 std::vector<float> add(Machine& m, int64_t step, Type type, Precision precision, bool normed) {
-  m.reserve(limits());
+  m.reserve(limits_for(kRows, kWide));
   const Weight w = m.load(random_weight(type, kWide, kCols, 11), type, kWide, kCols, precision);
   const Norm norm{m.buffer(1, kWide, random_values(kWide, 12)), 1e-6f};
   return by_steps(step, random_values(kRows * kCols, 13), [&](int64_t rows, const std::vector<float>& values) {
@@ -85,7 +76,7 @@ std::vector<float> add(Machine& m, int64_t step, Type type, Precision precision,
 }
 
 std::vector<float> gate_up(Machine& m, int64_t step) {
-  m.reserve(limits());
+  m.reserve(limits_for(kRows, kWide));
   const Weight gate =
       m.load(random_weight(Type::q5_k, kWide, kCols, 21), Type::q5_k, kWide, kCols, Precision::automatic);
   const Weight up = m.load(random_weight(Type::q4_0, kWide, kCols, 22), Type::q4_0, kWide, kCols, Precision::automatic);
