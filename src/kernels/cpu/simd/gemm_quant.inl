@@ -17,13 +17,21 @@ constexpr int quad_at(QuantLayout l, int half, int i) { return l.group16 ? half 
 /// Groups of 32 columns that tokens meet together: some 5 KB of weights.
 constexpr int kNearGroups = 8;
 
-/// Blocks of a panel that one pass over the tokens takes: [first, last) from `data` on, group `group`.
+/// Blocks of a panel that all tokens meet together: [data, end), from group `group` on. Weights that come from memory
+/// are asked for args.prefetch bytes ahead, by all passes together: each for its part of the bytes, a line at a time
+/// between products. Lines asked for in one go hold up each other and the loads of what is already near.
 struct Span {
   const uint8_t* data;
   const uint8_t* end;
   int64_t group;
-  bool fetch;  // the weights come from memory: ask for what comes args.prefetch bytes later
+  const uint8_t* ahead = nullptr;  // what the next pass asks for
+  int64_t part = 0;                // bytes of a pass
+  int64_t step = 0;                // bytes between two requests; 0: these weights are near
 };
+
+/// Requests for memory in a group: about one a line.
+template <QuantLayout L>
+constexpr int kRequests = (L.block_bytes() / L.block_groups() + 63) / 64;
 
 /// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
 /// groups matters, and that is the same for every tile shape and span.
@@ -32,7 +40,12 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
                                float* out) {
   constexpr int kBits = code_bits(L), kHalves = L.halves(), kQuads = 8 / kHalves;
   constexpr int kFold = fold_quads(kBits) < kQuads ? fold_quads(kBits) : kQuads;
-  constexpr int kPrefetch = L.block_bytes() / L.block_groups();  // bytes a group
+  constexpr bool kFar = L.scales != ScaleForm::single;  // decoded panels never come from memory
+  const uint8_t* ahead = span.ahead;
+  const auto request = [&](int i) __attribute__((always_inline)) {
+    constexpr int n = kFar ? kRequests<L> : 0;
+    for (int k = i * n / 9; k < (i + 1) * n / 9; ++k, ahead += span.step) __builtin_prefetch(ahead, 0, 2);
+  };
   const ZeroShift shift = zero_shift(args.zero_shift);
   F total[RV][MT] = {};
   if (span.group > 0) {
@@ -45,10 +58,6 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   int64_t g = span.group;
   for (const uint8_t* block = span.data; block != span.end; block += L.block_bytes()) {
     for (int j = 0; j < L.block_groups(); ++j, ++g) {
-      if (span.fetch) {
-        for (int line = 0; line < kPrefetch; line += 64)
-          __builtin_prefetch(block + args.prefetch + j * kPrefetch + line, 0, 2);
-      }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
       for (int half = 0; half < kHalves; ++half) {
@@ -63,6 +72,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
         AUTOGLM_UNROLL
         for (int i = 0; i < kQuads; ++i) {
           const int q = quad_at(L, half, i);
+          request(half * kQuads + i);
           Codes w[RV];
           AUTOGLM_UNROLL
           for (int r = 0; r < RV; ++r) w[r] = codes_of<kBits>(quad_codes<L>(group, q, (rv0 + r) * W * 4));
@@ -76,6 +86,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
             }
           }
         }
+        if (half + 1 == kHalves) request(8);
         AUTOGLM_UNROLL
         for (int r = 0; r < RV; ++r) {
           const F scale = group_scales<L>(block, L.scales_at(), j, half, (rv0 + r) * W);
@@ -104,7 +115,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
 }
 
 template <QuantLayout L, int MT>
-__attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t first, Span span) {
+__attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t first, Span& span) {
   const ActGroup* x[MT];
   for (int t = 0; t < MT; ++t) {
     const int64_t row = args.index != nullptr ? args.index[first + t] : first + t;
@@ -113,18 +124,30 @@ __attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t 
   constexpr int RV = row_vectors(MT);
   for (int rv = 0; rv < kPanel / W; rv += RV) {
     quant_tile<L, RV, MT>(args, x, rv, span, args.out + first * kPanel);
-    span.fetch = false;
+    span.ahead += span.part;
   }
 }
 
 /// Tiles of nearly equal size: 7 tokens at 6 a tile are 4 + 3, not 6 + 1.
+static inline int64_t next_tile(int64_t left) {
+  const int64_t tiles = (left + kTokens - 1) / kTokens;
+  return (left + tiles - 1) / tiles;
+}
+
+static inline int passes_of(int64_t m) {
+  int passes = 0;
+  for (int64_t take; m > 0; m -= take) {
+    take = next_tile(m);
+    passes += kPanel / W / row_vectors(static_cast<int>(take));
+  }
+  return passes;
+}
+
 template <QuantLayout L>
 void quant_span(const QuantPanelArgs& args, Span span) {
   int64_t first = 0;
   while (first < args.m) {
-    const int64_t left = args.m - first;
-    const int64_t tiles = (left + kTokens - 1) / kTokens;
-    const int64_t take = (left + tiles - 1) / tiles;
+    const int64_t take = next_tile(args.m - first);
     switch (take) {
       case 1:
         quant_tokens<L, 1>(args, first, span);
@@ -146,7 +169,6 @@ void quant_span(const QuantPanelArgs& args, Span span) {
         break;
     }
     first += take;
-    span.fetch = false;
   }
 }
 
@@ -156,10 +178,17 @@ void quant_rows(const QuantPanelArgs& args) {
   constexpr int64_t kBlocks = L.block_groups() >= kNearGroups ? 1 : kNearGroups / L.block_groups();
   const uint8_t* const end = args.panel + L.panel_bytes(args.groups);
   const int64_t step = args.far ? kBlocks * L.block_bytes() : end - args.panel;
+  const int passes = args.far ? passes_of(args.m) : 1;
   int64_t group = 0;
   for (const uint8_t* data = args.panel; data != end; group += kBlocks * L.block_groups()) {
     const uint8_t* const last = end - data > step ? data + step : end;
-    quant_span<L>(args, {data, last, group, args.far});
+    Span span{data, last, group, data};
+    if (args.far) {
+      span.ahead += args.prefetch;
+      span.part = (last - data) / passes;
+      span.step = L.block_bytes() / L.block_groups() / kRequests<L> / passes;
+    }
+    quant_span<L>(args, span);
     data = last;
   }
 }
