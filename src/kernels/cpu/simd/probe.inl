@@ -29,9 +29,14 @@ uint64_t probe_read(const void* data, int64_t bytes) {
   constexpr int kLine = 64 / (W * 4);
   I sum[4] = {};
   for (int64_t at = 0; at + 256 <= bytes; at += 256) {
-    for (int line = 0; line < 256; line += 64) __builtin_prefetch(p + at + 8192 + line, 0, 2);
     AUTOGLM_UNROLL
-    for (int i = 0; i < 4 * kLine; ++i) sum[i % 4] ^= load_int(p + at + i * W * 4);
+    for (int line = 0; line < 4; ++line) {
+      // Requests in a burst hold up each other: with nothing to do between two of them a tenth of the speed is lost.
+      __builtin_prefetch(p + at + 8192 + line * 64, 0, 2);
+      asm volatile("nop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop");
+      AUTOGLM_UNROLL
+      for (int i = line * kLine; i < (line + 1) * kLine; ++i) sum[i % 4] ^= load_int(p + at + i * W * 4);
+    }
   }
   return static_cast<uint64_t>(static_cast<uint32_t>(sum_lanes((sum[0] ^ sum[1]) ^ (sum[2] ^ sum[3]))));
 }
