@@ -271,14 +271,22 @@ class PanelProduct {
   int64_t width() const { return width_; }
 
  private:
+  void expand(int64_t first, int64_t groups) const;
+  void multiply_pieces(QuantPanelArgs args) const;
+
   const IsaTable* isa_ = nullptr;
   const CpuWeight* weight_ = nullptr;
-  QuantLayout layout_;
-  const uint8_t* data_ = nullptr;
-  bool signed_ = false;  // for gemm_signed
-  bool far_ = false;     // data_ is the packed weight
+  QuantLayout layout_;             // of what is multiplied
+  const uint8_t* data_ = nullptr;  // the packed panel, or room_ when the whole panel was decoded
+  uint8_t* room_ = nullptr;        // where it is decoded; null: it is not
+  bool signed_ = false;            // for gemm_signed
+  bool far_ = false;               // data_ is the packed weight
   int64_t width_ = 0;
 };
+
+/// Whether a panel that meets so many rows is decoded piece by piece, each time that it is multiplied, rather than once:
+/// the room for it holds nothing in between.
+bool by_pieces(const CpuWeight& weight, int64_t rows);
 
 /// Bytes of a decoded panel, rounded up to a cache line.
 int64_t expanded_bytes(const CpuWeight& weight);

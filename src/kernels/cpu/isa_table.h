@@ -127,10 +127,12 @@ struct QuantPanelArgs {
   int64_t m = 0;
   float* out = nullptr;  // [m][32]
   bool far = false;      // the panel comes from memory, and these rows are the first that it meets
-  /// gemm_signed: the same m rows as tiles [m / 16, rounded up][groups]; null: there are none. Rows of the last tile
-  /// beyond m may hold anything.
+  /// gemm_signed: the same m rows as tiles [m / 16, rounded up][tile_groups]; null: there are none. Rows of the last
+  /// tile beyond m may hold anything.
   const ActTile* tiles = nullptr;
+  int64_t tile_groups = 0;     // groups between two tiles of 16 rows
   int64_t prefetch = 8 << 10;  // bytes ahead that `far` weights are asked for
+  bool more = false;           // out holds the sums of earlier groups, to be continued
 };
 
 /// One float32 panel [cols][32] times m rows of float32.
@@ -222,7 +224,8 @@ struct IsaTable {
   // Linear maps.
   /// Codes minus `zero` as bytes, scales and minima as float32 (QuantLayout::expanded): for a panel that meets many
   /// rows. Null: gemm_quant is as fast without, and takes no expanded panel.
-  void (*expand)(QuantLayout layout, int zero, const uint8_t* panel, int64_t groups, uint8_t* out);
+  /// Asks for what comes `prefetch` bytes behind what it reads.
+  void (*expand)(QuantLayout layout, int zero, const uint8_t* panel, int64_t groups, int64_t prefetch, uint8_t* out);
   void (*gemm_quant)(const QuantPanelArgs& args);
   /// Another way for many tokens, with the bits of gemm_quant: expanded panels whose codes are signed, the zero point
   /// subtracted. Not for group16. Null: there is none.

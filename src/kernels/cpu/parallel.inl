@@ -56,7 +56,7 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
   for (size_t w = 0; w < n; ++w) {
     const int64_t bytes = expanded_bytes(*weights[w]);
     for (int64_t i = 0; i < end - begin; ++i) {
-      uint8_t* room = worker.expanded[w] + i * bytes;
+      uint8_t* room = worker.expanded[w] + (by_pieces(*weights[w], rows) ? 0 : i * bytes);
       products[w][i] = PanelProduct(isa_, *weights[w], 0, begin + i, rows, worker, room);
     }
   }

@@ -20,6 +20,10 @@ constexpr int64_t kFewRows = 48;
 /// Fewer rows than these meet one panel after the other.
 constexpr int64_t kBlockRows = 12;
 
+/// Groups of a panel that are decoded and multiplied before the next: the first-level cache holds what they become. A
+/// multiple of 8, the groups of a block.
+constexpr int64_t kPieceGroups = 8;
+
 /// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
 constexpr int64_t kPrefetchBytes = 8192;
 
@@ -105,6 +109,8 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
   }
 }
 
+bool by_pieces(const CpuWeight& weight, int64_t rows) { return weight.kind == Kind::quant && rows <= kChunk; }
+
 int64_t expanded_bytes(const CpuWeight& weight) {
   if (weight.kind == Kind::mapped) return weight.cols * kPanel * 4;
   if (weight.kind != Kind::quant) return 0;
@@ -144,11 +150,34 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   signed_ = takes_tiles(isa, weight, rows);
   const bool decodes = isa.expand != nullptr && layout_.codes != CodeForm::byte;
   if (!signed_ && (!decodes || rows < weight.tuning.expand_rows)) return;
-  const int zero = signed_ && weight.zero_shift >= 0 ? 1 << weight.zero_shift : 0;
-  isa.expand(layout_, zero, data_, weight.cols / 32, room);
-  data_ = room;
+  room_ = room;
   layout_ = layout_.expanded();
   far_ = false;
+  if (!by_pieces(weight, rows)) {
+    expand(0, weight.cols / 32);
+    data_ = room;
+  }
+}
+
+void PanelProduct::expand(int64_t first, int64_t groups) const {
+  const int zero = signed_ && weight_->zero_shift >= 0 ? 1 << weight_->zero_shift : 0;
+  isa_->expand(weight_->layout, zero, data_ + weight_->layout.panel_bytes(first), groups, weight_->tuning.prefetch,
+               room_);
+}
+
+/// Few rows: a piece of the panel is decoded into the first-level cache, meets all rows and is forgotten. Memory brings
+/// the next pieces meanwhile.
+void PanelProduct::multiply_pieces(QuantPanelArgs args) const {
+  const int64_t groups = args.groups;
+  args.panel = room_;
+  for (int64_t first = 0; first < groups; first += args.groups) {
+    args.groups = std::min(kPieceGroups, groups - first);
+    args.more = first > 0;
+    expand(first, args.groups);
+    (signed_ ? isa_->gemm_signed : isa_->gemm_quant)(args);
+    args.x += args.groups;
+    if (args.tiles != nullptr) args.tiles += args.groups;
+  }
 }
 
 void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
@@ -164,7 +193,9 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
       if (x.tiles != nullptr && index == nullptr) {
         AUTOGLM_CHECK(first % ActTile::kRows == 0, "rows that begin within a tile");
         args.tiles = x.tiles + first / ActTile::kRows * x.groups();
+        args.tile_groups = x.groups();
       }
+      if (room_ != nullptr && room_ != data_) return multiply_pieces(args);
       (signed_ ? isa_->gemm_signed : isa_->gemm_quant)(args);
       return;
     }

@@ -125,21 +125,21 @@ AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64
 /// A tile of tokens, of which `tokens` count, times a panel.
 template <bool minima>
 __attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActTile* x, int tokens, float* out) {
-  alignas(64) float near[2][kTileRows][W];
+  alignas(64) float whole[kTileRows * kPanel];
+  float* const to = tokens == kTileRows ? out : whole;
+  if (to == whole && args.more) __builtin_memcpy(whole, out, static_cast<size_t>(tokens) * kPanel * sizeof(float));
   for (int64_t first = 0; first < args.groups; first += kNearGroups) {
     const int64_t groups = args.groups - first < kNearGroups ? args.groups - first : kNearGroups;
     for (int half = 0; half < 2; ++half) {
       F total[kTileRows];
       AUTOGLM_UNROLL
-      for (int t = 0; t < kTileRows; ++t) total[t] = first > 0 ? load(near[half][t]) : F{};
+      for (int t = 0; t < kTileRows; ++t) total[t] = first > 0 || args.more ? load(to + t * kPanel + half * W) : F{};
       sixteen_tokens<minima>(x + first, args.panel + first * kGroupBytes<minima>, groups, half * W, total);
       AUTOGLM_UNROLL
-      for (int t = 0; t < kTileRows; ++t) store(near[half][t], total[t]);
+      for (int t = 0; t < kTileRows; ++t) store(to + t * kPanel + half * W, total[t]);
     }
   }
-  for (int half = 0; half < 2; ++half) {
-    for (int t = 0; t < tokens; ++t) store(out + t * kPanel + half * W, load(near[half][t]));
-  }
+  if (to == whole) __builtin_memcpy(out, whole, static_cast<size_t>(tokens) * kPanel * sizeof(float));
 }
 
 /// Tokens that are not in tiles: those of an expert.
@@ -152,7 +152,7 @@ __attribute__((noinline)) void some_tokens(const QuantPanelArgs& args, int64_t f
     x[t] = args.x + (args.index != nullptr ? args.index[first + t] : first + t) * args.x_stride;
   }
   F total[kTileRows];
-  for (F& t : total) t = F{};
+  for (int t = 0; t < tokens; ++t) total[t] = args.more ? load(args.out + (first + t) * kPanel + row) : F{};
   const uint8_t* weights = args.panel;
   for (int64_t g = 0; g < args.groups; ++g, weights += kGroupBytes<minima>) {
     for (int t = 0; t < tokens; ++t) __builtin_memcpy(codes[t], x[t][g].codes, 32);
@@ -172,7 +172,7 @@ void tile_panel(const QuantPanelArgs& args) {
     if (rows != configured) configure(rows);
     configured = rows;
     if (args.tiles != nullptr) {
-      whole_tile<minima>(args, args.tiles + first / kTileRows * args.groups, tokens, args.out + first * kPanel);
+      whole_tile<minima>(args, args.tiles + first / kTileRows * args.tile_groups, tokens, args.out + first * kPanel);
     } else {
       for (int row = 0; row < kPanel; row += W) some_tokens<minima>(args, first, tokens, row);
     }

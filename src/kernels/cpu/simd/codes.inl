@@ -31,6 +31,10 @@ AUTOGLM_INLINE I quad_codes(const uint8_t* group, int q, int at) {
   }
 }
 
+/// Requests for memory in a group: about one a line.
+template <QuantLayout L>
+constexpr int kRequests = (L.block_bytes() / L.block_groups() + 63) / 64;
+
 /// Scales or minima (`from`: scales_at() or minima_at()) of a block's group, for the W rows from `row` on.
 template <QuantLayout L>
 AUTOGLM_INLINE F group_scales(const uint8_t* block, int from, int group, int half, int row) {

@@ -29,10 +29,6 @@ struct Span {
   int64_t step = 0;                // bytes between two requests; 0: these weights are near
 };
 
-/// Requests for memory in a group: about one a line.
-template <QuantLayout L>
-constexpr int kRequests = (L.block_bytes() / L.block_groups() + 63) / 64;
-
 /// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
 /// groups matters, and that is the same for every tile shape and span.
 template <QuantLayout L, int RV, int MT>
@@ -48,7 +44,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   };
   const ZeroShift shift = zero_shift(args.zero_shift);
   F total[RV][MT] = {};
-  if (span.group > 0) {
+  if (span.group > 0 || args.more) {
     AUTOGLM_UNROLL
     for (int r = 0; r < RV; ++r) {
       AUTOGLM_UNROLL
