@@ -1,6 +1,7 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -14,6 +15,7 @@ int64_t blocks_for(int64_t tokens) { return (tokens + kKvBlock - 1) / kKvBlock; 
 KvCache::KvCache(std::unique_ptr<KvStore> store, int64_t max_sequences) : store_(std::move(store)) {
   sequences_.resize(static_cast<size_t>(max_sequences));
   references_.assign(static_cast<size_t>(store_->blocks()), 0);
+  retained_ = references_;
   free_.reserve(references_.size());
   for (int64_t block = store_->blocks(); block-- > 0;) free_.push_back(static_cast<int32_t>(block));
 }
@@ -109,6 +111,38 @@ void KvCache::drop_before(SequenceId id, int64_t position) {
   }
 }
 
+bool KvCache::in_use(int32_t block) const {
+  return block >= 0 && block < total_blocks() && references_[static_cast<size_t>(block)] > 0;
+}
+
+void KvCache::retain(int32_t block) {
+  AUTOGLM_CHECK(in_use(block), "only a block in use can be retained");
+  ++references_[static_cast<size_t>(block)];
+  ++retained_[static_cast<size_t>(block)];
+}
+
+void KvCache::unretain(int32_t block) {
+  AUTOGLM_CHECK(in_use(block) && retained_[static_cast<size_t>(block)] > 0, "the block was not retained");
+  --retained_[static_cast<size_t>(block)];
+  release(block);
+}
+
+void KvCache::adopt(SequenceId id, int32_t block) {
+  Sequence& sequence = at(id);
+  AUTOGLM_CHECK(in_use(block) && sequence.length % kKvBlock == 0, "adopt a free block, or into a half-filled one");
+  ++references_[static_cast<size_t>(block)];
+  sequence.blocks.push_back(block);
+  sequence.length += kKvBlock;
+}
+
+void KvCache::replace(SequenceId id, int64_t index, int32_t block) {
+  Sequence& sequence = at(id);
+  AUTOGLM_CHECK(in_use(block) && index >= 0 && (index + 1) * kKvBlock <= sequence.length,
+                "replace by or of no full block");
+  ++references_[static_cast<size_t>(block)];
+  release(std::exchange(sequence.blocks[static_cast<size_t>(index)], block));
+}
+
 std::vector<std::byte> KvCache::export_block(SequenceId id, int64_t index) const {
   const Sequence& sequence = at(id);
   AUTOGLM_CHECK(index >= 0 && static_cast<size_t>(index) < sequence.blocks.size(), "no such block");
@@ -144,6 +178,7 @@ void KvCache::check_integrity() const {
       if (block >= 0) ++counted[static_cast<size_t>(block)];
     }
   }
+  for (size_t block = 0; block < counted.size(); ++block) counted[block] += retained_[block];
   for (int32_t block : free_) AUTOGLM_CHECK(counted[static_cast<size_t>(block)] == 0, "a free block is in use");
   AUTOGLM_CHECK(counted == references_, "reference counts do not match");
   const auto used = std::count_if(counted.begin(), counted.end(), [](int32_t n) { return n > 0; });

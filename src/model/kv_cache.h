@@ -26,6 +26,15 @@ class KvCache {
   SequenceId fork(SequenceId id);                     // shares every block, copy on write
   void truncate(SequenceId id, int64_t length);       // a rejected draft
   void drop_before(SequenceId id, int64_t position);  // frees whole blocks that no window will read again
+
+  // Blocks that outlive their sequence or serve several, by number: for a cache of prefixes, which knows what is in
+  // them. Such a block is full and nobody writes it any more.
+  void retain(int32_t block);  // of a sequence, or retained already
+  void unretain(int32_t block);
+  void adopt(SequenceId id, int32_t block);  // the sequence, whole blocks long, goes on with this block's tokens
+  /// Gives the sequence's block back and takes one that holds the same tokens instead.
+  void replace(SequenceId id, int64_t index, int32_t block);
+
   std::vector<std::byte> export_block(SequenceId id, int64_t index) const;
   void import_block(SequenceId id, int64_t index, std::span<const std::byte> bytes);
 
@@ -43,11 +52,13 @@ class KvCache {
   };
   Sequence& at(SequenceId id);
   const Sequence& at(SequenceId id) const;
+  bool in_use(int32_t block) const;
   int32_t take();               // a free block, with one reference
   void release(int32_t block);  // gives a reference back; -1 is ignored
   std::unique_ptr<KvStore> store_;
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;
+  std::vector<int32_t> retained_;  // of the references, those without a sequence
   std::vector<int32_t> free_;
 };
 

@@ -173,11 +173,62 @@ TEST(KvCache, ExportedBlocksComeBack) {
   EXPECT_NE(m.cache->export_block(b, 0), m.cache->export_block(a, 0));
 }
 
+TEST(KvCache, RetainedBlocksOutliveTheirSequenceAndServeOthers) {
+  Mirror m(5);
+  const SequenceId a = m.cache->create();
+  ASSERT_TRUE(m.append(a, 40));
+  const std::vector<int> written = m.lists[a];
+  const int32_t first = m.cache->blocks(a)[0];
+  const int32_t second = m.cache->blocks(a)[1];
+  m.cache->retain(first);
+  m.cache->retain(second);
+  m.cache->free(a);
+  m.lists.clear();
+  EXPECT_EQ(m.cache->free_blocks(), 3);
+  m.cache->check_integrity();
+
+  const SequenceId b = m.cache->create();
+  m.cache->adopt(b, first);
+  m.cache->adopt(b, second);
+  m.lists[b].assign(written.begin(), written.begin() + 32);
+  m.check();
+  ASSERT_TRUE(m.append(b, 5));  // goes on in a block of its own
+  m.cache->unretain(first);
+  m.cache->unretain(second);
+  m.check();
+  EXPECT_EQ(m.cache->free_blocks(), 2);
+  m.cache->free(b);
+  m.lists.clear();
+  m.cache->check_integrity();
+  EXPECT_EQ(m.cache->free_blocks(), 5);
+}
+
+TEST(KvCache, ABlockIsReplacedByItsTwin) {
+  Mirror m(4);
+  const SequenceId a = m.cache->create();
+  const SequenceId b = m.cache->create();
+  ASSERT_TRUE(m.append(a, 20));
+  ASSERT_TRUE(m.append(b, 20));
+  EXPECT_EQ(m.cache->free_blocks(), 0);
+  m.cache->replace(b, 0, m.cache->blocks(a)[0]);
+  std::copy_n(m.lists[a].begin(), kKvBlock, m.lists[b].begin());
+  EXPECT_EQ(m.cache->free_blocks(), 1);
+  m.check();
+  m.cache->free(a);
+  m.lists.erase(a);
+  m.check();
+}
+
 TEST(KvCacheDeathTest, MisuseIsABug) {
   Mirror m(2);
   const SequenceId a = m.cache->create();
   EXPECT_DEATH(m.cache->truncate(a, 1), "truncate beyond");
   EXPECT_DEATH(m.cache->length(a + 1), "no such sequence");
+  EXPECT_DEATH(m.cache->retain(0), "only a block in use");
+  ASSERT_TRUE(m.append(a, 20));
+  EXPECT_DEATH(m.cache->unretain(m.cache->blocks(a)[0]), "was not retained");
+  EXPECT_DEATH(m.cache->adopt(a, m.cache->blocks(a)[0]), "half-filled");
+  EXPECT_DEATH(m.cache->replace(a, 1, m.cache->blocks(a)[0]), "no full block");
 }
 
 }  // namespace
