@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,8 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double milliseconds(Clock::time_point from, Clock::time_point to) {
-  return std::chrono::duration<double, std::milli>(to - from).count();
+uint64_t client_number(const std::string& client) {
+  return client.empty() ? 0 : XXH3_64bits(client.data(), client.size()) | 1;
 }
 
 SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) {
@@ -66,10 +67,12 @@ struct Engine::Live {
   int64_t drafted_total = 0;
   int64_t accepted_total = 0;
 
-  Clock::time_point submitted = Clock::now();
-  Clock::time_point started{};  // first row computed
-  Clock::time_point first{};    // first token
-  Clock::time_point last{};
+  int64_t cached = 0;
+
+  double submitted = 0;
+  std::optional<double> started;  // to be computed
+  double first = 0;               // token
+  double last = 0;
 };
 
 void Engine::Live::predict() {
@@ -92,11 +95,15 @@ Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, Cha
     : stepper_(std::move(stepper)),
       tokenizer_(&tokenizer),
       chat_(std::move(chat)),
-      scheduler_(limits_of(*stepper_, options)),
-      sampler_(stepper_->vocabulary()),
-      speculation_(options.speculation) {
+      options_(options),
+      root_(root_key(options.model_identity, stepper_->kv_type(), 0)),
+      scheduler_(limits_of(*stepper_, options), options.policy),
+      sampler_(stepper_->vocabulary()) {
+  if (!options_.clock) {
+    options_.clock = [] { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); };
+  }
   const auto sequences = static_cast<size_t>(options.max_sequences);
-  options_.reserve(sequences);
+  drafts_.reserve(sequences);
   logit_rows_.reserve(static_cast<size_t>(stepper_->max_logit_rows()));
   if (chat_.spec == nullptr) return;
   const auto control_id = [&](std::string_view mark) {
@@ -134,6 +141,13 @@ void Engine::check(const Request& request) const {
   }
 }
 
+// Who could begin at once does not wait for a place.
+void Engine::check_queue() const {
+  if (options_.max_queue < 0 || scheduler_.queued() < options_.max_queue + scheduler_.free_places()) return;
+  fail(Code::overloaded, fmt::format("the queue is full: {} requests wait", scheduler_.queued()),
+       "try again later; server.max_queue (--max-queue) says how many may wait");
+}
+
 RequestId Engine::submit(Request request, EventSink sink) {
   check(request);
   const auto prompt = static_cast<int64_t>(request.prompt.size());
@@ -143,13 +157,24 @@ RequestId Engine::submit(Request request, EventSink sink) {
          fmt::format("{} tokens are more than the KV cache holds ({})", prompt + most, stepper_->blocks() * kKvBlock),
          "ask for fewer tokens or give a larger --ctx");
   }
+  check_queue();
   const RequestId id = next_id_++;
   auto live =
       std::make_unique<Live>(id, std::move(request), std::move(sink), *tokenizer_, chat_.spec, stepper_->vocabulary());
   live->most = most;
-  if (speculation_ != Speculation::off) live->tokens.reserve(static_cast<size_t>(prompt + most));
+  if (options_.speculation != Speculation::off) live->tokens.reserve(static_cast<size_t>(prompt + most));
   Live& added = *live_.emplace(id, std::move(live)).first->second;
-  scheduler_.add(id, prompt);
+  added.submitted = options_.clock();
+  Deadlines deadlines = added.request.deadlines;
+  if (deadlines.queue == 0) deadlines.queue = options_.deadlines.queue;
+  if (deadlines.prefill == 0) deadlines.prefill = options_.deadlines.prefill;
+  if (deadlines.decode == 0) deadlines.decode = options_.deadlines.decode;
+  scheduler_.add({.id = id,
+                  .tokens = &added.tokens,
+                  .arrival = added.submitted,
+                  .client = client_number(added.request.client),
+                  .deadlines = deadlines,
+                  .root = root_});
   if (most == 0) finish(added, FinishReason::length);
   return id;
 }
@@ -159,14 +184,31 @@ void Engine::cancel(RequestId id) {
   if (it != live_.end()) finish(*it->second, FinishReason::cancelled);
 }
 
+double Engine::idle_seconds() const {
+  const double now = options_.clock();
+  return scheduler_.wake(now) - now;
+}
+
+EngineStatus Engine::status() const {
+  return {.running = scheduler_.running(),
+          .waiting = scheduler_.waiting(),
+          .blocks = stepper_->blocks(),
+          .free_blocks = scheduler_.free_blocks(),
+          .backlog_seconds = scheduler_.backlog(),
+          .cache = scheduler_.cache_stats()};
+}
+
 void Engine::step() {
   collect();
-  const Plan& plan = scheduler_.plan();
+  expire();
+  const double began = options_.clock();
+  const Plan& plan = scheduler_.plan(began);
   try {
     apply(plan);
     if (plan.work.empty()) return;
     draft(plan);
     const std::span<const float> logits = forward(plan);
+    share(plan);
     size_t row = 0;
     const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
     for (const Work& work : plan.work) {
@@ -176,6 +218,13 @@ void Engine::step() {
       take_rows(live, logits.subspan(row * vocabulary, rows * vocabulary));
       row += rows;
     }
+    const double seconds = options_.clock() - began;
+    scheduler_.completed(seconds);
+    report_ = {.shape = plan.shape,
+               .requests = std::ssize(plan.work),
+               .predicted = plan.predicted,
+               .limit = plan.limit,
+               .seconds = seconds};
     if (!std::exchange(settled_, true)) stepper_->settle();
   } catch (const Error& error) {
     fail_planned(plan, error);
@@ -195,16 +244,45 @@ void Engine::apply(const Plan& plan) {
   for (const RequestId id : plan.admitted) {
     Live& live = *live_.at(id);
     live.sequence = stepper_->create();
-    if (speculation_ != Speculation::off) live.index.emplace(std::ssize(live.request.prompt) + live.most);
-    if (live.started == Clock::time_point{}) live.started = Clock::now();
+    if (options_.speculation != Speculation::off) live.index.emplace(std::ssize(live.request.prompt) + live.most);
+    if (!live.started) live.started = options_.clock();
+  }
+  for (const Adoption& adoption : plan.adopted) {
+    Live& live = *live_.at(adoption.id);
+    stepper_->adopt(live.sequence, adoption.block);
+    if (live.sampled() == 0 && live.preemptions == 0) live.cached += kKvBlock;
+  }
+}
+
+// What the step computed may serve other requests, and what others have computed takes the place of its twin.
+void Engine::share(const Plan& plan) {
+  for (const Work& work : plan.work) {
+    const Live& live = *live_.at(work.id);
+    for (const Share& share : scheduler_.share(work.id, stepper_->blocks_of(live.sequence))) {
+      if (share.kept) {
+        stepper_->retain(share.block);
+      } else {
+        stepper_->replace(live.sequence, share.index, share.block);
+      }
+    }
+  }
+}
+
+void Engine::expire() {
+  const std::vector<Expired> expired = scheduler_.expired(options_.clock());  // a sink may remove requests meanwhile
+  for (const Expired& late : expired) {
+    Live& live = *live_.at(late.id);
+    finish(live, FinishReason::error,
+           Error(Code::deadline_exceeded, fmt::format("the request's {} deadline has passed", late.phase),
+                 fmt::format("the server is busy: try later, or allow more time (server.deadlines.{})", late.phase)));
   }
 }
 
 // Chooses how many of the tokens that are likely to follow are computed together with each request's newest one. Only
 // in steps that decode: beside a prompt's chunk the cost of a row cannot be told, and rows are better spent on it.
 void Engine::draft(const Plan& plan) {
-  if (speculation_ == Speculation::off) return;
-  options_.clear();
+  if (options_.speculation == Speculation::off) return;
+  drafts_.clear();
   bool decodes = true;
   for (const Work& work : plan.work) {
     Live& live = *live_.at(work.id);
@@ -212,28 +290,29 @@ void Engine::draft(const Plan& plan) {
     const bool one = work.rows == 1 && work.sample;
     decodes = decodes && one;
     if (one) live.predict();
-    options_.push_back({.acceptance = &live.acceptance,
-                        .match_length = live.match_length,
-                        .most = std::max<int64_t>(0, live.predicted_count)});
+    drafts_.push_back({.acceptance = &live.acceptance,
+                       .match_length = live.match_length,
+                       .most = std::max<int64_t>(0, live.predicted_count)});
   }
   if (!decodes) return;
   const auto sequences = static_cast<int64_t>(plan.work.size());
   const int64_t room = std::min(scheduler_.spare_rows(), stepper_->max_logit_rows() - sequences);
-  if (speculation_ == Speculation::automatic) {
-    choose_drafts(options_, sequences, room, costs_);
+  if (options_.speculation == Speculation::automatic) {
+    choose_drafts(drafts_, sequences, room, costs_);
   } else {
-    for (DraftOption& option : options_) option.chosen = std::min(option.most, room / sequences);
+    for (DraftOption& option : drafts_) option.chosen = std::min(option.most, room / sequences);
   }
-  for (size_t i = 0; i < options_.size(); ++i) {
-    if (options_[i].chosen == 0) continue;
+  for (size_t i = 0; i < drafts_.size(); ++i) {
+    if (drafts_[i].chosen == 0) continue;
     Live& live = *live_.at(plan.work[i].id);
-    live.drafted = scheduler_.reserve(live.id, options_[i].chosen);
+    live.drafted = scheduler_.reserve(live.id, drafts_[i].chosen);
     live.drafted_total += live.drafted;
   }
 }
 
 std::span<const float> Engine::forward(const Plan& plan) {
-  const auto began = Clock::now();
+  const double began = options_.clock();
+  for (const int32_t block : scheduler_.take_evicted()) stepper_->unretain(block);
   tokens_.clear();
   sequences_.clear();
   logit_rows_.clear();
@@ -259,8 +338,8 @@ std::span<const float> Engine::forward(const Plan& plan) {
                                                            .sequences = sequences_,
                                                            .logit_rows = logit_rows_,
                                                            .want_hidden = false});
-  if (decodes && speculation_ == Speculation::automatic) {
-    costs_.observe(static_cast<int64_t>(tokens_.size()), milliseconds(began, Clock::now()) * 1e-3);
+  if (decodes && options_.speculation == Speculation::automatic) {
+    costs_.observe(static_cast<int64_t>(tokens_.size()), options_.clock() - began);
   }
   return logits;
 }
@@ -284,7 +363,7 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
   if (live.ended) return false;  // cancelled by another request's sink in this step
   std::vector<TokenLogprob> logprobs;
   const int32_t token = sampler_.sample(logits, live.sampling, logprobs);
-  live.last = Clock::now();
+  live.last = options_.clock();
   if (live.sampled() == 0) live.first = live.last;
   if (token < 0) {
     finish(live, FinishReason::error,
@@ -350,14 +429,15 @@ void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::o
     event.finish = reason;
     event.error = std::move(error);
     const bool began = live.sampled() > 0;
-    const auto now = Clock::now();
-    const auto started = live.started == Clock::time_point{} ? now : live.started;
+    const double now = options_.clock();
+    const double started = live.started.value_or(now);
     event.usage = {.prompt_tokens = static_cast<int64_t>(live.request.prompt.size()),
+                   .cached_tokens = live.cached,
                    .completion_tokens = live.sampled(),
                    .seed = live.sampling.params().seed,
-                   .queue_ms = milliseconds(live.submitted, started),
-                   .prefill_ms = milliseconds(started, began ? live.first : now),
-                   .decode_ms = began ? milliseconds(live.first, live.last) : 0.0,
+                   .queue_ms = 1e3 * (started - live.submitted),
+                   .prefill_ms = 1e3 * ((began ? live.first : now) - started),
+                   .decode_ms = began ? 1e3 * (live.last - live.first) : 0.0,
                    .preemptions = live.preemptions,
                    .drafted_tokens = live.drafted_total,
                    .accepted_tokens = live.accepted_total};

@@ -1,7 +1,9 @@
 // Requests in, events out: continuous batching over one model.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -18,9 +20,35 @@ namespace autoglm {
 struct EngineOptions {
   int64_t max_sequences = 1;  // requests that run at once; the others wait
   int64_t step_rows = 0;      // token budget of a step; 0: the model's most
+  int64_t max_queue = -1;     // requests that may wait for a place; more are refused. -1: any number
+  SchedulerPolicy policy{};
+  Deadlines deadlines{};  // of requests that say nothing themselves
+  // What a block's content depends on beside tokens, KV type and adapter: the weights and how they compute. Matters
+  // where blocks outlive the engine.
+  std::string model_identity{};
   // Drafts need logits for their rows, as many as the model was loaded for (LoadOptions::logit_rows) beyond one a
   // request, and an index a request (NgramIndex::bytes_for, LoadOptions::sequence_bytes).
   Speculation speculation = Speculation::off;
+  std::function<double()> clock{};  // seconds that never go back; empty: the system's
+};
+
+/// The engine in numbers, now.
+struct EngineStatus {
+  int64_t running = 0;
+  int64_t waiting = 0;
+  int64_t blocks = 0;
+  int64_t free_blocks = 0;     // those that the prefix cache would give up included
+  double backlog_seconds = 0;  // prompts that are still to be computed, as predicted
+  CacheStats cache;
+};
+
+/// The last step that computed something.
+struct StepReport {
+  StepShape shape;
+  int64_t requests = 0;
+  double predicted = 0;  // seconds
+  double limit = 0;      // seconds it was allowed; infinite where no stream waited for it
+  double seconds = 0;
 };
 
 /// Belongs to one thread, which calls everything and hears every event. Model, tokenizer and the spec inside ChatModel
@@ -33,7 +61,8 @@ class Engine {
   ~Engine();
 
   /// Queues a request. Errors: bad_request (empty prompt, a token outside the vocabulary, a parameter out of range),
-  /// context_exceeded (with both numbers). Every request that is accepted gets exactly one finish event.
+  /// context_exceeded (with both numbers), overloaded (the queue is full). Every request that is accepted gets exactly
+  /// one finish event.
   RequestId submit(Request request, EventSink sink);
   /// Ends a request now, with what was held back and a finish event "cancelled"; its blocks are free. Unknown ids, and
   /// calls from inside a sink, are allowed.
@@ -41,12 +70,20 @@ class Engine {
   /// One step of every request that runs. Never throws: an exception fails the requests of its step.
   void step();
   bool has_work() const { return !scheduler_.empty(); }
+  /// Seconds until step() could have something to do: 0 while requests run, more where a batch gathers, infinite
+  /// without requests.
+  double idle_seconds() const;
   int64_t free_blocks() const { return scheduler_.free_blocks(); }
+  EngineStatus status() const;
+  const StepReport& last_step() const { return report_; }
+  void check_integrity() const { scheduler_.check_integrity(); }
   int64_t context() const { return stepper_->context(); }
 
  private:
   struct Live;
+  void expire();
   void apply(const Plan& plan);
+  void share(const Plan& plan);
   std::span<const float> forward(const Plan& plan);
   void draft(const Plan& plan);
   void take_rows(Live& live, std::span<const float> logits);
@@ -57,10 +94,13 @@ class Engine {
   void collect();
   std::string printed(int32_t token, Live& live) const;
   void check(const Request& request) const;
+  void check_queue() const;
 
   std::unique_ptr<Stepper> stepper_;
   const Tokenizer* tokenizer_;
   ChatModel chat_;
+  EngineOptions options_;
+  PrefixKey root_;
   int32_t open_mark_ = -1;  // id of the reasoning marks where they are control tokens, which print nothing
   int32_t close_mark_ = -1;
   Scheduler scheduler_;
@@ -70,9 +110,9 @@ class Engine {
   RequestId next_id_ = 1;
   bool settled_ = false;  // a step has been made
 
-  Speculation speculation_ = Speculation::off;
   StepCosts costs_;
-  std::vector<DraftOption> options_;  // of the step, one for each work
+  std::vector<DraftOption> drafts_;  // of the step, one for each work
+  StepReport report_;
 
   std::vector<int32_t> tokens_;  // of the step's batch
   std::vector<BatchSequence> sequences_;

@@ -31,6 +31,13 @@ void check(const SamplingParams& params, int64_t vocabulary);
 /// Where an answer's reasoning begins: nowhere (raw text), with the mark if it comes first, or in the prompt already.
 enum class ReasoningStart : uint8_t { none, at_mark, open };
 
+/// Seconds; 0: none. A request that passes one ends with Error deadline_exceeded.
+struct Deadlines {
+  double queue = 0;    // until it begins to be computed
+  double prefill = 0;  // until its first token, the queue included
+  double decode = 0;   // from the first token to the last
+};
+
 struct Request {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
@@ -38,6 +45,8 @@ struct Request {
   std::vector<std::string> stop;  // strings; matched across token borders, never printed
   bool ignore_eos = false;
   ReasoningStart reasoning = ReasoningStart::none;
+  std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
+  Deadlines deadlines{};  // where 0, the engine's own
 };
 
 enum class FinishReason : uint8_t { none, stop, length, error, cancelled };
@@ -53,6 +62,7 @@ struct TokenLogprob {
 /// A request in numbers, given with its finish.
 struct Usage {
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;      // of the prompt, those that were computed for another request before
   int64_t completion_tokens = 0;  // every token sampled, the end token included
   uint64_t seed = 0;              // the one that was used
   double queue_ms = 0.0;          // until its first row was computed

@@ -1,63 +1,175 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/error.h"
 
 namespace autoglm {
+namespace {
 
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), free_(limits.blocks) {
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerLimits& limits, const SchedulerPolicy& policy)
+    : limits_(limits), policy_(policy), free_(limits.blocks) {
   AUTOGLM_CHECK(limits.rows > 0 && limits.sequences > 0 && limits.blocks > 0, "empty scheduler limits");
+  AUTOGLM_CHECK(limits.block_tokens > 0 && limits.block_tokens <= kKvBlock, "blocks larger than the cache knows");
   // Every running request decodes in every step.
-  limits_.sequences = std::min(limits_.sequences, limits_.rows);
+  limits_.sequences = policy.batching == Batching::none ? 1 : std::min(limits_.sequences, limits_.rows);
 }
 
-void Scheduler::add(RequestId id, int64_t tokens) {
+void Scheduler::add(const Job& job) {
+  const auto tokens = std::ssize(*job.tokens);
   AUTOGLM_CHECK(tokens > 0 && fits(tokens), "the caller checks that a request fits");
-  AUTOGLM_CHECK(waiting_.empty() || waiting_.back().id < id, "ids ascend");
-  waiting_.push_back({.id = id, .tokens = tokens, .stored = 0, .blocks = 0});
+  Entry entry;
+  entry.job = job;
+  entry.tokens = tokens;
+  entry.shares = policy_.prefix_cache;
+  waiting_.push_back(std::move(entry));
+  if (job.client != 0) ++clients_[job.client];
 }
 
 void Scheduler::remove(RequestId id) {
-  const auto is_it = [id](const Entry& entry) { return entry.id == id; };
-  if (const auto it = std::find_if(running_.begin(), running_.end(), is_it); it != running_.end()) {
-    free_ += it->blocks;
-    running_.erase(it);
-  } else if (const auto queued = std::find_if(waiting_.begin(), waiting_.end(), is_it); queued != waiting_.end()) {
-    waiting_.erase(queued);
+  const auto is_it = [id](const Entry& entry) { return entry.job.id == id; };
+  for (std::vector<Entry>* list : {&running_, &waiting_}) {
+    const auto it = std::ranges::find_if(*list, is_it);
+    if (it == list->end()) continue;
+    release(*it);
+    const auto client = clients_.find(it->job.client);
+    if (client != clients_.end() && --client->second == 0) clients_.erase(client);
+    list->erase(it);
+    return;
   }
 }
 
-const Plan& Scheduler::plan() {
+Scheduler::Entry* Scheduler::find(RequestId id) {
+  const auto it = std::ranges::find_if(running_, [id](const Entry& entry) { return entry.job.id == id; });
+  return it == running_.end() ? nullptr : &*it;
+}
+
+// --- the step ---
+
+const Plan& Scheduler::plan(double now) {
+  now_ = now;
   plan_.preempted.clear();
   plan_.admitted.clear();
+  plan_.adopted.clear();
   plan_.work.clear();
+  plan_.shape = {};
+  plan_.limit = kNever;
+  computing_.clear();
+  spare_rows_ = limits_.rows;
   make_room();
-  const int64_t budget = schedule(true, limits_.rows);
+  decode();
   // Who was preempted just now would be the first to be admitted again: let the others run a step first.
-  if (plan_.preempted.empty()) admit(budget);
-  spare_rows_ = schedule(false, budget);
+  if (plan_.preempted.empty()) admit(now);
+  prefill(now);
+  plan_.predicted = plan_.work.empty() ? 0 : costs_.predict(plan_.shape);
   return plan_;
 }
 
-void Scheduler::grow(RequestId id) {
-  if (Entry* entry = find(id)) ++entry->tokens;
+void Scheduler::completed(double seconds) { costs_.observe(plan_.shape, seconds); }
+
+void Scheduler::compute(Entry& entry, int64_t rows) {
+  const bool ends = entry.stored + rows == entry.tokens;
+  plan_.work.push_back({.id = entry.job.id, .begin = entry.stored, .rows = rows, .sample = ends});
+  entry.stored += rows;
+  spare_rows_ -= rows;
 }
 
-Scheduler::Entry* Scheduler::find(RequestId id) {
-  const auto it = std::ranges::find_if(running_, [id](const Entry& entry) { return entry.id == id; });
-  return it == running_.end() ? nullptr : &*it;
+void Scheduler::decode() {
+  bool streams = false;
+  for (Entry& entry : running_) {
+    if (entry.tokens - entry.stored != 1) continue;
+    plan_.shape.add_decode(entry.stored);
+    compute(entry, 1);
+    streams = streams || entry.first >= 0;
+  }
+  if (!streams) return;
+  const double alone = costs_.predict(plan_.shape);
+  plan_.limit = policy_.target_gap > 0 ? std::max(policy_.target_gap, alone) : kAutomaticGap * alone;
+}
+
+void Scheduler::prefill(double now) {
+  candidates_.clear();
+  for (Entry& entry : running_) {
+    if (entry.stored == entry.tokens) continue;  // planned
+    free_ += adopt(entry);                       // what another request has computed since
+    candidates_.push_back({.urgency = urgency(entry, now), .entry = &entry});
+  }
+  std::ranges::sort(candidates_, [](const Candidate& a, const Candidate& b) {
+    return a.urgency != b.urgency ? a.urgency > b.urgency : a.entry->job.id < b.entry->job.id;
+  });
+  for (const Candidate& candidate : candidates_) {
+    Entry& entry = *candidate.entry;
+    if (comes_anyway(entry)) continue;
+    const int64_t rows = chunk(entry, computing_.empty());
+    if (rows == 0) return;
+    plan_.shape.add_prefill(entry.stored, rows, entry.stored + rows == entry.tokens);
+    compute(entry, rows);
+    computing_.push_back(&entry);
+  }
+}
+
+// Whether another prompt of this step computes the very block that this one needs next: it is adopted in the next step.
+bool Scheduler::comes_anyway(Entry& entry) {
+  const int64_t index = entry.stored / limits_.block_tokens;
+  const int64_t end = (index + 1) * limits_.block_tokens;
+  if (!entry.shares || entry.stored % limits_.block_tokens != 0 || end >= entry.tokens) return false;
+  return std::ranges::any_of(computing_, [&](Entry* other) {
+    return other->shares && other->stored >= end && key_of(*other, index) == key_of(entry, index);
+  });
+}
+
+// Rows of a prompt that this step has room and time for. The first one always gets some.
+int64_t Scheduler::chunk(const Entry& entry, bool first) {
+  const int64_t lacking = entry.tokens - entry.stored;
+  const int64_t most = std::min(lacking, spare_rows_);
+  if (most == 0 || plan_.limit == kNever) return most;
+  const auto seconds = [&](int64_t rows) {
+    StepShape shape = plan_.shape;
+    shape.add_prefill(entry.stored, rows, rows == lacking);
+    return costs_.predict(shape);
+  };
+  int64_t low = first ? std::min(most, kLeastChunk) : 0;
+  if (first) plan_.limit = std::max(plan_.limit, seconds(low));
+  for (int64_t high = most; low < high;) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (seconds(middle) <= plan_.limit) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  if (low == lacking) return low;
+  // To the end of a block: then it can be shared, and kernels like whole tiles.
+  const int64_t whole = (entry.stored + low) / limits_.block_tokens * limits_.block_tokens - entry.stored;
+  return whole > 0 ? whole : low;
+}
+
+void Scheduler::grow(RequestId id) {
+  Entry* entry = find(id);
+  if (entry == nullptr) return;
+  ++entry->tokens;
+  AUTOGLM_CHECK(entry->tokens <= std::ssize(*entry->job.tokens), "grown by a token that nobody knows");
+  if (entry->first < 0) entry->first = now_;
 }
 
 int64_t Scheduler::reserve(RequestId id, int64_t more) {
   Entry* entry = find(id);
   if (entry == nullptr) return 0;
   // One block stays for each running request to grow into.
-  const int64_t blocks = entry->blocks + std::max<int64_t>(0, free_ - running());
+  const int64_t blocks = entry->blocks + std::max<int64_t>(0, free_blocks() - running());
   more = std::min({more, spare_rows_, blocks * limits_.block_tokens - entry->tokens});
   if (more <= 0) return 0;
   const int64_t missing = std::max<int64_t>(0, blocks_for(entry->tokens + more) - entry->blocks);
+  take(missing);
   entry->blocks += missing;
-  free_ -= missing;
   spare_rows_ -= more;
+  plan_.shape.add_decode(entry->tokens, more);
+  plan_.predicted = costs_.predict(plan_.shape);
   return more;
 }
 
@@ -71,54 +183,255 @@ void Scheduler::settle(RequestId id, int64_t verified) {
   free_ += surplus;
 }
 
+// --- who runs ---
+
+// How long its prompt would take from here, alone.
+double Scheduler::prompt_cost(const Entry& entry) const {
+  StepShape shape;
+  shape.add_prefill(entry.stored, entry.tokens - entry.stored, true);
+  return costs_.predict(shape);
+}
+
+double Scheduler::urgency(const Entry& entry, double now) const {
+  const auto client = clients_.find(entry.job.client);
+  const double mates = client == clients_.end() ? 1 : static_cast<double>(client->second);
+  return (1 + std::max(0.0, now - entry.job.arrival) / prompt_cost(entry)) / mates;
+}
+
+int64_t Scheduler::queued() const {
+  return std::ranges::count_if(waiting_, [](const Entry& entry) { return !entry.started; });
+}
+
+int64_t Scheduler::free_places() const {
+  return std::max<int64_t>(0, limits_.sequences - running() - (waiting() - queued()));
+}
+
+// Whether those who never ran may begin.
+bool Scheduler::gathered(double now) const {
+  if (policy_.batching == Batching::none || policy_.batching == Batching::continuous) return true;
+  if (policy_.batching == Batching::fixed && (running() > 0 || queued() < waiting())) return false;
+  if (queued() >= free_places()) return true;
+  return std::ranges::any_of(
+      waiting_, [&](const Entry& entry) { return !entry.started && now >= entry.job.arrival + policy_.window; });
+}
+
+void Scheduler::admit(double now) {
+  if (waiting_.empty() || running() >= limits_.sequences) return;
+  const bool open = gathered(now);
+  while (running() < limits_.sequences) {
+    auto best = waiting_.end();
+    double most = -1;
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+      if (!open && !it->started) continue;
+      const double wants = urgency(*it, now);
+      if (wants < most || (wants == most && it->job.id > best->job.id)) continue;
+      best = it;
+      most = wants;
+    }
+    if (best == waiting_.end() || !place(*best)) return;
+    Entry entry = std::move(*best);
+    waiting_.erase(best);
+    entry.started = true;
+    const auto after = std::ranges::find_if(running_, [&](const Entry& e) { return e.job.id > entry.job.id; });
+    running_.insert(after, std::move(entry));
+  }
+}
+
+// Gives a waiting request the blocks it needs, if they are there.
+bool Scheduler::place(Entry& entry) {
+  const size_t adoptions = plan_.adopted.size();
+  adopt(entry);
+  const int64_t needed = blocks_for(entry.tokens) - std::ssize(entry.shared);
+  if (needed + running() > free_blocks()) {
+    release(entry);
+    plan_.adopted.resize(adoptions);
+    return false;
+  }
+  take(needed);
+  entry.blocks = blocks_for(entry.tokens);
+  plan_.admitted.push_back(entry.job.id);
+  if (!entry.started && entry.shares) {
+    stats_.looked_up_tokens += entry.tokens;
+    stats_.hit_tokens += entry.stored;
+  }
+  return true;
+}
+
 // Sets blocks aside for every running request's tokens, oldest first.
 void Scheduler::make_room() {
   for (size_t i = 0; i < running_.size(); ++i) {
-    while (i < running_.size() && blocks_for(running_[i].tokens) - running_[i].blocks > free_) preempt_newest();
+    while (i < running_.size() && blocks_for(running_[i].tokens) - running_[i].blocks > free_blocks()) preempt_newest();
     if (i == running_.size()) return;  // it was the newest itself
     const int64_t missing = std::max<int64_t>(0, blocks_for(running_[i].tokens) - running_[i].blocks);
+    take(missing);
     running_[i].blocks += missing;
-    free_ -= missing;
   }
 }
 
 void Scheduler::preempt_newest() {
-  Entry entry = running_.back();
+  Entry entry = std::move(running_.back());
   running_.pop_back();
-  free_ += entry.blocks;
+  release(entry);
+  plan_.preempted.push_back(entry.job.id);
+  waiting_.push_back(std::move(entry));
+}
+
+// --- blocks ---
+
+std::span<const int32_t> Scheduler::block_of(const Entry& entry, int64_t index) const {
+  return std::span(*entry.job.tokens)
+      .subspan(static_cast<size_t>(index * limits_.block_tokens), static_cast<size_t>(limits_.block_tokens));
+}
+
+const PrefixKey& Scheduler::key_of(Entry& entry, int64_t index) const {
+  while (std::ssize(entry.keys) <= index) {
+    const PrefixKey& before = entry.keys.empty() ? entry.job.root : entry.keys.back();
+    entry.keys.push_back(chain_key(before, block_of(entry, std::ssize(entry.keys))));
+  }
+  return entry.keys[static_cast<size_t>(index)];
+}
+
+// Takes so many blocks from the free ones, which the cache adds to where needed.
+void Scheduler::take(int64_t blocks) {
+  while (free_ < blocks) {
+    const int32_t block = cache_.evict();
+    AUTOGLM_CHECK(block >= 0, "more blocks were taken than are free");
+    evicted_.push_back(block);
+    ++stats_.evicted_blocks;
+    ++free_;
+  }
+  free_ -= blocks;
+}
+
+void Scheduler::release(Entry& entry) {
+  free_ += std::max<int64_t>(0, entry.blocks - std::ssize(entry.shared));
+  while (!entry.shared.empty()) {
+    cache_.leave(entry.shared.back());
+    entry.shared.pop_back();
+  }
   entry.blocks = entry.stored = 0;
-  plan_.preempted.push_back(entry.id);
-  waiting_.push_front(entry);  // it arrived before everyone who waits
 }
 
-void Scheduler::admit(int64_t budget) {
+// Goes on with blocks that are computed already; returns how many. The last token is always computed: its logits are
+// wanted.
+int64_t Scheduler::adopt(Entry& entry) {
+  if (!entry.shares || entry.stored != std::ssize(entry.shared) * limits_.block_tokens) return 0;
+  int64_t adopted = 0;
+  while (entry.stored + limits_.block_tokens < entry.tokens) {
+    const int64_t index = std::ssize(entry.shared);
+    const int32_t before = index == 0 ? -1 : entry.shared.back();
+    const int32_t block = cache_.find(key_of(entry, index), before, block_of(entry, index));
+    if (block < 0) break;
+    cache_.use(block);
+    entry.shared.push_back(block);
+    entry.stored += limits_.block_tokens;
+    plan_.adopted.push_back({.id = entry.job.id, .block = block});
+    ++adopted;
+  }
+  return adopted;
+}
+
+const std::vector<Share>& Scheduler::share(RequestId id, std::span<const int32_t> blocks) {
+  shares_.clear();
+  Entry* entry = find(id);
+  if (entry == nullptr) return shares_;
+  while (entry->shares && (std::ssize(entry->shared) + 1) * limits_.block_tokens <= entry->stored) {
+    const int64_t index = std::ssize(entry->shared);
+    const int32_t before = index == 0 ? -1 : entry->shared.back();
+    const int32_t own = blocks[static_cast<size_t>(index)];
+    const PrefixKey key = key_of(*entry, index);
+    const int32_t twin = cache_.find(key, before, block_of(*entry, index));
+    if (twin >= 0) {
+      cache_.use(twin);
+      ++free_;
+    } else {
+      StepShape prefix;
+      prefix.add_prefill(0, (index + 1) * limits_.block_tokens, false);
+      entry->shares = cache_.insert(key, before, block_of(*entry, index), own, costs_.predict(prefix));
+      if (!entry->shares) break;  // another prefix has this key: one in 2^64 prompts
+    }
+    entry->shared.push_back(twin >= 0 ? twin : own);
+    shares_.push_back({.index = index, .block = entry->shared.back(), .kept = twin < 0});
+  }
+  return shares_;
+}
+
+const std::vector<int32_t>& Scheduler::take_evicted() {
+  taken_.clear();
+  std::swap(taken_, evicted_);
+  return taken_;
+}
+
+// --- time ---
+
+const std::vector<Expired>& Scheduler::expired(double now) {
+  expired_.clear();
+  const auto check = [&](const Entry& entry) {
+    const Deadlines& d = entry.job.deadlines;
+    const double waited = now - entry.job.arrival;
+    const bool begun = entry.first >= 0;
+    if (d.queue > 0 && !entry.started && waited > d.queue) {
+      expired_.push_back({.id = entry.job.id, .phase = "queue"});
+    } else if (d.prefill > 0 && !begun && waited > d.prefill) {
+      expired_.push_back({.id = entry.job.id, .phase = "prefill"});
+    } else if (d.decode > 0 && begun && now - entry.first > d.decode) {
+      expired_.push_back({.id = entry.job.id, .phase = "decode"});
+    }
+  };
+  for (const Entry& entry : running_) check(entry);
+  for (const Entry& entry : waiting_) check(entry);
+  return expired_;
+}
+
+double Scheduler::wake(double now) const {
+  if (running() > 0 || queued() < waiting() || (waiting() > 0 && gathered(now))) return now;
+  double next = kNever;
+  for (const Entry& entry : waiting_) {
+    const Deadlines& d = entry.job.deadlines;
+    next = std::min(next, entry.job.arrival + policy_.window);
+    for (const double deadline : {d.queue, d.prefill}) {
+      if (deadline > 0) next = std::min(next, entry.job.arrival + deadline);
+    }
+  }
+  return std::max(now, next);
+}
+
+double Scheduler::backlog() const {
+  double seconds = 0;
+  for (const std::vector<Entry>* list : {&running_, &waiting_}) {
+    for (const Entry& entry : *list) {
+      if (entry.tokens - entry.stored > 1) seconds += prompt_cost(entry);
+    }
+  }
+  return seconds;
+}
+
+CacheStats Scheduler::cache_stats() const {
+  CacheStats stats = stats_;
+  stats.blocks = cache_.size();
+  return stats;
+}
+
+void Scheduler::check_integrity() const {
+  cache_.check_integrity();
+  int64_t own = 0;
+  std::unordered_map<int32_t, int64_t> users;
   for (const Entry& entry : running_) {
-    if (entry.tokens - entry.stored > 1) budget -= entry.tokens - entry.stored;  // older prompts go first
+    AUTOGLM_CHECK(entry.blocks >= blocks_for(entry.stored), "tokens without blocks");
+    AUTOGLM_CHECK(entry.blocks >= std::ssize(entry.shared), "more blocks shared than held");
+    own += entry.blocks - std::ssize(entry.shared);
+    for (const int32_t block : entry.shared) ++users[block];
   }
-  while (budget > 0 && !waiting_.empty() && running() < limits_.sequences) {
-    Entry entry = waiting_.front();
-    const int64_t spare = running();
-    entry.blocks = blocks_for(entry.tokens);
-    if (entry.blocks + spare > free_) return;
-    free_ -= entry.blocks;
-    budget -= entry.tokens;
-    waiting_.pop_front();
-    plan_.admitted.push_back(entry.id);
-    running_.push_back(entry);
+  for (const Entry& entry : waiting_) {
+    AUTOGLM_CHECK(entry.blocks == 0 && entry.stored == 0 && entry.shared.empty(), "who waits holds nothing");
   }
-}
-
-// Plans rows, oldest first: for those that decode (one token lacks) or for all; returns what is left of the budget.
-int64_t Scheduler::schedule(bool decodes, int64_t budget) {
-  for (Entry& entry : running_) {
-    const int64_t lacking = entry.tokens - entry.stored;
-    if (lacking == 0 || (decodes && lacking > 1) || budget == 0) continue;
-    const int64_t rows = std::min(lacking, budget);
-    plan_.work.push_back({.id = entry.id, .begin = entry.stored, .rows = rows, .sample = rows == lacking});
-    entry.stored += rows;
-    budget -= rows;
+  AUTOGLM_CHECK(own + cache_.size() + free_ == limits_.blocks && free_ >= 0, "a block is lost, or counted twice");
+  int64_t used = 0;
+  for (const auto& [block, count] : users) {
+    AUTOGLM_CHECK(cache_.users(block) == count, "a shared block has other users than those who say so");
+    ++used;
   }
-  return budget;
+  AUTOGLM_CHECK(used + cache_.unused() == cache_.size(), "a block in use that nobody has");
 }
 
 }  // namespace autoglm

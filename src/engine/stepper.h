@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 
+#include "model/memory_plan.h"
 #include "model/model.h"
 
 namespace autoglm {
@@ -21,6 +22,14 @@ class Stepper {
   virtual void free(SequenceId id) = 0;
   virtual bool append(SequenceId id, int64_t tokens) = 0;
   virtual void truncate(SequenceId id, int64_t length) = 0;
+  /// The numbers of a sequence's blocks, and how blocks are shared: see KvCache.
+  virtual std::span<const int32_t> blocks_of(SequenceId id) const = 0;
+  virtual void adopt(SequenceId id, int32_t block) = 0;
+  virtual void replace(SequenceId id, int64_t index, int32_t block) = 0;
+  virtual void retain(int32_t block) = 0;
+  virtual void unretain(int32_t block) = 0;
+  /// How keys and values are stored.
+  virtual std::string_view kv_type() const = 0;
   /// Called once, after the first step: memory that later steps need may be taken now.
   virtual void settle() {}
   /// Logits of batch.logit_rows, [logit_rows, vocabulary], valid until the next call.
@@ -39,6 +48,12 @@ class ModelStepper : public Stepper {
   void free(SequenceId id) override { kv_->free(id); }
   bool append(SequenceId id, int64_t tokens) override { return kv_->append(id, tokens); }
   void truncate(SequenceId id, int64_t length) override { kv_->truncate(id, length); }
+  std::span<const int32_t> blocks_of(SequenceId id) const override { return kv_->blocks(id); }
+  void adopt(SequenceId id, int32_t block) override { kv_->adopt(id, block); }
+  void replace(SequenceId id, int64_t index, int32_t block) override { kv_->replace(id, index, block); }
+  void retain(int32_t block) override { kv_->retain(block); }
+  void unretain(int32_t block) override { kv_->unretain(block); }
+  std::string_view kv_type() const override { return name(model_->kv_type()); }
   void settle() override { model_->settle(); }
   std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }
 

@@ -1,16 +1,39 @@
 // A model and a tokenizer that fit in a head: what they say is known, and any wrong token fed to them shows.
 #pragma once
 
-#include <cmath>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
 #include <functional>
-#include <map>
+#include <memory>
 #include <stdexcept>
 
 #include "engine/engine.h"
+#include "model/kv_cache.h"
 
 namespace autoglm::test {
 
-/// Logits are a hash of every token that the sequence has been fed: a lost, doubled or moved token changes the answer.
+/// Pages of a dummy's cache: a position's keys and values are its token.
+class TokenStore final : public KvStore {
+ public:
+  explicit TokenStore(int64_t blocks) : tokens(static_cast<size_t>(blocks * kKvBlock), -1) {}
+  int64_t blocks() const override { return std::ssize(tokens) / kKvBlock; }
+  int64_t block_bytes() const override { return kKvBlock * sizeof(int32_t); }
+  void copy_block(int32_t from, int32_t to) override {
+    std::copy_n(tokens.begin() + from * kKvBlock, kKvBlock, tokens.begin() + to * kKvBlock);
+  }
+  void export_block(int32_t block, std::span<std::byte> out) const override {
+    std::memcpy(out.data(), tokens.data() + block * kKvBlock, out.size());
+  }
+  void import_block(int32_t block, std::span<const std::byte> in) override {
+    std::memcpy(tokens.data() + block * kKvBlock, in.data(), in.size());
+  }
+  std::vector<int32_t> tokens;
+};
+
+/// Logits are a hash of every token that the sequence's pages hold: a lost, doubled or moved token, or a page shared
+/// with the wrong sequence, changes the answer.
 class DummyStepper : public Stepper {
  public:
   int64_t vocabulary_size = 50;
@@ -20,11 +43,14 @@ class DummyStepper : public Stepper {
   int64_t logit_rows = 64;
   int64_t live_sequences = 0;
   int64_t steps = 0;
+  int64_t rows_computed = 0;
   int64_t truncations = 0;
   int64_t most_sequences = 0;
   int64_t most_rows = 0;
   /// Called with each row's history; may change the logits or throw.
   std::function<void(const std::vector<int32_t>&, std::span<float>)> hook;
+  /// Called with each batch before it is computed.
+  std::function<void(const Batch&)> before_step;
 
   int64_t vocabulary() const override { return vocabulary_size; }
   int64_t context() const override { return context_size; }
@@ -33,42 +59,51 @@ class DummyStepper : public Stepper {
   int64_t blocks() const override { return block_count; }
   SequenceId create() override {
     ++live_sequences;
-    sequences_[next_] = {};
-    return next_++;
+    return kv().create();
   }
   void free(SequenceId id) override {
     --live_sequences;
-    sequences_.erase(id);
-    room_.erase(id);
+    kv().free(id);
   }
-  bool append(SequenceId id, int64_t tokens) override {
-    room_[id] += tokens;
-    return used_blocks() <= block_count;
-  }
+  bool append(SequenceId id, int64_t tokens) override { return kv().append(id, tokens); }
   void truncate(SequenceId id, int64_t length) override {
-    std::vector<int32_t>& history = sequences_.at(id);
-    EXPECT_EQ(static_cast<int64_t>(history.size()), room_[id]);
-    EXPECT_LE(length, room_[id]);
-    history.resize(static_cast<size_t>(length));
-    room_[id] = length;
+    kv().truncate(id, length);
     ++truncations;
   }
-  int64_t used_blocks() const {
-    int64_t used = 0;
-    for (const auto& [id, tokens] : room_) used += (tokens + kKvBlock - 1) / kKvBlock;
-    return used;
+  std::span<const int32_t> blocks_of(SequenceId id) const override { return kv_->blocks(id); }
+  void adopt(SequenceId id, int32_t block) override { kv().adopt(id, block); }
+  void replace(SequenceId id, int64_t index, int32_t block) override {
+    const auto at = [&](int32_t page) { return store_->tokens.begin() + page * kKvBlock; };
+    const int32_t own = kv().blocks(id)[static_cast<size_t>(index)];
+    EXPECT_TRUE(std::equal(at(own), at(own) + kKvBlock, at(block))) << "a twin that is none";
+    kv().replace(id, index, block);
+  }
+  void retain(int32_t block) override { kv().retain(block); }
+  void unretain(int32_t block) override { kv().unretain(block); }
+  std::string_view kv_type() const override { return "dummy"; }
+
+  KvCache& kv() {
+    if (!kv_) {  // made late: tests set block_count after construction
+      auto store = std::make_unique<TokenStore>(block_count);
+      store_ = store.get();
+      kv_ = std::make_unique<KvCache>(std::move(store), 64);
+    }
+    return *kv_;
   }
   std::span<const float> forward(const Batch& batch) override {
     ++steps;
+    if (before_step) before_step(batch);
     EXPECT_LE(static_cast<int64_t>(batch.logit_rows.size()), logit_rows);
     most_sequences = std::max(most_sequences, static_cast<int64_t>(batch.sequences.size()));
     most_rows = std::max(most_rows, static_cast<int64_t>(batch.tokens.size()));
+    rows_computed += std::ssize(batch.tokens);
     logits_.assign(batch.logit_rows.size() * static_cast<size_t>(vocabulary_size), 0.0f);
     size_t out = 0;
     for (const BatchSequence& part : batch.sequences) {
-      std::vector<int32_t>& history = sequences_.at(part.sequence);
+      std::vector<int32_t> history = stored(part.sequence, kv().length(part.sequence) - part.rows);
       for (int64_t i = 0; i < part.rows; ++i) {
         const int64_t row = part.row_begin + i;
+        page(part.sequence, history.size()) = batch.tokens[static_cast<size_t>(row)];
         history.push_back(batch.tokens[static_cast<size_t>(row)]);
         if (out == batch.logit_rows.size() || batch.logit_rows[out] != row) continue;
         const auto n = static_cast<size_t>(vocabulary_size);
@@ -80,6 +115,15 @@ class DummyStepper : public Stepper {
   }
 
  private:
+  int32_t& page(SequenceId id, size_t position) {
+    const int32_t block = kv_->blocks(id)[position / kKvBlock];
+    return store_->tokens[static_cast<size_t>(block) * kKvBlock + position % kKvBlock];
+  }
+  std::vector<int32_t> stored(SequenceId id, int64_t length) {
+    std::vector<int32_t> history;
+    for (int64_t i = 0; i < length; ++i) history.push_back(page(id, static_cast<size_t>(i)));
+    return history;
+  }
   void fill(const std::vector<int32_t>& history, std::span<float> logits) const {
     uint64_t hash = 1469598103934665603ULL;
     for (const int32_t token : history) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
@@ -90,10 +134,9 @@ class DummyStepper : public Stepper {
     if (hook) hook(history, logits);
   }
 
-  std::map<SequenceId, std::vector<int32_t>> sequences_;
-  std::map<SequenceId, int64_t> room_;
+  TokenStore* store_ = nullptr;
+  std::unique_ptr<KvCache> kv_;
   std::vector<float> logits_;
-  SequenceId next_ = 0;
 };
 
 /// Id i prints pieces[i]; `controls` print nothing.

@@ -72,7 +72,7 @@ TEST(Engine, BatchMatesChunksAndPreemptionNeverChangeAnAnswer) {
     stepper->block_count = blocks;
     stepper->context_size = 9 * kKvBlock;
     stepper->rows = 11;
-    Bench bench({.max_sequences = 5, .step_rows = 0}, std::move(stepper));
+    Bench bench({.max_sequences = 5}, std::move(stepper));
     std::vector<Heard> heard(kRequests);
     int64_t preemptions = 0;
     for (int i = 0; i < kRequests; ++i) {
@@ -219,7 +219,7 @@ TEST(Engine, WithoutMaxTokensTheContextIsTheEnd) {
 }
 
 TEST(Engine, ANumberThatIsNoneEndsItsOwnRequestOnly) {
-  Bench bench({.max_sequences = 2, .step_rows = 0});
+  Bench bench({.max_sequences = 2});
   bench.stepper->hook = [](const std::vector<int32_t>& history, std::span<float> logits) {
     if (history[0] == 9 && history.size() == 4) logits[7] = std::numeric_limits<float>::quiet_NaN();
   };
@@ -237,7 +237,7 @@ TEST(Engine, ANumberThatIsNoneEndsItsOwnRequestOnly) {
 }
 
 TEST(Engine, AnExceptionInAStepFailsItsRequestsAndFreesTheirBlocks) {
-  Bench bench({.max_sequences = 2, .step_rows = 0});
+  Bench bench({.max_sequences = 2});
   bool armed = true;
   bench.stepper->hook = [&armed](const std::vector<int32_t>& history, std::span<float>) {
     if (history.size() == 5 && std::exchange(armed, false)) throw std::runtime_error("the device is gone");
@@ -258,7 +258,7 @@ TEST(Engine, AnExceptionInAStepFailsItsRequestsAndFreesTheirBlocks) {
 }
 
 TEST(Engine, ASinkThatThrowsEndsItsOwnRequestOnly) {
-  Bench bench({.max_sequences = 2, .step_rows = 0});
+  Bench bench({.max_sequences = 2});
   int calls = 0;
   bench.engine.submit(request({1}, 20), [&calls](const Event&) {
     if (++calls == 3) throw std::runtime_error("connection reset");
@@ -274,7 +274,7 @@ TEST(Engine, ASinkThatThrowsEndsItsOwnRequestOnly) {
 TEST(Engine, CancelFreesAtOnceInEveryPhaseAndFromInsideASink) {
   auto stepper = std::make_unique<DummyStepper>();
   stepper->rows = 4;
-  Bench bench({.max_sequences = 2, .step_rows = 0}, std::move(stepper));
+  Bench bench({.max_sequences = 2}, std::move(stepper));
   std::vector<Heard> heard(4);
   const RequestId prefilling = bench.engine.submit(request(prompt_of(60, 1), 20), heard[0].sink());
   RequestId self = 0;

@@ -81,7 +81,7 @@ class SameBits : public testing::TestWithParam<Precision> {};
 
 TEST_P(SameBits, ABatchOfManyAnswersAsEachAlone) {
   const Loaded loaded(GetParam());
-  Engine engine(*loaded.model, *loaded.tokenizer, loaded.chat, {.max_sequences = 4, .step_rows = 0});
+  Engine engine(*loaded.model, *loaded.tokenizer, loaded.chat, {.max_sequences = 4});
   std::vector<Heard> together(questions().size());
   for (size_t i = 0; i < together.size(); ++i) {
     engine.submit(loaded.ask(questions()[i], 5, i == 1 ? 0.9f : 0.0f), together[i].sink());
@@ -151,8 +151,7 @@ TEST_P(SameBits, PreemptionLeavesTheAnswer) {
     int64_t blocks() const override { return 7; }
   };
   const Loaded wide(GetParam());
-  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat,
-                {.max_sequences = 2, .step_rows = 0});
+  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat, {.max_sequences = 2});
   const auto ask = [&wide](size_t i) {
     Request request = wide.ask(questions()[i], 16);
     request.ignore_eos = true;  // nobody leaves early
@@ -175,7 +174,7 @@ TEST_P(SameBits, PreemptionLeavesTheAnswer) {
 
 Heard speculate(Model& model, const Tokenizer& tokenizer, const ChatModel& chat, const Request& request,
                 Speculation mode) {
-  Engine engine(model, tokenizer, chat, {.max_sequences = 1, .step_rows = 0, .speculation = mode});
+  Engine engine(model, tokenizer, chat, {.max_sequences = 1, .speculation = mode});
   Heard heard;
   engine.submit(request, heard.sink());
   while (engine.has_work()) engine.step();

@@ -1,16 +1,106 @@
+// The scheduler driven by hand: every transition, with times and costs that the test chooses.
 #include "engine/scheduler.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
-#include <set>
 
 namespace autoglm {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+constexpr int64_t kBlockTokens = 4;
+
+SchedulerLimits limits(int64_t rows, int64_t sequences, int64_t blocks) {
+  return {.rows = rows, .sequences = sequences, .blocks = blocks, .block_tokens = kBlockTokens};
+}
+
+/// What a step of the imaginary machine takes: 1 s, and 0.1 s a row.
+double seconds_of(const StepShape& shape) {
+  return 1 + 0.1 * static_cast<double>(shape.prefill_rows + shape.decode_rows);
+}
+
+/// Carries plans out, with numbers in the place of blocks.
+struct Driver {
+  explicit Driver(const SchedulerLimits& limits, const SchedulerPolicy& policy = {}) : scheduler(limits, policy) {}
+
+  void add(RequestId id, int64_t length, double arrival = 0, const Job& job = {}) {
+    add(id, prompt(length, static_cast<int32_t>(id)), arrival, job);
+  }
+  void add(RequestId id, std::vector<int32_t> prompt, double arrival = 0, Job job = {}) {
+    tokens[id] = std::move(prompt);
+    job.id = id;
+    job.tokens = &tokens[id];
+    job.arrival = arrival;
+    scheduler.add(job);
+  }
+  static std::vector<int32_t> prompt(int64_t length, int32_t start) {
+    std::vector<int32_t> result;
+    for (int32_t i = 0; i < length; ++i) result.push_back(1000 * start + i);
+    return result;
+  }
+  const Plan& step(double now = 0) {
+    const Plan& plan = scheduler.plan(now);
+    scheduler.check_integrity();
+    for (const RequestId id : plan.preempted) table.erase(id);
+    for (const Adoption& adoption : plan.adopted) table[adoption.id].push_back(adoption.block);
+    for (const int32_t block : scheduler.take_evicted()) evicted.push_back(block);
+    for (const Work& work : plan.work) {
+      std::vector<int32_t>& blocks = table[work.id];
+      while (std::ssize(blocks) * kBlockTokens < work.begin + work.rows) blocks.push_back(next_block++);
+      for (const Share& share : scheduler.share(work.id, blocks))
+        blocks[static_cast<size_t>(share.index)] = share.block;
+    }
+    if (!plan.work.empty()) scheduler.completed(seconds_of(plan.shape));
+    scheduler.check_integrity();
+    return plan;
+  }
+  /// A step whose sampled requests all go on.
+  const Plan& step_and_grow(double now = 0) {
+    const Plan& plan = step(now);
+    for (const Work& work : plan.work) {
+      if (work.sample) grow(work.id);
+    }
+    return plan;
+  }
+  void grow(RequestId id) {
+    tokens[id].push_back(static_cast<int32_t>(500000 + tokens[id].size()));
+    scheduler.grow(id);
+  }
+  void remove(RequestId id) {
+    scheduler.remove(id);
+    scheduler.check_integrity();
+    table.erase(id);
+  }
+  /// Teaches the imaginary machine's costs.
+  void teach() {
+    for (RequestId id = 1; id <= 40; ++id) {
+      add(id, 1 + id * 7 % 60);
+      while (scheduler.running() + scheduler.waiting() > 2) {
+        const Plan plan = step();
+        for (const Work& work : plan.work) {
+          if (work.sample && work.rows > 1) grow(work.id);
+          if (work.sample && work.rows == 1) remove(work.id);
+        }
+      }
+    }
+    for (RequestId id = 1; id <= 40; ++id) remove(id);
+    evicted.clear();
+    ASSERT_TRUE(scheduler.empty());
+  }
+
+  Scheduler scheduler;
+  std::map<RequestId, std::vector<int32_t>> tokens;
+  std::map<RequestId, std::vector<int32_t>> table;
+  std::vector<int32_t> evicted;
+  int32_t next_block = 0;
+};
+
+const SchedulerPolicy kNoCache = {.prefix_cache = false};
 
 std::vector<RequestId> ids(const Plan& plan) {
   std::vector<RequestId> result;
@@ -18,143 +108,415 @@ std::vector<RequestId> ids(const Plan& plan) {
   return result;
 }
 
-SchedulerLimits limits(int64_t rows, int64_t sequences, int64_t blocks) {
-  return {.rows = rows, .sequences = sequences, .blocks = blocks, .block_tokens = 4};
+int64_t rows_of(const Plan& plan, RequestId id) {
+  for (const Work& work : plan.work) {
+    if (work.id == id) return work.rows;
+  }
+  return 0;
 }
 
+// --- chunks and streams ---
+
 TEST(Scheduler, CutsAPromptIntoChunksAndSamplesOnlyAtItsEnd) {
-  Scheduler scheduler(limits(8, 1, 100));
-  scheduler.add(1, 19);
+  Driver driver(limits(8, 1, 100));
+  driver.add(1, 19);
   std::vector<std::array<int64_t, 3>> chunks;
   for (int i = 0; i < 3; ++i) {
-    const Plan& plan = scheduler.plan();
+    const Plan& plan = driver.step();
     ASSERT_EQ(plan.work.size(), 1U);
     chunks.push_back({plan.work[0].begin, plan.work[0].rows, plan.work[0].sample});
   }
   EXPECT_THAT(chunks, ElementsAre(std::array<int64_t, 3>{0, 8, 0}, std::array<int64_t, 3>{8, 8, 0},
                                   std::array<int64_t, 3>{16, 3, 1}));
-  scheduler.grow(1);
-  const Plan& decode = scheduler.plan();
+  driver.grow(1);
+  const Plan& decode = driver.step();
   EXPECT_EQ(decode.work[0].begin, 19);
   EXPECT_EQ(decode.work[0].rows, 1);
+  EXPECT_EQ(decode.shape.decode_rows, 1);
+  EXPECT_EQ(decode.shape.decode_depth, 19);
 }
 
-TEST(Scheduler, DecodesBeforeItReadsPrompts) {
-  Scheduler scheduler(limits(8, 4, 100));
-  scheduler.add(1, 3);
-  scheduler.plan();
-  scheduler.grow(1);
-  scheduler.add(2, 30);
-  const Plan& plan = scheduler.plan();
-  ASSERT_THAT(ids(plan), ElementsAre(1, 2));
-  EXPECT_EQ(plan.work[0].rows, 1);
-  EXPECT_EQ(plan.work[1].rows, 7) << "the prompt gets what is left of the budget";
-}
-
-TEST(Scheduler, AdmitsInOrderAndOnlyWhenTheWholePromptFits) {
-  Scheduler scheduler(limits(100, 4, 10));
-  scheduler.add(1, 30);  // 8 of 10 blocks
-  scheduler.add(2, 12);  // 3 blocks: waits
-  scheduler.add(3, 4);   // would fit, but came later
-  EXPECT_THAT(ids(scheduler.plan()), ElementsAre(1));
-  EXPECT_EQ(scheduler.waiting(), 2);
-  scheduler.remove(1);
-  EXPECT_EQ(scheduler.free_blocks(), 10);
-  EXPECT_THAT(ids(scheduler.plan()), ElementsAre(2, 3));
-}
-
-TEST(Scheduler, PreemptsTheNewestWhenBlocksRunOut) {
-  Scheduler scheduler(limits(100, 4, 5));
-  scheduler.add(1, 8);  // 2 blocks, full
-  scheduler.add(2, 7);  // 2 blocks and room for one token
-  EXPECT_THAT(ids(scheduler.plan()), ElementsAre(1, 2));
-  scheduler.grow(1);
-  scheduler.grow(2);
-  EXPECT_THAT(ids(scheduler.plan()), ElementsAre(1, 2)) << "1 takes the last block";
-  for (int i = 0; i < 3; ++i) {
-    scheduler.grow(1);
-    if (i == 0) scheduler.grow(2);  // 2 now needs a third block
-    const Plan& plan = scheduler.plan();
-    EXPECT_THAT(ids(plan), ElementsAre(1)) << i;
-    if (i == 0) {
-      EXPECT_THAT(plan.preempted, ElementsAre(2));
+TEST(Scheduler, AChunkBesideStreamsTakesTheTimeThatTheTargetLeaves) {
+  Driver driver(limits(512, 8, 1000), {.target_gap = 5, .prefix_cache = false});
+  driver.teach();
+  for (RequestId id = 100; id < 103; ++id) driver.add(id, 3);
+  driver.step_and_grow();
+  driver.add(200, 400);
+  int chunks = 0;
+  for (int64_t done = 0; done < 400; ++chunks) {
+    ASSERT_LT(chunks, 40);
+    const Plan& plan = driver.step_and_grow();
+    for (RequestId id = 100; id < 103; ++id) ASSERT_EQ(rows_of(plan, id), 1) << "streams advance in every step";
+    EXPECT_EQ(plan.limit, 5);
+    EXPECT_LE(plan.predicted, 5);
+    EXPECT_NEAR(plan.predicted, seconds_of(plan.shape), 0.05 * seconds_of(plan.shape));
+    done += rows_of(plan, 200);
+    if (done < 400) {
+      EXPECT_GE(seconds_of(plan.shape), 4.2) << "the time is used";
+      EXPECT_EQ(done % kBlockTokens, 0) << "chunks end with a block";
     }
   }
-  scheduler.remove(1);
-  const Plan& resumed = scheduler.plan();
+  for (RequestId id = 100; id < 103; ++id) driver.remove(id);
+  driver.remove(200);
+  driver.add(300, 400);
+  const Plan& alone = driver.step();
+  EXPECT_EQ(rows_of(alone, 300), 400) << "nobody waits: the whole prompt at once";
+  EXPECT_EQ(alone.limit, std::numeric_limits<double>::infinity());
+}
+
+TEST(Scheduler, WithoutATargetTheGapFollowsTheStreamsOwnCost) {
+  Driver driver(limits(512, 8, 1000), kNoCache);
+  driver.teach();
+  for (RequestId id = 100; id < 104; ++id) driver.add(id, 3);
+  driver.step_and_grow();
+  driver.add(200, 400);
+  const Plan& plan = driver.step();
+  EXPECT_NEAR(plan.limit, kAutomaticGap * 1.4, 0.3) << "four streams alone take 1.4 s";
+  EXPECT_LE(plan.predicted, plan.limit);
+  EXPECT_GT(plan.predicted, 0.85 * plan.limit);
+}
+
+TEST(Scheduler, APromptAdvancesEvenWhereTheTargetCannotBeKept) {
+  Driver driver(limits(512, 8, 1000), {.target_gap = 0.001, .prefix_cache = false});
+  driver.teach();
+  driver.add(100, 3);
+  driver.step_and_grow();
+  driver.add(200, 100);
+  driver.add(201, 100);
+  const Plan& plan = driver.step();
+  EXPECT_EQ(rows_of(plan, 200), kLeastChunk);
+  EXPECT_EQ(rows_of(plan, 201), 0) << "one least chunk a step, not one a prompt";
+  EXPECT_GE(plan.limit, plan.predicted) << "the limit says what was allowed";
+}
+
+// --- who is next ---
+
+TEST(Scheduler, AShortPromptPassesALongOneAndTheLongOneStillEnds) {
+  Driver driver(limits(40, 64, 10000), kNoCache);
+  driver.teach();
+  driver.add(100, 4000, 0);
+  double now = 0;
+  RequestId next = 101;
+  std::map<RequestId, int> waited;  // steps
+  bool done = false;
+  for (int step = 0; !done && step < 2000; ++step) {
+    if (step % 2 == 0) driver.add(next++, 30, now);  // short ones keep three quarters of the machine busy
+    const Plan plan = driver.step(now);
+    now += seconds_of(plan.shape);
+    for (RequestId id = 101; id < next; ++id) ++waited[id];
+    for (const Work& work : plan.work) {
+      if (!work.sample) continue;
+      if (work.id == 100) {
+        done = true;
+      } else {
+        EXPECT_LE(waited[work.id], 12) << work.id;
+        driver.remove(work.id);
+        waited.erase(work.id);
+      }
+    }
+    for (const auto& [id, steps] : waited) {
+      if (driver.tokens.contains(id) && id < next) {
+        ASSERT_LE(steps, 2000);
+      }
+    }
+  }
+  EXPECT_TRUE(done) << "the long prompt starved";
+}
+
+TEST(Scheduler, ManyRequestsOfOneClientCountAsOne) {
+  Driver driver(limits(32, 64, 10000), kNoCache);
+  driver.teach();
+  Job greedy;
+  greedy.client = 7;
+  Job modest;
+  modest.client = 8;
+  for (RequestId id = 100; id < 120; ++id) driver.add(id, 32, 0, greedy);
+  driver.add(120, 32, 0.5, modest);
+  EXPECT_THAT(ids(driver.step(1)), ElementsAre(120)) << "it came last, and is its client's only one";
+  driver.remove(120);
+  EXPECT_THAT(ids(driver.step(2)), ElementsAre(100)) << "among equals the first to come";
+}
+
+TEST(Scheduler, RequestsOfNobodyAreNotCountedTogether) {
+  Driver driver(limits(32, 64, 10000), kNoCache);
+  driver.teach();
+  for (RequestId id = 100; id < 105; ++id) driver.add(id, 32, static_cast<double>(id) / 1000);
+  Job someone;
+  someone.client = 1;
+  driver.add(105, 32, 0.2, someone);
+  EXPECT_THAT(ids(driver.step(1)), ElementsAre(100));
+}
+
+TEST(Scheduler, TheMostUrgentIsNotPassedByOneThatWouldFit) {
+  Driver driver(limits(100, 4, 10), kNoCache);
+  driver.add(1, 30);  // 8 of 10 blocks
+  driver.add(2, 12);  // 3 blocks: waits
+  driver.add(3, 12);
+  EXPECT_THAT(driver.step().admitted, ElementsAre(1));
+  driver.add(4, 4, 0.5);  // would fit, but has waited less
+  EXPECT_THAT(driver.step(1).admitted, IsEmpty());
+  EXPECT_EQ(driver.scheduler.waiting(), 3);
+  driver.remove(1);
+  EXPECT_EQ(driver.scheduler.free_blocks(), 10);
+  EXPECT_THAT(driver.step(2).admitted, UnorderedElementsAre(2, 3, 4));
+}
+
+// --- preemption ---
+
+TEST(Scheduler, PreemptsTheNewestWhenBlocksRunOut) {
+  Driver driver(limits(100, 4, 5), kNoCache);
+  driver.add(1, 8);  // 2 blocks, full
+  driver.add(2, 7);  // 2 blocks and room for one token
+  EXPECT_THAT(ids(driver.step_and_grow()), UnorderedElementsAre(1, 2));
+  EXPECT_THAT(ids(driver.step()), ElementsAre(1, 2)) << "1 takes the last block";
+  driver.grow(1);
+  driver.grow(2);  // 2 now needs a third block
+  const Plan preempting = driver.step();
+  EXPECT_THAT(preempting.preempted, ElementsAre(2));
+  EXPECT_THAT(ids(preempting), ElementsAre(1));
+  driver.grow(1);
+  EXPECT_THAT(ids(driver.step()), ElementsAre(1));
+  driver.remove(1);
+  const Plan resumed = driver.step();
   EXPECT_THAT(resumed.admitted, ElementsAre(2));
   ASSERT_THAT(ids(resumed), ElementsAre(2));
-  EXPECT_EQ(resumed.work[0].begin, 0) << "it is computed again from its beginning";
+  EXPECT_EQ(resumed.work[0].begin, 0) << "without a cache it is computed again from its beginning";
   EXPECT_EQ(resumed.work[0].rows, 9);
   EXPECT_TRUE(resumed.work[0].sample);
 }
 
-TEST(Scheduler, RemovesFromTheQueueToo) {
-  Scheduler scheduler(limits(8, 1, 10));
-  scheduler.add(1, 4);
-  scheduler.add(2, 4);
-  scheduler.plan();
-  scheduler.remove(2);
-  scheduler.remove(77);
-  scheduler.remove(1);
-  EXPECT_TRUE(scheduler.empty());
-  EXPECT_THAT(scheduler.plan().work, IsEmpty());
+TEST(Scheduler, WhoeverIsPreemptedFindsItsBlocksAgain) {
+  Driver driver(limits(100, 4, 7));
+  driver.add(1, 11);
+  driver.add(2, 10);  // 3 blocks each
+  Plan plan;
+  for (int i = 0; i < 9 && plan.preempted.empty(); ++i) plan = driver.step_and_grow();
+  ASSERT_THAT(plan.preempted, ElementsAre(2));
+  EXPECT_THAT(driver.evicted, IsEmpty()) << "nobody needs its blocks yet";
+  for (int i = 0; i < 9 && driver.evicted.empty(); ++i) driver.step_and_grow();
+  EXPECT_EQ(driver.evicted.size(), 1U) << "the end of what 2 left behind";
+  driver.remove(1);
+  const Plan resumed = driver.step();
+  EXPECT_THAT(resumed.admitted, ElementsAre(2));
+  EXPECT_EQ(resumed.adopted.size(), 2U) << "of three blocks the last had to go";
+  ASSERT_EQ(resumed.work.size(), 1U);
+  EXPECT_EQ(resumed.work[0].begin, 8);
+  EXPECT_EQ(resumed.work[0].rows, 5);
+  EXPECT_TRUE(resumed.work[0].sample);
 }
 
-// Random traffic against the promises: no budget passed, no block lost, everyone finishes, first come first served.
-TEST(Scheduler, KeepsItsPromisesUnderRandomTraffic) {
-  for (uint32_t seed = 1; seed <= 200; ++seed) {
-    uint32_t state = seed;
-    const auto random = [&state](int64_t n) {
-      state = state * 1664525U + 1013904223U;
-      return static_cast<int64_t>(state >> 8) % n;
-    };
-    const int64_t rows = 1 + random(12);
-    const int64_t sequences = 1 + random(5);
-    const int64_t blocks = 8 + random(20);
-    Scheduler scheduler(limits(rows, sequences, blocks));
-    std::map<RequestId, int64_t> tokens;
-    std::map<RequestId, int64_t> target;
-    std::map<RequestId, int64_t> stored;
-    for (RequestId id = 1; id <= 12; ++id) {
-      tokens[id] = 1 + random(16);
-      target[id] = tokens[id] + random(16);
-      scheduler.add(id, tokens[id]);
-    }
-    int steps = 0;
-    for (; !scheduler.empty() && steps < 20000; ++steps) {
-      const Plan& plan = scheduler.plan();
-      for (const RequestId id : plan.preempted) stored.erase(id);
-      for (const RequestId id : plan.admitted) stored[id] = 0;
-      int64_t used = 0;
-      ASSERT_FALSE(plan.work.empty() && plan.preempted.empty()) << "a step that does nothing";
-      for (const Work& work : plan.work) {
-        ASSERT_TRUE(stored.contains(work.id));
-        ASSERT_EQ(work.begin, stored[work.id]);
-        stored[work.id] += work.rows;
-        ASSERT_EQ(work.sample, stored[work.id] == tokens[work.id]);
-        used += work.rows;
-      }
-      ASSERT_LE(used, rows);
-      ASSERT_LE(static_cast<int64_t>(stored.size()), sequences);
-      int64_t held = 0;
-      for (const auto& [id, n] : stored) held += (n + 3) / 4;
-      ASSERT_LE(held, blocks - scheduler.free_blocks());
-      const std::vector<Work> work = plan.work;
-      for (const Work& done : work) {
-        if (!done.sample) continue;
-        if (tokens[done.id] == target[done.id]) {
-          scheduler.remove(done.id);
-          stored.erase(done.id);
-        } else {
-          ++tokens[done.id];
-          scheduler.grow(done.id);
-        }
-      }
-    }
-    ASSERT_TRUE(scheduler.empty()) << "starved, seed " << seed;
-    ASSERT_EQ(scheduler.free_blocks(), blocks);
+// --- the prefix cache ---
+
+TEST(Scheduler, APromptGoesOnWhereAnotherHasBeen) {
+  Driver driver(limits(100, 4, 100));
+  const std::vector<int32_t> prompt = Driver::prompt(20, 1);
+  driver.add(1, prompt);
+  driver.step_and_grow();
+  driver.remove(1);
+  driver.add(2, prompt);
+  Plan plan = driver.step();
+  EXPECT_EQ(plan.adopted.size(), 4U) << "the last token is computed again: its logits are wanted";
+  ASSERT_EQ(plan.work.size(), 1U);
+  EXPECT_EQ(plan.work[0].begin, 16);
+  EXPECT_TRUE(plan.work[0].sample);
+  std::vector<int32_t> other = prompt;
+  other[9] = -1;
+  driver.add(3, other);
+  plan = driver.step();
+  EXPECT_EQ(plan.adopted.size(), 2U) << "up to the block that differs";
+  const CacheStats stats = driver.scheduler.cache_stats();
+  EXPECT_EQ(stats.looked_up_tokens, 60);
+  EXPECT_EQ(stats.hit_tokens, 24);
+  EXPECT_EQ(stats.blocks, 5 + 3);
+}
+
+TEST(Scheduler, AnswersAreSharedTooAndRootsAreApart) {
+  Driver driver(limits(100, 4, 100));
+  driver.add(1, 3);
+  for (int i = 0; i < 9; ++i) driver.step_and_grow();
+  const std::vector<int32_t> said = driver.tokens[1];  // 12 tokens, 11 stored
+  driver.remove(1);
+  driver.add(2, said);
+  EXPECT_EQ(driver.step().adopted.size(), 2U);
+  Job adapted;
+  adapted.root = root_key("model", "q8", 3);
+  driver.add(3, said, 0, adapted);
+  EXPECT_THAT(driver.step().adopted, IsEmpty()) << "another adapter computes other keys and values";
+}
+
+TEST(Scheduler, PromptsThatArriveTogetherComputeTheirCommonStartOnce) {
+  Driver driver(limits(64, 8, 100));
+  std::vector<int32_t> prompt = Driver::prompt(40, 1);
+  for (RequestId id = 1; id <= 4; ++id) {
+    prompt.back() = static_cast<int32_t>(id);
+    driver.add(id, prompt);
   }
+  int64_t rows = 0;
+  int steps = 0;
+  for (std::map<RequestId, bool> done; done.size() < 4 && steps < 10; ++steps) {
+    const Plan& plan = driver.step();
+    rows += plan.shape.prefill_rows + plan.shape.decode_rows;
+    for (const Work& work : plan.work) {
+      if (work.sample) done[work.id] = true;
+    }
+  }
+  EXPECT_EQ(steps, 2);
+  EXPECT_EQ(rows, 40 + 3 * 4) << "the block with the last token is everyone's own";
+}
+
+TEST(Scheduler, TwinsThatWereComputedTogetherBecomeOne) {
+  Driver driver(limits(64, 8, 100));
+  // A common start within a block, so that neither waits for the other; then the second becomes what the first is.
+  driver.add(1, Driver::prompt(6, 1));
+  driver.step();
+  driver.add(2, Driver::prompt(6, 1));
+  driver.step();  // 2 adopts the first block and computes the half one
+  for (int i = 0; i < 3; ++i) {
+    driver.grow(1);
+    driver.grow(2);  // the driver's answers are alike
+    driver.step();
+  }
+  EXPECT_EQ(driver.table[1][1], driver.table[2][1]);
+  EXPECT_EQ(driver.scheduler.cache_stats().blocks, 2);
+  driver.remove(1);
+  driver.remove(2);
+  EXPECT_EQ(driver.scheduler.free_blocks(), 100);
+}
+
+TEST(Scheduler, CachedBlocksNeverStandInAnyonesWay) {
+  Driver driver(limits(100, 4, 10));
+  driver.add(1, 36);
+  driver.step();
+  driver.remove(1);
+  EXPECT_EQ(driver.scheduler.cache_stats().blocks, 9);
+  EXPECT_EQ(driver.scheduler.free_blocks(), 10);
+  driver.add(2, 37);
+  const Plan& plan = driver.step();
+  EXPECT_THAT(plan.admitted, ElementsAre(2));
+  EXPECT_EQ(driver.evicted.size(), 9U);
+}
+
+TEST(Scheduler, WithoutTheCacheNothingIsShared) {
+  Driver driver(limits(100, 4, 100), kNoCache);
+  for (RequestId id = 1; id <= 2; ++id) {
+    driver.add(id, Driver::prompt(20, 1));
+    EXPECT_THAT(driver.step().adopted, IsEmpty());
+  }
+  EXPECT_EQ(driver.scheduler.cache_stats().blocks, 0);
+}
+
+// --- batching modes ---
+
+TEST(Scheduler, NoneRunsOneAtATime) {
+  Driver driver(limits(100, 8, 100), {.batching = Batching::none});
+  driver.add(1, 4);
+  driver.add(2, 4);
+  EXPECT_THAT(driver.step_and_grow().admitted, ElementsAre(1));
+  EXPECT_THAT(ids(driver.step()), ElementsAre(1));
+  driver.remove(1);
+  EXPECT_THAT(ids(driver.step()), ElementsAre(2));
+}
+
+TEST(Scheduler, FixedBatchesGatherAndRunToTheirEnd) {
+  Driver driver(limits(100, 2, 100), {.batching = Batching::fixed, .window = 5});
+  driver.add(1, 4, 10);
+  EXPECT_THAT(driver.step(10).work, IsEmpty());
+  EXPECT_EQ(driver.scheduler.wake(10), 15);
+  driver.add(2, 4, 12);
+  EXPECT_EQ(driver.scheduler.wake(12), 12) << "the batch is full";
+  EXPECT_THAT(driver.step_and_grow(12).admitted, ElementsAre(1, 2));
+  driver.add(3, 4, 12);
+  driver.remove(1);
+  EXPECT_THAT(driver.step_and_grow(99).admitted, IsEmpty()) << "the batch still runs";
+  driver.remove(2);
+  EXPECT_THAT(driver.step(100).admitted, ElementsAre(3)) << "it is not full, but its window is over";
+}
+
+TEST(Scheduler, DynamicBatchesGatherAndJoinThoseThatRun) {
+  Driver driver(limits(100, 4, 100), {.batching = Batching::dynamic, .window = 5});
+  driver.add(1, 4, 10);
+  EXPECT_THAT(driver.step(14.9).work, IsEmpty());
+  EXPECT_EQ(driver.scheduler.wake(14.9), 15);
+  EXPECT_THAT(driver.step_and_grow(15).admitted, ElementsAre(1));
+  driver.add(2, 4, 16);
+  EXPECT_THAT(driver.step_and_grow(17).admitted, IsEmpty());
+  EXPECT_THAT(driver.step_and_grow(21).admitted, ElementsAre(2)) << "beside the first, which still runs";
+  driver.add(3, 4, 22);
+  driver.add(4, 4, 22);
+  EXPECT_THAT(driver.step_and_grow(22).admitted, ElementsAre(3, 4)) << "every place is taken: no need to wait";
+}
+
+TEST(Scheduler, WakesForRequestsAndDeadlinesOnly) {
+  Driver driver(limits(100, 4, 100), {.batching = Batching::dynamic, .window = 5});
+  EXPECT_EQ(driver.scheduler.wake(3), std::numeric_limits<double>::infinity());
+  Job hasty;
+  hasty.deadlines.queue = 2;
+  driver.add(1, 4, 10, hasty);
+  EXPECT_EQ(driver.scheduler.wake(10), 12);
+  driver.step(15);
+  EXPECT_EQ(driver.scheduler.wake(15.5), 15.5) << "it runs";
+}
+
+// --- deadlines and queue ---
+
+TEST(Scheduler, DeadlinesByPhase) {
+  Driver driver(limits(4, 1, 100), kNoCache);
+  const auto phases = [&](double now) {
+    std::vector<std::pair<RequestId, std::string>> result;
+    for (const Expired& late : driver.scheduler.expired(now)) result.emplace_back(late.id, late.phase);
+    return result;
+  };
+  Job job;
+  job.deadlines = {.queue = 1, .prefill = 3, .decode = 5};
+  driver.add(1, 8, 0, job);
+  driver.add(2, 8, 0, job);
+  driver.step(0.5);
+  EXPECT_THAT(phases(1), IsEmpty());
+  EXPECT_THAT(phases(1.1), ElementsAre(std::pair(2, "queue"))) << "1 has begun";
+  EXPECT_THAT(phases(3.1), UnorderedElementsAre(std::pair(1, "prefill"), std::pair(2, "queue")));
+  driver.remove(2);
+  driver.step(2);
+  driver.grow(1);  // its first token, at 2
+  EXPECT_THAT(phases(7), IsEmpty());
+  EXPECT_THAT(phases(7.1), ElementsAre(std::pair(1, "decode")));
+  driver.remove(1);
+  driver.add(3, 8, 0);
+  EXPECT_THAT(phases(1e9), IsEmpty()) << "none by default";
+}
+
+TEST(Scheduler, RemovesFromTheQueueTooAndCountsPlaces) {
+  Driver driver(limits(8, 2, 10), kNoCache);
+  driver.add(1, 4);
+  EXPECT_EQ(driver.scheduler.free_places(), 2);
+  driver.step();
+  EXPECT_EQ(driver.scheduler.free_places(), 1);
+  driver.add(2, 4);
+  driver.add(3, 4);
+  EXPECT_EQ(driver.scheduler.queued(), 2);
+  EXPECT_GT(driver.scheduler.backlog(), 0);
+  driver.remove(2);
+  driver.remove(77);
+  driver.remove(3);
+  driver.remove(1);
+  EXPECT_TRUE(driver.scheduler.empty());
+  EXPECT_THAT(driver.step().work, IsEmpty());
+}
+
+// --- drafts ---
+
+TEST(Scheduler, DraftsTakeWhatIsLeftAndGiveItBack) {
+  Driver driver(limits(16, 2, 6));
+  driver.add(1, 7);
+  driver.step_and_grow();
+  driver.step();
+  EXPECT_EQ(driver.scheduler.reserve(1, 100), 12) << "5 blocks: one stays for its next token";
+  EXPECT_EQ(driver.scheduler.free_blocks(), 1);
+  driver.scheduler.check_integrity();
+  driver.grow(1);
+  driver.grow(1);
+  driver.scheduler.settle(1, 1);
+  EXPECT_EQ(driver.scheduler.free_blocks(), 3) << "ten tokens need three blocks";
+  driver.scheduler.check_integrity();
 }
 
 }  // namespace

@@ -136,8 +136,7 @@ Result run(const std::vector<Request>& requests, Speculation speculation, const 
   stepper.logit_rows = sizes.logit_rows;
   stepper.hook = repeat_yourself;
   const DummyTokenizer tokenizer;
-  Engine engine(std::move(made), tokenizer, sizes.chat,
-                {.max_sequences = sizes.sequences, .step_rows = 0, .speculation = speculation});
+  Engine engine(std::move(made), tokenizer, sizes.chat, {.max_sequences = sizes.sequences, .speculation = speculation});
   Result result;
   result.heard.resize(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -268,8 +267,7 @@ TEST(Speculation, AListenerThatCancelsOrThrowsAmidADraftEndsOnlyItself) {
     auto made = std::make_unique<DummyStepper>();
     made->hook = repeat_yourself;
     const DummyTokenizer tokenizer;
-    Engine engine(std::move(made), tokenizer, {},
-                  {.max_sequences = 2, .step_rows = 0, .speculation = Speculation::always});
+    Engine engine(std::move(made), tokenizer, {}, {.max_sequences = 2, .speculation = Speculation::always});
     Heard first;
     Heard second;
     RequestId id = 0;
