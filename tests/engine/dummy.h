@@ -32,6 +32,16 @@ class TokenStore final : public KvStore {
   std::vector<int32_t> tokens;
 };
 
+/// What a dummy says after a history.
+inline void dummy_logits(std::span<const int32_t> history, std::span<float> logits) {
+  uint64_t hash = 1469598103934665603ULL;
+  for (const int32_t token : history) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
+  for (float& logit : logits) {
+    hash = hash * 6364136223846793005ULL + 1442695040888963407ULL;
+    logit = static_cast<float>(hash >> 40) / static_cast<float>(1 << 22);
+  }
+}
+
 /// Logits are a hash of every token that the sequence's pages hold: a lost, doubled or moved token, or a page shared
 /// with the wrong sequence, changes the answer.
 class DummyStepper : public Stepper {
@@ -125,12 +135,7 @@ class DummyStepper : public Stepper {
     return history;
   }
   void fill(const std::vector<int32_t>& history, std::span<float> logits) const {
-    uint64_t hash = 1469598103934665603ULL;
-    for (const int32_t token : history) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
-    for (size_t i = 0; i < logits.size(); ++i) {
-      hash = hash * 6364136223846793005ULL + 1442695040888963407ULL;
-      logits[i] = static_cast<float>(hash >> 40) / static_cast<float>(1 << 22);
-    }
+    dummy_logits(history, logits);
     if (hook) hook(history, logits);
   }
 
@@ -204,5 +209,18 @@ struct Heard {
     };
   }
 };
+
+inline void expect_same_bits(const Heard& got, const Heard& wanted) {
+  EXPECT_EQ(got.tokens, wanted.tokens);
+  EXPECT_EQ(got.text, wanted.text);
+  ASSERT_EQ(got.logprobs.size(), wanted.logprobs.size());
+  for (size_t i = 0; i < got.logprobs.size(); ++i) {
+    ASSERT_EQ(got.logprobs[i].size(), wanted.logprobs[i].size());
+    for (size_t j = 0; j < got.logprobs[i].size(); ++j) {
+      EXPECT_EQ(got.logprobs[i][j].token, wanted.logprobs[i][j].token) << i;
+      EXPECT_EQ(std::memcmp(&got.logprobs[i][j].logprob, &wanted.logprobs[i][j].logprob, sizeof(float)), 0) << i;
+    }
+  }
+}
 
 }  // namespace autoglm::test
