@@ -75,7 +75,7 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
 }
 
 Answer ask(Context& context, OpenedModel& opened, Request request, bool stream) {
-  Engine engine(*opened.model, *opened.tokenizer, opened.chat, engine_options(context.settings()));
+  Engine engine(*opened.model, *opened.tokenizer, opened.chat, single_options(context.settings()));
   const auto interrupted = [&context] { return context.interrupt().requested(); };
   if (!stream) return generate(engine, std::move(request), interrupted, nullptr, nullptr);
   return generate(

@@ -51,19 +51,14 @@ Request request_from_settings(const Settings& settings, const ModelSource& sourc
   return request;
 }
 
-EngineOptions engine_options(const Settings& settings) {
-  EngineOptions options;
-  options.speculation = settings.text("speculation") == "off" ? Speculation::off : Speculation::automatic;
-  return options;
-}
-
 double Answer::decode_tps() const {
   return tokens.size() < 2 || usage.decode_ms <= 0 ? 0.0
                                                    : static_cast<double>(tokens.size() - 1) * 1e3 / usage.decode_ms;
 }
 
 double Answer::prefill_tps() const {
-  return usage.prefill_ms <= 0 ? 0.0 : static_cast<double>(usage.prompt_tokens) * 1e3 / usage.prefill_ms;
+  const int64_t computed = usage.prompt_tokens - usage.cached_tokens;
+  return usage.prefill_ms <= 0 ? 0.0 : static_cast<double>(computed) * 1e3 / usage.prefill_ms;
 }
 
 Answer generate(Engine& engine, Request request, const std::function<bool()>& interrupted,

@@ -8,14 +8,12 @@
 #include "cli/open.h"
 #include "engine/chat.h"
 #include "engine/engine.h"
+#include "engine/options.h"
 
 namespace autoglm {
 
 /// The model's own recommendation, with what was asked for in its place. `max_tokens`, `stop` too.
 Request request_from_settings(const Settings& settings, const ModelSource& source, int64_t vocabulary);
-
-/// --speculation.
-EngineOptions engine_options(const Settings& settings);
 
 /// One answer, whole.
 struct Answer {

@@ -19,6 +19,7 @@
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
 #include "engine/ngram_index.h"
+#include "engine/prefix_cache.h"
 #include "engine/speculation.h"
 #include "model/families/family.h"
 #include "store/places.h"
@@ -101,9 +102,13 @@ LoadOptions load_options(const Context& context) {
   const std::string& type = settings.text("kv_cache.type");
   options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
-  if (takes(context.command().name, *find_setting("speculation")) && settings.text("speculation") != "off") {
-    options.logit_rows = options.batch_sequences + kMostDraft;
-    options.sequence_bytes = NgramIndex::bytes_for;
+  if (takes(context.command().name, *find_setting("speculation"))) {  // commands with an engine
+    const bool drafts = settings.text("speculation") != "off";
+    const bool cache = settings.boolean("kv_cache.prefix_cache");
+    if (drafts) options.logit_rows = options.batch_sequences + kMostDraft;
+    options.sequence_bytes = [drafts, cache](int64_t tokens) {
+      return (drafts ? NgramIndex::bytes_for(tokens) : 0) + (cache ? PrefixCache::bytes_for(tokens) : 0);
+    };
   }
   const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
   options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;

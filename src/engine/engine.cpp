@@ -394,7 +394,7 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
     finish(live, FinishReason::length);
     return false;
   }
-  scheduler_.grow(live.id);
+  scheduler_.grow(live.id, live.last);
   return right;
 }
 

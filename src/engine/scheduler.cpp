@@ -52,7 +52,6 @@ Scheduler::Entry* Scheduler::find(RequestId id) {
 // --- the step ---
 
 const Plan& Scheduler::plan(double now) {
-  now_ = now;
   plan_.preempted.clear();
   plan_.admitted.clear();
   plan_.adopted.clear();
@@ -149,12 +148,12 @@ int64_t Scheduler::chunk(const Entry& entry, bool first) {
   return whole > 0 ? whole : low;
 }
 
-void Scheduler::grow(RequestId id) {
+void Scheduler::grow(RequestId id, double now) {
   Entry* entry = find(id);
   if (entry == nullptr) return;
   ++entry->tokens;
   AUTOGLM_CHECK(entry->tokens <= std::ssize(*entry->job.tokens), "grown by a token that nobody knows");
-  if (entry->first < 0) entry->first = now_;
+  if (entry->first < 0) entry->first = now;
 }
 
 int64_t Scheduler::reserve(RequestId id, int64_t more) {

@@ -132,7 +132,7 @@ class Scheduler {
   /// Once the planned step is computed, for each of its requests: `blocks` are the request's, by number. Returns what
   /// the cache shares of them from now on, in order. Valid until the next call.
   const std::vector<Share>& share(RequestId id, std::span<const int32_t> blocks);
-  void grow(RequestId id);  // a token was sampled for it
+  void grow(RequestId id, double now);  // a token was sampled for it
   /// Of what was reserved, so many tokens came true (each was grown): their keys and values are in the cache. The rest
   /// of the blocks is free again.
   void settle(RequestId id, int64_t verified);
@@ -191,7 +191,6 @@ class Scheduler {
   CacheStats stats_;
   int64_t free_ = 0;  // blocks that nobody holds; of the others each belongs to one request or to the cache
   int64_t spare_rows_ = 0;
-  double now_ = 0;              // of the planned step
   std::vector<Entry> running_;  // by id
   std::vector<Entry> waiting_;
   std::unordered_map<uint64_t, int64_t> clients_;  // requests of each

@@ -67,9 +67,9 @@ struct Driver {
     }
     return plan;
   }
-  void grow(RequestId id) {
+  void grow(RequestId id, double now = 0) {
     tokens[id].push_back(static_cast<int32_t>(500000 + tokens[id].size()));
-    scheduler.grow(id);
+    scheduler.grow(id, now);
   }
   void remove(RequestId id) {
     scheduler.remove(id);
@@ -476,7 +476,7 @@ TEST(Scheduler, DeadlinesByPhase) {
   EXPECT_THAT(phases(3.1), UnorderedElementsAre(std::pair(1, "prefill"), std::pair(2, "queue")));
   driver.remove(2);
   driver.step(2);
-  driver.grow(1);  // its first token, at 2
+  driver.grow(1, 2);
   EXPECT_THAT(phases(7), IsEmpty());
   EXPECT_THAT(phases(7.1), ElementsAre(std::pair(1, "decode")));
   driver.remove(1);
