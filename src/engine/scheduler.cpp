@@ -20,24 +20,24 @@ Scheduler::Scheduler(const SchedulerLimits& limits, const SchedulerPolicy& polic
   limits_.sequences = policy.batching == Batching::none ? 1 : std::min(limits_.sequences, limits_.rows);
 }
 
-void Scheduler::add(const Job& job) {
-  const auto tokens = std::ssize(*job.tokens);
+void Scheduler::add(const QueuedRequest& request) {
+  const auto tokens = std::ssize(*request.tokens);
   AUTOGLM_CHECK(tokens > 0 && fits(tokens), "the caller checks that a request fits");
   Entry entry;
-  entry.job = job;
+  entry.request = request;
   entry.tokens = tokens;
   entry.shares = policy_.prefix_cache;
   waiting_.push_back(std::move(entry));
-  if (job.client != 0) ++clients_[job.client];
+  if (request.client != 0) ++clients_[request.client];
 }
 
 void Scheduler::remove(RequestId id) {
-  const auto is_it = [id](const Entry& entry) { return entry.job.id == id; };
+  const auto is_it = [id](const Entry& entry) { return entry.request.id == id; };
   for (std::vector<Entry>* list : {&running_, &waiting_}) {
     const auto it = std::ranges::find_if(*list, is_it);
     if (it == list->end()) continue;
     release(*it);
-    const auto client = clients_.find(it->job.client);
+    const auto client = clients_.find(it->request.client);
     if (client != clients_.end() && --client->second == 0) clients_.erase(client);
     list->erase(it);
     return;
@@ -45,7 +45,7 @@ void Scheduler::remove(RequestId id) {
 }
 
 Scheduler::Entry* Scheduler::find(RequestId id) {
-  const auto it = std::ranges::find_if(running_, [id](const Entry& entry) { return entry.job.id == id; });
+  const auto it = std::ranges::find_if(running_, [id](const Entry& entry) { return entry.request.id == id; });
   return it == running_.end() ? nullptr : &*it;
 }
 
@@ -73,7 +73,7 @@ void Scheduler::completed(double seconds) { costs_.observe(plan_.shape, seconds)
 
 void Scheduler::compute(Entry& entry, int64_t rows) {
   const bool ends = entry.stored + rows == entry.tokens;
-  plan_.work.push_back({.id = entry.job.id, .begin = entry.stored, .rows = rows, .sample = ends});
+  plan_.work.push_back({.id = entry.request.id, .begin = entry.stored, .rows = rows, .sample = ends});
   entry.stored += rows;
   spare_rows_ -= rows;
 }
@@ -95,11 +95,13 @@ void Scheduler::prefill(double now) {
   candidates_.clear();
   for (Entry& entry : running_) {
     if (entry.stored == entry.tokens) continue;  // planned
-    free_ += adopt(entry);                       // what another request has computed since
+    const int64_t adopted = adopt(entry);        // what another request has computed since
+    free_ += adopted;
+    if (entry.first < 0) stats_.hit_tokens += adopted * limits_.block_tokens;
     candidates_.push_back({.urgency = urgency(entry, now), .entry = &entry});
   }
   std::ranges::sort(candidates_, [](const Candidate& a, const Candidate& b) {
-    return a.urgency != b.urgency ? a.urgency > b.urgency : a.entry->job.id < b.entry->job.id;
+    return a.urgency != b.urgency ? a.urgency > b.urgency : a.entry->request.id < b.entry->request.id;
   });
   for (const Candidate& candidate : candidates_) {
     Entry& entry = *candidate.entry;
@@ -152,7 +154,7 @@ void Scheduler::grow(RequestId id, double now) {
   Entry* entry = find(id);
   if (entry == nullptr) return;
   ++entry->tokens;
-  AUTOGLM_CHECK(entry->tokens <= std::ssize(*entry->job.tokens), "grown by a token that nobody knows");
+  AUTOGLM_CHECK(entry->tokens <= std::ssize(*entry->request.tokens), "grown by a token that nobody knows");
   if (entry->first < 0) entry->first = now;
 }
 
@@ -192,9 +194,9 @@ double Scheduler::prompt_cost(const Entry& entry) const {
 }
 
 double Scheduler::urgency(const Entry& entry, double now) const {
-  const auto client = clients_.find(entry.job.client);
+  const auto client = clients_.find(entry.request.client);
   const double mates = client == clients_.end() ? 1 : static_cast<double>(client->second);
-  return (1 + std::max(0.0, now - entry.job.arrival) / prompt_cost(entry)) / mates;
+  return (1 + std::max(0.0, now - entry.request.arrival) / prompt_cost(entry)) / mates;
 }
 
 int64_t Scheduler::queued() const {
@@ -211,7 +213,7 @@ bool Scheduler::gathered(double now) const {
   if (policy_.batching == Batching::fixed && (running() > 0 || queued() < waiting())) return false;
   if (queued() >= free_places()) return true;
   return std::ranges::any_of(
-      waiting_, [&](const Entry& entry) { return !entry.started && now >= entry.job.arrival + policy_.window; });
+      waiting_, [&](const Entry& entry) { return !entry.started && now >= entry.request.arrival + policy_.window; });
 }
 
 void Scheduler::admit(double now) {
@@ -223,7 +225,7 @@ void Scheduler::admit(double now) {
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
       if (!open && !it->started) continue;
       const double wants = urgency(*it, now);
-      if (wants < most || (wants == most && it->job.id > best->job.id)) continue;
+      if (wants < most || (wants == most && it->request.id > best->request.id)) continue;
       best = it;
       most = wants;
     }
@@ -231,7 +233,7 @@ void Scheduler::admit(double now) {
     Entry entry = std::move(*best);
     waiting_.erase(best);
     entry.started = true;
-    const auto after = std::ranges::find_if(running_, [&](const Entry& e) { return e.job.id > entry.job.id; });
+    const auto after = std::ranges::find_if(running_, [&](const Entry& e) { return e.request.id > entry.request.id; });
     running_.insert(after, std::move(entry));
   }
 }
@@ -248,7 +250,7 @@ bool Scheduler::place(Entry& entry) {
   }
   take(needed);
   entry.blocks = blocks_for(entry.tokens);
-  plan_.admitted.push_back(entry.job.id);
+  plan_.admitted.push_back(entry.request.id);
   if (!entry.started && entry.shares) {
     stats_.looked_up_tokens += entry.tokens;
     stats_.hit_tokens += entry.stored;
@@ -271,20 +273,20 @@ void Scheduler::preempt_newest() {
   Entry entry = std::move(running_.back());
   running_.pop_back();
   release(entry);
-  plan_.preempted.push_back(entry.job.id);
+  plan_.preempted.push_back(entry.request.id);
   waiting_.push_back(std::move(entry));
 }
 
 // --- blocks ---
 
 std::span<const int32_t> Scheduler::block_of(const Entry& entry, int64_t index) const {
-  return std::span(*entry.job.tokens)
+  return std::span(*entry.request.tokens)
       .subspan(static_cast<size_t>(index * limits_.block_tokens), static_cast<size_t>(limits_.block_tokens));
 }
 
 const PrefixKey& Scheduler::key_of(Entry& entry, int64_t index) const {
   while (std::ssize(entry.keys) <= index) {
-    const PrefixKey& before = entry.keys.empty() ? entry.job.root : entry.keys.back();
+    const PrefixKey& before = entry.keys.empty() ? entry.request.root : entry.keys.back();
     entry.keys.push_back(chain_key(before, block_of(entry, std::ssize(entry.keys))));
   }
   return entry.keys[static_cast<size_t>(index)];
@@ -324,7 +326,7 @@ int64_t Scheduler::adopt(Entry& entry) {
     cache_.use(block);
     entry.shared.push_back(block);
     entry.stored += limits_.block_tokens;
-    plan_.adopted.push_back({.id = entry.job.id, .block = block});
+    plan_.adopted.push_back({.id = entry.request.id, .block = block});
     ++adopted;
   }
   return adopted;
@@ -366,15 +368,15 @@ const std::vector<int32_t>& Scheduler::take_evicted() {
 const std::vector<Expired>& Scheduler::expired(double now) {
   expired_.clear();
   const auto check = [&](const Entry& entry) {
-    const Deadlines& d = entry.job.deadlines;
-    const double waited = now - entry.job.arrival;
+    const Deadlines& d = entry.request.deadlines;
+    const double waited = now - entry.request.arrival;
     const bool begun = entry.first >= 0;
     if (d.queue > 0 && !entry.started && waited > d.queue) {
-      expired_.push_back({.id = entry.job.id, .phase = "queue"});
+      expired_.push_back({.id = entry.request.id, .phase = "queue"});
     } else if (d.prefill > 0 && !begun && waited > d.prefill) {
-      expired_.push_back({.id = entry.job.id, .phase = "prefill"});
+      expired_.push_back({.id = entry.request.id, .phase = "prefill"});
     } else if (d.decode > 0 && begun && now - entry.first > d.decode) {
-      expired_.push_back({.id = entry.job.id, .phase = "decode"});
+      expired_.push_back({.id = entry.request.id, .phase = "decode"});
     }
   };
   for (const Entry& entry : running_) check(entry);
@@ -386,10 +388,10 @@ double Scheduler::wake(double now) const {
   if (running() > 0 || queued() < waiting() || (waiting() > 0 && gathered(now))) return now;
   double next = kNever;
   for (const Entry& entry : waiting_) {
-    const Deadlines& d = entry.job.deadlines;
-    next = std::min(next, entry.job.arrival + policy_.window);
+    const Deadlines& d = entry.request.deadlines;
+    next = std::min(next, entry.request.arrival + policy_.window);
     for (const double deadline : {d.queue, d.prefill}) {
-      if (deadline > 0) next = std::min(next, entry.job.arrival + deadline);
+      if (deadline > 0) next = std::min(next, entry.request.arrival + deadline);
     }
   }
   return std::max(now, next);

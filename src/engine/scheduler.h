@@ -53,7 +53,7 @@ struct SchedulerPolicy {
 };
 
 /// A request as the scheduler sees it.
-struct Job {
+struct QueuedRequest {
   RequestId id = 0;
   /// Prompt and answer. The caller appends to it before grow(), and keeps it until remove().
   const std::vector<int32_t>* tokens = nullptr;
@@ -114,8 +114,8 @@ class Scheduler {
 
   /// Whether a request that grows to this many tokens can ever run, alone if need be.
   bool fits(int64_t tokens) const { return blocks_for(tokens) <= limits_.blocks; }
-  void add(const Job& job);   // ids ascend
-  void remove(RequestId id);  // finished, failed or cancelled; its blocks are free
+  void add(const QueuedRequest& request);  // ids ascend
+  void remove(RequestId id);               // finished, failed or cancelled; its blocks are free
 
   /// Requests past a deadline, to be removed. Valid until the next call.
   const std::vector<Expired>& expired(double now);
@@ -153,7 +153,7 @@ class Scheduler {
 
  private:
   struct Entry {
-    Job job;
+    QueuedRequest request;
     int64_t tokens = 0;           // known: prompt and answer
     int64_t stored = 0;           // whose keys and values are in the cache
     int64_t blocks = 0;           // set aside for it, shared ones included

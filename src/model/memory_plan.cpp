@@ -1,6 +1,7 @@
 #include "model/memory_plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "base/ledger.h"
@@ -61,7 +62,9 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   plan.tokenizer_bytes = fixed.tokenizer;
   plan.process_bytes = kProcessBytes;
   plan.kv_per_token_bytes = block / kKvBlock;
-  plan.kv_bytes = block * kv_blocks(context, in.options.batch_sequences);
+  plan.kv_blocks = kv_blocks(context, in.options.batch_sequences);
+  if (in.options.kv_max_bytes > 0) plan.kv_blocks = std::min(plan.kv_blocks, in.options.kv_max_bytes / block);
+  plan.kv_bytes = block * plan.kv_blocks;
   plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +
                            backend.scratch_bytes(step_limits(in.spec, in.options.batch_rows, context));
   if (in.options.sequence_bytes) {
@@ -85,6 +88,13 @@ int64_t largest_context(const PlanInputs& in, const Fixed& fixed, KvType type, i
     }
   }
   return low * kKvBlock;
+}
+
+// Tokens that all sequences together can have, so the most that one can.
+int64_t shared_kv_tokens(const PlanInputs& in) {
+  if (in.options.kv_max_bytes == 0) return std::numeric_limits<int64_t>::max();
+  return in.options.kv_max_bytes / in.runtime.backend->kv_block_bytes(kv_layers(in.spec, in.options.kv_type)) *
+         kKvBlock;
 }
 
 Fixed fixed_parts(const PlanInputs& in) {
@@ -137,6 +147,13 @@ MemoryPlan make_plan(const PlanInputs& in) {
              std::to_string(own),
          "use --ctx " + std::to_string(own) + " or less");
   }
+  const int64_t shared = shared_kv_tokens(in);
+  if (shared < std::max<int64_t>(in.options.context, kKvBlock)) {
+    fail(Code::bad_flag,
+         "a KV cache of " + format_bytes(in.options.kv_max_bytes) + " holds " + std::to_string(shared) +
+             " tokens, fewer than one request may have",
+         "raise kv_cache.max_bytes (--kv-max-bytes) or lower --ctx");
+  }
   MemoryPlan plan;
   const Ledger& ledger = *in.runtime.ledger;
   // At least one byte, so that a full ledger does not look like one without a limit.
@@ -147,10 +164,12 @@ MemoryPlan make_plan(const PlanInputs& in) {
     plan.context_reason = "as asked";
     return plan;
   }
-  const int64_t wanted = std::min(own, kDefaultContext);
+  const int64_t wanted = std::min({own, kDefaultContext, shared});
   fill(in, fixed, in.options.kv_type, wanted, plan);
-  plan.context_reason =
-      own <= kDefaultContext ? "the model's own" : "the default; the model's own is " + std::to_string(own);
+  plan.context_reason = wanted == own ? "the model's own"
+                        : wanted == kDefaultContext
+                            ? "the default; the model's own is " + std::to_string(own)
+                            : "what a KV cache of " + format_bytes(in.options.kv_max_bytes) + " holds";
   if (plan.fits()) return plan;
   const int64_t fitting = largest_context(in, fixed, in.options.kv_type, wanted, plan);
   if (fitting >= std::min(wanted, kLeastContext)) {

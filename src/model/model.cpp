@@ -107,7 +107,7 @@ void Model::settle(bool wait) { state_->backend->settle(wait); }
 std::unique_ptr<KvCache> Model::make_kv_cache() const {
   const State& s = *state_;
   const auto layers = kv_layers(s.spec, s.options.kv_type);
-  auto store = s.backend->make_kv(layers, kv_blocks(s.options.context, s.options.batch_sequences));
+  auto store = s.backend->make_kv(layers, s.plan.kv_blocks);
   return std::make_unique<KvCache>(std::move(store), s.options.batch_sequences);
 }
 

@@ -31,6 +31,7 @@ struct LoadOptions {
   KvType kv_type = KvType::q8;
   int64_t context = 0;          // tokens that KV is planned for; 0: the default rule of CLI.md
   int64_t batch_sequences = 1;  // sequences at once
+  int64_t kv_max_bytes = 0;     // for keys and values of all sequences together; 0: the context for each of them
   int64_t batch_rows = 512;     // most rows of a step
   int64_t logit_rows = 0;       // most rows of a step that need logits; 0: batch_sequences
   // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
@@ -44,6 +45,7 @@ struct LoadOptions {
 struct MemoryPlan {
   int64_t weights_bytes = 0;  // mapped file parts that are read, plus packed copies
   int64_t kv_per_token_bytes = 0;
+  int64_t kv_blocks = 0;
   int64_t kv_bytes = 0;
   int64_t activations_bytes = 0;  // and what each sequence takes beside the model
   int64_t tokenizer_bytes = 0;

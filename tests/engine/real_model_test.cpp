@@ -148,29 +148,35 @@ TEST_P(SameBits, ChunksBatchMatesAndThreadsLeaveEveryBit) {
 TEST_P(SameBits, PreemptionLeavesTheAnswer) {
   class FewBlocks : public ModelStepper {
    public:
-    using ModelStepper::ModelStepper;
-    int64_t blocks() const override { return 5; }
+    FewBlocks(Model& model, int64_t blocks) : ModelStepper(model), few(blocks) {}
+    int64_t blocks() const override { return few; }
+    int64_t few;
   };
   const Loaded wide(GetParam());
-  Engine engine(std::make_unique<FewBlocks>(*wide.model), *wide.tokenizer, wide.chat, {.max_sequences = 2});
   const auto ask = [&wide](size_t i) {
     Request request = wide.ask(questions()[i], 16);
     request.ignore_eos = true;  // nobody leaves early
     return request;
   };
-  std::vector<Heard> heard(2);
-  for (size_t i = 0; i < heard.size(); ++i) engine.submit(ask(i), heard[i].sink());
-  while (engine.has_work()) engine.step();
-  int64_t preemptions = 0;
-  for (size_t i = 0; i < heard.size(); ++i) {
-    preemptions += heard[i].usage.preemptions;
+  std::vector<Heard> wanted(2);
+  for (size_t i = 0; i < wanted.size(); ++i) {
     Engine alone(*wide.model, *wide.tokenizer, wide.chat);
-    Heard wanted;
-    alone.submit(ask(i), wanted.sink());
+    alone.submit(ask(i), wanted[i].sink());
     while (alone.has_work()) alone.step();
-    EXPECT_EQ(heard[i].tokens, wanted.tokens) << questions()[i];
   }
-  EXPECT_GT(preemptions, 0) << "5 blocks hold 80 tokens: somebody must have been put off";
+  // With the cache they share the block that the system message fills.
+  for (const bool cache : {false, true}) {
+    Engine engine(std::make_unique<FewBlocks>(*wide.model, cache ? 6 : 7), *wide.tokenizer, wide.chat,
+                  {.max_sequences = 2, .policy = {.prefix_cache = cache}});
+    std::vector<Heard> heard(2);
+    for (size_t i = 0; i < heard.size(); ++i) engine.submit(ask(i), heard[i].sink());
+    while (engine.has_work()) engine.step();
+    for (size_t i = 0; i < heard.size(); ++i) EXPECT_EQ(heard[i].tokens, wanted[i].tokens) << questions()[i];
+    EXPECT_GT(heard[0].usage.preemptions + heard[1].usage.preemptions, 0) << "so few blocks do not hold both";
+    if (cache) {
+      EXPECT_GT(heard[1].usage.cached_tokens, 0);
+    }
+  }
 }
 
 Heard speculate(Model& model, const Tokenizer& tokenizer, const ChatModel& chat, const Request& request,

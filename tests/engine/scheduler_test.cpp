@@ -28,10 +28,10 @@ double seconds_of(const StepShape& shape) {
 struct Driver {
   explicit Driver(const SchedulerLimits& limits, const SchedulerPolicy& policy = {}) : scheduler(limits, policy) {}
 
-  void add(RequestId id, int64_t length, double arrival = 0, const Job& job = {}) {
+  void add(RequestId id, int64_t length, double arrival = 0, const QueuedRequest& job = {}) {
     add(id, prompt(length, static_cast<int32_t>(id)), arrival, job);
   }
-  void add(RequestId id, std::vector<int32_t> prompt, double arrival = 0, Job job = {}) {
+  void add(RequestId id, std::vector<int32_t> prompt, double arrival = 0, QueuedRequest job = {}) {
     tokens[id] = std::move(prompt);
     job.id = id;
     job.tokens = &tokens[id];
@@ -226,9 +226,9 @@ TEST(Scheduler, AShortPromptPassesALongOneAndTheLongOneStillEnds) {
 TEST(Scheduler, ManyRequestsOfOneClientCountAsOne) {
   Driver driver(limits(32, 64, 10000), kNoCache);
   driver.teach();
-  Job greedy;
+  QueuedRequest greedy;
   greedy.client = 7;
-  Job modest;
+  QueuedRequest modest;
   modest.client = 8;
   for (RequestId id = 100; id < 120; ++id) driver.add(id, 32, 0, greedy);
   driver.add(120, 32, 0.5, modest);
@@ -241,7 +241,7 @@ TEST(Scheduler, RequestsOfNobodyAreNotCountedTogether) {
   Driver driver(limits(32, 64, 10000), kNoCache);
   driver.teach();
   for (RequestId id = 100; id < 105; ++id) driver.add(id, 32, static_cast<double>(id) / 1000);
-  Job someone;
+  QueuedRequest someone;
   someone.client = 1;
   driver.add(105, 32, 0.2, someone);
   EXPECT_THAT(ids(driver.step(1)), ElementsAre(100));
@@ -338,7 +338,7 @@ TEST(Scheduler, AnswersAreSharedTooAndRootsAreApart) {
   driver.remove(1);
   driver.add(2, said);
   EXPECT_EQ(driver.step().adopted.size(), 2U);
-  Job adapted;
+  QueuedRequest adapted;
   adapted.root = root_key("model", "q8", 3);
   driver.add(3, said, 0, adapted);
   EXPECT_THAT(driver.step().adopted, IsEmpty()) << "another adapter computes other keys and values";
@@ -362,6 +362,7 @@ TEST(Scheduler, PromptsThatArriveTogetherComputeTheirCommonStartOnce) {
   }
   EXPECT_EQ(steps, 2);
   EXPECT_EQ(rows, 40 + 3 * 4) << "the block with the last token is everyone's own";
+  EXPECT_EQ(driver.scheduler.cache_stats().hit_tokens, 3 * 36);
 }
 
 TEST(Scheduler, TwinsThatWereComputedTogetherBecomeOne) {
@@ -449,7 +450,7 @@ TEST(Scheduler, DynamicBatchesGatherAndJoinThoseThatRun) {
 TEST(Scheduler, WakesForRequestsAndDeadlinesOnly) {
   Driver driver(limits(100, 4, 100), {.batching = Batching::dynamic, .window = 5});
   EXPECT_EQ(driver.scheduler.wake(3), std::numeric_limits<double>::infinity());
-  Job hasty;
+  QueuedRequest hasty;
   hasty.deadlines.queue = 2;
   driver.add(1, 4, 10, hasty);
   EXPECT_EQ(driver.scheduler.wake(10), 12);
@@ -466,7 +467,7 @@ TEST(Scheduler, DeadlinesByPhase) {
     for (const Expired& late : driver.scheduler.expired(now)) result.emplace_back(late.id, late.phase);
     return result;
   };
-  Job job;
+  QueuedRequest job;
   job.deadlines = {.queue = 1, .prefill = 3, .decode = 5};
   driver.add(1, 8, 0, job);
   driver.add(2, 8, 0, job);

@@ -58,6 +58,28 @@ TEST_F(MemoryPlanTest, CountsWhatSequencesTakeBesideTheModel) {
   EXPECT_EQ(after.activations_bytes - before.activations_bytes, 3 * 100 * 1000);
 }
 
+TEST_F(MemoryPlanTest, SequencesMayShareFewerBlocksThanTheyCouldFill) {
+  LoadOptions options;
+  options.context = 160;
+  options.batch_sequences = 8;
+  const MemoryPlan whole = plan(0, options);
+  EXPECT_EQ(whole.kv_blocks, 80);
+  options.kv_max_bytes = 160 * 2 * whole.kv_per_token_bytes + 100;
+  const MemoryPlan part = plan(0, options);
+  EXPECT_EQ(part.kv_blocks, 20);
+  EXPECT_EQ(part.kv_bytes, 320 * part.kv_per_token_bytes);
+  EXPECT_EQ(whole.total_bytes - part.total_bytes, whole.kv_bytes - part.kv_bytes);
+  Runtime runtime = test_runtime("ref", 1, 0);
+  EXPECT_EQ(Model::load(source_, runtime, options)->make_kv_cache()->total_blocks(), 20);
+
+  options.context = 0;
+  const MemoryPlan chosen = plan(0, options);
+  EXPECT_EQ(chosen.context, 320);
+  EXPECT_THAT(chosen.context_reason, testing::HasSubstr("a KV cache of"));
+  options.context = 336;
+  EXPECT_EQ(refusal(0, options).code(), Code::bad_flag) << "not one request of that length would fit";
+}
+
 TEST_F(MemoryPlanTest, ContextIsTheModelsOwnIfItFits) {
   const MemoryPlan p = plan(0);
   EXPECT_EQ(p.context, 1024);
