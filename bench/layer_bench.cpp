@@ -1,5 +1,5 @@
 // Speed of the kernels on a model's shape with random weights, beside the machine's roofs: what the layers alone could
-// give, without tokenizer, engine and sampler.   usage: layer_bench [isa] [threads] [rows] [steps]
+// give, without tokenizer, engine and sampler.   usage: layer_bench [isa] [threads] [rows] [steps] [depth]
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -149,8 +149,9 @@ int run(int argc, char** argv) {
   const int threads = argc > 2 ? std::atoi(argv[2]) : 1;
   const int64_t rows = argc > 3 ? std::atoi(argv[3]) : 512;
   const int steps = argc > 4 ? std::atoi(argv[4]) : 32;
-  Model model(isa, threads, rows, rows + steps + 16, KvType::q8);
-  if (argc <= 5) {
+  const int64_t depth = argc > 5 ? std::atoi(argv[5]) : 0;  // tokens before: their keys and values are zeros
+  Model model(isa, threads, rows, depth + rows + steps + 16, KvType::q8);
+  if (argc <= 6) {
     const Roofs roofs = probe_roofs(model.pool(), isa);
     std::printf("roofs: int8 %.0f Gop/s, bf16 %.0f Gop/s, read %.1f GB/s, on huge pages %.1f GB/s (%lld MiB read)\n",
                 roofs.int8_gops, roofs.bf16_gops, roofs.read_gbps_small, roofs.read_gbps_huge,
@@ -160,9 +161,9 @@ int run(int argc, char** argv) {
       kLayers * (2.0 * kHidden * kHidden + 2.0 * kKvHeads * kHeadDim * kHidden + 3.0 * kHidden * kInner);
   for (int round = 0; round < 3; ++round) {
     double prefill[6] = {}, decode[6] = {};
-    model.step(rows, 0, prefill);
+    model.step(rows, depth, prefill);
     report("prefill", static_cast<double>(rows), prefill);
-    for (int i = 0; i < steps; ++i) model.step(1, rows + i, decode);
+    for (int i = 0; i < steps; ++i) model.step(1, depth + rows + i, decode);
     report("decode", steps, decode);
     double linear = prefill[0] + prefill[2] + prefill[3] + prefill[4], read = 0.0;
     for (double t : decode) read += t;

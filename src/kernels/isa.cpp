@@ -31,7 +31,10 @@ cpu::IsaTable best_avx512_table() {
   return table;
 }
 
-bool has_amx() { return has_avx512() && cpu_features().amx_int8; }
+bool has_amx() {
+  const CpuFeatures f = cpu_features();
+  return has_avx512() && f.avx512bf16 && f.amx_int8 && f.amx_bf16;
+}
 
 cpu::IsaTable amx_table() {
   cpu::IsaTable table = best_avx512_table();

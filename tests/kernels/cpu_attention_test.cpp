@@ -45,6 +45,10 @@ std::vector<Shape> shapes() {
 // norms in float32 may move a value across a rounding border: one step of 2^-8 or 1/127 of its head in one column.
 double tolerance(KvType type) { return type == KvType::f32 ? 1e-4 : 2e-2; }
 
+// amx rounds queries, keys, values and weights to bf16: four errors of 2^-9 / sqrt(3) each by root mean square, 2.3e-3
+// together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close scores differ most.
+constexpr double kTilesRms = 1e-2, kTilesLargest = 1e-1;
+
 TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
   for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
     for (size_t i = 0; i < shapes().size(); ++i) {
@@ -56,7 +60,11 @@ TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
       const std::vector<float> expected = run(ref, shape, steps)[0];
       for (const std::string& isa : isas_under_test()) {
         Machine machine(isa);
-        EXPECT_LE(test::distance(run(machine, shape, steps)[0], expected), tolerance(type))
+        const std::vector<float> got = run(machine, shape, steps)[0];
+        const bool tiles = isa == "amx" && type != KvType::f32;
+        EXPECT_LE(test::distance(got, expected), tiles ? kTilesLargest : tolerance(type))
+            << isa << " shape " << i << " type " << static_cast<int>(type);
+        EXPECT_LE(test::rms_distance(got, expected), tiles ? kTilesRms : tolerance(type))
             << isa << " shape " << i << " type " << static_cast<int>(type);
       }
     }

@@ -118,4 +118,10 @@ inline double distance(const std::vector<float>& got, const std::vector<float>& 
   return largest / std::max(1e-30, rms(expected));
 }
 
+/// Root mean square of the difference, in the same units. Sizes are equal.
+inline double rms_distance(std::vector<float> got, const std::vector<float>& expected) {
+  for (size_t i = 0; i < got.size(); ++i) got[i] -= expected[i];
+  return rms(got) / std::max(1e-30, rms(expected));
+}
+
 }  // namespace autoglm::test

@@ -10,11 +10,10 @@
 
 #include "base/error.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/split.h"
 
 namespace autoglm::cpu {
 namespace {
-
-int64_t first_position(const KvSegment& segment, const AttentionTile& tile) { return segment.past + tile.first; }
 
 /// Splits that any query of the tile sees: [first, last].
 struct Splits {
@@ -22,87 +21,9 @@ struct Splits {
   int64_t count() const { return last - first + 1; }
 };
 Splits splits_of(const AttentionTask& task, const AttentionTile& tile) {
-  const int64_t begin = first_position(task.segments[static_cast<size_t>(tile.segment)], tile);
+  const int64_t begin = first_position(task, tile);
   const int64_t seen = task.window > 0 ? std::max<int64_t>(0, begin - task.window + 1) : 0;
   return {seen / kKvSplit, (begin + tile.rows - 1) / kKvSplit};
-}
-
-void prefetch(const uint8_t* data, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
-}
-
-/// Floats between two queries of a tile.
-int64_t query_stride(const KvLayout& layout) { return round_up(layout.spec.key_dim, kScaleGroup); }
-
-/// A latent block as float32 keys [dim][16], scale included.
-void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) {
-  const int dim = layout.spec.key_dim;
-  const auto* scales = reinterpret_cast<const float*>(block + layout.scales_at);
-  for (int j = 0; j < kBlockTokens; ++j) {
-    const int64_t row = j * layout.row_stride;
-    for (int d = 0; d < dim; ++d) {
-      float value = 0.0f;
-      switch (layout.spec.type) {
-        case KvType::f32:
-          value = reinterpret_cast<const float*>(block)[row + d];
-          break;
-        case KvType::bf16:
-          value = bf16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
-          break;
-        case KvType::q8:
-          value = scales[d / kScaleGroup * kBlockTokens + j] *
-                  static_cast<float>(reinterpret_cast<const int8_t*>(block)[row + d]);
-          break;
-      }
-      out[d * kBlockTokens + j] = value;
-    }
-  }
-  std::fill(out + dim * kBlockTokens, out + layout.padded_key * kBlockTokens, 0.0f);
-}
-
-/// Whether the values of a block's token are finite: then a weight of 0 makes them 0.
-bool finite_values(const KvLayout& layout, const void* values, const float* scales, int slot) {
-  const int dim = layout.spec.value_dim;
-  const int64_t at = slot * layout.row_stride;
-  switch (layout.spec.type) {
-    case KvType::f32: {
-      const float* row = static_cast<const float*>(values) + at;
-      return std::all_of(row, row + dim, [](float v) { return std::isfinite(v); });
-    }
-    case KvType::bf16: {
-      const uint16_t* row = static_cast<const uint16_t*>(values) + at;
-      return std::all_of(row, row + dim, [](uint16_t v) { return (v & 0x7f80u) != 0x7f80u; });
-    }
-    case KvType::q8:  // what is not finite is stored as codes 0 with a scale of NaN
-      for (int d = 0; d < dim; d += kScaleGroup) {
-        if (!std::isfinite(scales[d / kScaleGroup * kBlockTokens + slot])) return false;
-      }
-      return true;
-  }
-  return true;
-}
-
-/// Puts one split's result after those before it: (max, sum, out) += (part_max, part_sum, part).
-void merge(const float* part, const float* part_max, const float* part_sum, int queries, int64_t width, bool first,
-           Worker& worker) {
-  for (int n = 0; n < queries; ++n) {
-    float* out = worker.out + n * width;
-    const float* from = part + n * width;
-    const bool empty = part_sum[n] == 0.0f;  // sees nothing of this split
-    if (first) worker.sum[n] = 0.0f;
-    if (worker.sum[n] == 0.0f) {
-      worker.max[n] = part_max[n];
-      worker.sum[n] = part_sum[n];
-      std::memcpy(out, from, static_cast<size_t>(width) * sizeof(float));
-      continue;
-    }
-    if (empty) continue;
-    const float max = std::max(worker.max[n], part_max[n]);
-    const float old_factor = std::exp(worker.max[n] - max), new_factor = std::exp(part_max[n] - max);
-    for (int64_t d = 0; d < width; ++d) out[d] = out[d] * old_factor + from[d] * new_factor;
-    worker.sum[n] = worker.sum[n] * old_factor + part_sum[n] * new_factor;
-    worker.max[n] = max;
-  }
 }
 
 }  // namespace
@@ -134,125 +55,6 @@ void CpuBackend::rotate(int rope, int64_t row, float* values) const {
   }
 }
 
-void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
-  const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
-  const KvLayout& layout = task.store->layout(task.layer);
-  const int64_t padded = query_stride(layout), groups = padded / kScaleGroup;
-  float* to = worker.q;
-  ActGroup* codes = worker.q_codes;
-  for (int r = 0; r < tile.rows; ++r) {
-    const int64_t row = segment.row_begin + tile.first + r - task.q_first_row;
-    for (int h = 0; h < task.group; ++h, to += padded, codes += 2 * groups) {
-      const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + h) * task.key_dim;
-      std::copy_n(from, task.key_dim, to);
-      std::fill(to + task.key_dim, to + padded, 0.0f);
-      if (layout.integer_keys()) isa_.quantize_twice(to, groups, codes, codes + groups);
-    }
-  }
-}
-
-void CpuBackend::score_block(const AttentionTask& task, const uint8_t* block, int queries, int column,
-                             Worker& worker) const {
-  const KvLayout& layout = task.store->layout(task.layer);
-  ScoreArgs args;
-  args.code = layout.code();
-  args.keys = block;
-  args.key_scales = reinterpret_cast<const float*>(block + layout.scales_at);
-  if (layout.latent()) {
-    transpose_latent(layout, block, worker.keys);
-    args.code = KvCode::f32;
-    args.keys = worker.keys;
-  }
-  args.dim = layout.padded_key;
-  args.q = worker.q;
-  args.q_stride = query_stride(layout);
-  args.q_codes = worker.q_codes;
-  args.nq = queries;
-  args.scale = task.scale;
-  args.out = worker.scores + column;
-  args.out_stride = kSplitTokens;
-  isa_.scores(args);
-}
-
-void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split,
-                              Worker& worker) const {
-  const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
-  const KvLayout& layout = task.store->layout(task.layer);
-  const int queries = tile.rows * task.group;
-  const int64_t base = split * kKvSplit, position = first_position(segment, tile);
-  const auto within = [&](int64_t p) { return static_cast<int>(std::clamp<int64_t>(p - base, 0, kKvSplit)); };
-  const auto window_begin = [&](int64_t p) { return task.window > 0 ? within(p - task.window + 1) : 0; };
-  const int begin = window_begin(position), end = within(position + tile.rows);
-  const int first_block = begin / kBlockTokens, blocks = (end + kBlockTokens - 1) / kBlockTokens;
-
-  const void* values[kSplitTokens / kBlockTokens] = {};
-  const float* scales[kSplitTokens / kBlockTokens] = {};
-  const auto head_of = [&](int b) {
-    return task.store->head(task.layer, segment.blocks[static_cast<size_t>(base / kKvBlock + b)], tile.kv_head);
-  };
-  if (first_block < blocks) prefetch(head_of(first_block), layout.head_bytes);
-  for (int b = first_block; b < blocks; ++b) {
-    // Blocks lie far apart, where the hardware does not look ahead.
-    if (b + 1 < blocks) prefetch(head_of(b + 1), layout.head_bytes);
-    const uint8_t* head = head_of(b);
-    values[b] = head + layout.value_at;
-    scales[b] = layout.value_scales(head);
-    score_block(task, head, queries, b * kBlockTokens, worker);
-  }
-  const int offset = first_block * kBlockTokens, count = blocks * kBlockTokens - offset;
-  for (int n = 0; n < queries; ++n) {
-    const int64_t p = position + n / task.group;
-    float* scores = worker.scores + n * kSplitTokens + offset;
-    SoftmaxArgs args;
-    args.scores = scores;
-    args.begin = std::max(0, window_begin(p) - offset);
-    args.end = within(p + 1) - offset;
-    args.count = count;
-    args.softcap = task.softcap;
-    if (args.begin < args.end) {
-      isa_.softmax(args);
-    } else {
-      std::fill_n(scores, std::max(0, count), 0.0f);
-      args.max = -std::numeric_limits<float>::infinity();
-    }
-    worker.part_max[n] = args.max;
-    worker.part_sum[n] = args.sum;
-  }
-  WeightedSumArgs sum;
-  sum.code = layout.code();
-  sum.blocks = values;
-  sum.scales = scales;
-  sum.row_stride = layout.row_stride;
-  sum.begin = begin;
-  sum.end = end;
-  sum.dim = static_cast<int>(round_up(task.value_dim, 16));
-  sum.p = worker.scores;
-  sum.p_stride = kSplitTokens;
-  sum.nq = queries;
-  sum.o = worker.part;
-  sum.o_stride = sum.dim;
-  // All queries go together over all positions, with a weight of 0 where one may not look. That hides a value only if
-  // it is finite; otherwise each query goes by itself over its own positions, which gives the same bits.
-  const int shared_begin = window_begin(position + tile.rows - 1), shared_end = within(position + 1);
-  bool together = true;
-  for (int j = begin; j < end && together; ++j) {
-    if (j == shared_begin && shared_begin < shared_end) j = shared_end;
-    if (j < end) together = finite_values(layout, values[j / kBlockTokens], scales[j / kBlockTokens], j % kBlockTokens);
-  }
-  if (together) return isa_.weighted_sum(sum);
-  sum.nq = 1;
-  for (int n = 0; n < queries; ++n, sum.p += sum.p_stride, sum.o += sum.o_stride) {
-    const int64_t p = position + n / task.group;
-    sum.begin = window_begin(p);
-    sum.end = within(p + 1);
-    if (sum.begin < sum.end) {
-      isa_.weighted_sum(sum);
-    } else {
-      std::fill_n(sum.o, sum.dim, 0.0f);
-    }
-  }
-}
-
 void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
   const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
   const int64_t width = round_up(task.value_dim, 16);
@@ -270,28 +72,34 @@ void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& til
   const Splits splits = splits_of(task, tile);
   for (int64_t split = splits.first; split <= splits.last; ++split) {
     attend_split(task, tile, split, worker);
-    merge(worker.part, worker.part_max, worker.part_sum, tile.rows * task.group, round_up(task.value_dim, 16),
-          split == splits.first, worker);
+    merge(task, tile, worker.part, worker.part_max, worker.part_sum, split == splits.first, worker);
   }
   finish_tile(task, tile, worker);
+}
+
+/// Rows of a tile: many, because keys and values are read once a tile, but several tiles a worker.
+int64_t CpuBackend::tile_rows(const AttentionTask& task, int64_t rows) const {
+  const int64_t fair = rows * (task.heads / task.group) / (4 * pool_size());
+  return std::max<int64_t>(1, std::clamp<int64_t>(fair, kFewestTileQueries / task.group, kTileQueries / task.group));
 }
 
 int64_t CpuBackend::list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows) {
   auto* tiles = reinterpret_cast<AttentionTile*>(tile_pages_.data());
   const int64_t capacity = tile_pages_.size() / static_cast<int64_t>(sizeof(AttentionTile));
-  const int tile_rows = std::max(1, kTileQueries / task.group);
+  const int64_t most = tile_rows(task, rows);
   int64_t count = 0;
   for (size_t s = 0; s < task.segments.size(); ++s) {
     const KvSegment& segment = task.segments[s];
     const int64_t begin = std::max<int64_t>(0, first_row - segment.row_begin);
     const int64_t end = std::min(segment.rows, first_row + rows - segment.row_begin);
-    for (int64_t tail = end; tail > begin;) {  // long ones first, so that workers finish together
-      const int64_t head = std::max(begin, tail - tile_rows);
-      for (int h = 0; h < task.heads / task.group; ++h) {
+    // Head by head, so that its keys and values stay in the cache; long tiles first, so that workers finish together.
+    for (int h = 0; h < task.heads / task.group; ++h) {
+      for (int64_t tail = end; tail > begin;) {
+        const int64_t head = std::max(begin, tail - most);
         AUTOGLM_CHECK(count < capacity, "more attention tiles than reserve() foresaw");
         tiles[count++] = {static_cast<int32_t>(s), h, static_cast<int32_t>(head), static_cast<int32_t>(tail - head)};
+        tail = head;
       }
-      tail = head;
     }
   }
   return count;
@@ -340,7 +148,7 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int 
     for (int64_t before = 0; before < t; ++before) place += splits_of(task, list[before]).count() * part_size(before);
     const int queries = list[t].rows * task.group;
     for (int64_t s = 0; s < splits_of(task, list[t]).count(); ++s, place += part_size(t)) {
-      merge(place, place + queries * width, place + queries * width + queries, queries, width, s == 0, worker);
+      merge(task, list[t], place, place + queries * width, place + queries * width + queries, s == 0, worker);
     }
     finish_tile(task, list[t], worker);
   });

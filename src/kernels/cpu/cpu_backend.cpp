@@ -167,13 +167,20 @@ int64_t CpuBackend::worker_row(const StepLimits& limits) {
   return round_up(std::max(limits.widest, 2 * limits.head_dim + kScaleGroup), 16);
 }
 
+/// Queries of an attention tile, at most; in whole tiles of 16.
+int64_t CpuBackend::most_queries(const StepLimits& limits) {
+  return round_up(std::max<int64_t>(kTileQueries, limits.heads), 16);
+}
+
 int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {
-  const int64_t queries = std::max<int64_t>(kTileQueries, limits.heads);
+  const int64_t queries = most_queries(limits);
   const int64_t head = round_up(limits.head_dim, 16);
   const int64_t floats = 2 * limits.widest * kPanel + 2 * kChunk * kPanel + worker_row(limits) +
                          queries * (round_up(head, kScaleGroup) + 2 * head + kSplitTokens + 4) + head * kBlockTokens;
   const int64_t codes = queries * 2 * round_up(head, kScaleGroup) / kScaleGroup;
-  return floats * 4 + codes * static_cast<int64_t>(sizeof(ActGroup)) + 17 * kAlign;
+  const int64_t padded = round_up(head, kScaleGroup);
+  const int64_t tiles = isa_.attend != nullptr ? (queries + 2 * kSplitTokens) * padded : 0;
+  return floats * 4 + codes * static_cast<int64_t>(sizeof(ActGroup)) + tiles * 2 + 20 * kAlign;
 }
 
 int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
@@ -236,7 +243,7 @@ void CpuBackend::settle(bool wait) {
 
 void CpuBackend::place_workers() {
   const int64_t bytes = worker_bytes(limits_);
-  const int64_t queries = std::max<int64_t>(kTileQueries, limits_.heads);
+  const int64_t queries = most_queries(limits_);
   const int64_t head = round_up(limits_.head_dim, 16);
   for (int64_t i = 0; i < pool_.size(); ++i) {
     Carver carver(worker_pages_.data() + i * bytes / kAlign * kAlign, bytes - kAlign);
@@ -248,6 +255,11 @@ void CpuBackend::place_workers() {
     w.row = carver.take<float>(worker_row(limits_));
     w.q = carver.take<float>(queries * round_up(head, kScaleGroup));
     w.q_codes = carver.take<ActGroup>(queries * 2 * round_up(head, kScaleGroup) / kScaleGroup);
+    if (isa_.attend != nullptr) {
+      w.q_tiles = carver.take<uint16_t>(queries * round_up(head, kScaleGroup));
+      w.key_tiles = carver.take<uint16_t>(kSplitTokens * round_up(head, kScaleGroup));
+      w.value_tiles = carver.take<uint16_t>(kSplitTokens * round_up(head, kScaleGroup));
+    }
     w.scores = carver.take<float>(queries * kSplitTokens);
     w.part = carver.take<float>(queries * head);
     w.out = carver.take<float>(queries * head);

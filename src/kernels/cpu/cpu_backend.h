@@ -70,10 +70,13 @@ struct Worker {
   // Attention, for at most `queries` queries:
   float* q = nullptr;           // [queries][key_dim, rounded up to 32]
   ActGroup* q_codes = nullptr;  // [queries][2][key groups]: q against q8 keys
-  float* scores = nullptr;      // [queries][kSplitTokens]
-  float* part = nullptr;        // [queries][value_dim, rounded up to 16]: one split
-  float* out = nullptr;         // the merged splits
-  float* part_max = nullptr;    // [queries]
+  uint16_t* q_tiles = nullptr;  // the tiles of AttendArgs, where the ISA has attend()
+  uint16_t* key_tiles = nullptr;
+  uint16_t* value_tiles = nullptr;
+  float* scores = nullptr;    // [queries][kSplitTokens]
+  float* part = nullptr;      // [queries][value_dim, rounded up to 16]: one split
+  float* out = nullptr;       // the merged splits
+  float* part_max = nullptr;  // [queries]
   float* part_sum = nullptr;
   float* max = nullptr;
   float* sum = nullptr;
@@ -106,6 +109,9 @@ struct AttentionTask {
   float softcap = 0.0f;
   int window = 0;
 };
+
+class SplitView;  // attention.cpp
+struct SplitBlocks;
 
 /// Tokens whose products lie in a worker's tile at once; a multiple of 2, 3, 4, 6 and 16.
 inline constexpr int64_t kChunk = 96;
@@ -201,12 +207,22 @@ class CpuBackend final : public Backend {
   // attention.cpp
   void rotate(int rope, int64_t row, float* values) const;
   void norm_head(const Norm* norm, float* values, int64_t n) const;
+  int64_t tile_rows(const AttentionTask& task, int64_t rows) const;
   int64_t list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows);
   bool by_splits(const AttentionTask& task, int64_t tiles) const;
   void attend(const AttentionTask& task, int64_t tiles, bool splits, int loop, Worker& worker);
   void attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker);
   void attend_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
   void attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split, Worker& worker) const;
+  void attend_by_blocks(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view, int queries,
+                        Worker& worker) const;
+  /// Whether attention over such a cache goes through IsaTable::attend.
+  bool in_tiles(const KvLayout& layout) const;
+  void attend_in_tiles(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view, int queries,
+                       Worker& worker) const;
+  void attend_queries(const AttentionTask& task, const SplitView& view, int first, int n, Worker& worker) const;
+  void merge(const AttentionTask& task, const AttentionTile& tile, const float* part, const float* part_max,
+             const float* part_sum, bool first, Worker& worker) const;
   void load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
   void score_block(const AttentionTask& task, const uint8_t* block, int queries, int column, Worker& worker) const;
   void finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
@@ -223,6 +239,7 @@ class CpuBackend final : public Backend {
   // Sizes of the scratch areas, in bytes.
   static int64_t expert_slots(const StepLimits& limits);
   static int64_t worker_row(const StepLimits& limits);
+  static int64_t most_queries(const StepLimits& limits);
   int64_t worker_bytes(const StepLimits& limits) const;
   int64_t step_bytes(const StepLimits& limits) const;
   int64_t partial_bytes(const StepLimits& limits) const;
@@ -254,8 +271,9 @@ unsigned form_of(const CpuWeight& weight);
 /// The segment that a batch row belongs to; null for a row that caches nothing.
 const KvSegment* segment_of(const KvView& kv, int64_t row);
 
-/// Queries that an attention tile aims for: enough to reuse keys and values from registers and cache.
-inline constexpr int kTileQueries = 32;
+/// Queries of an attention tile, at most and at least where there are enough: they share what is read and decoded.
+inline constexpr int kTileQueries = 128;
+inline constexpr int kFewestTileQueries = 32;
 
 /// One panel of a weight, ready to be multiplied; made and used by one worker.
 class PanelProduct {

@@ -218,6 +218,59 @@ struct WeightedSumArgs {
   int64_t o_stride = 0;
 };
 
+/// Keys and values of one head in one split of the KV as tiles of bf16, scale included: what `attend` multiplies. Only
+/// tiles that hold any of [begin, end) are written; values of tokens outside are 0 there, keys may be anything.
+struct KvTilesArgs {
+  KvCode code = KvCode::q8;             // bf16 or q8
+  const void* const* keys = nullptr;    // one pointer a block of 16 tokens, as in ScoreArgs; null: values only
+  const void* const* values = nullptr;  // as in WeightedSumArgs
+  const float* const* key_scales = nullptr;
+  const float* const* value_scales = nullptr;
+  const void* const* next = nullptr;  // to ask for while a block is read: keys, values and scales of another one
+  int64_t row_stride = 0;             // elements between the values of two tokens
+  int key_dim = 0;                    // a multiple of 4
+  int value_dim = 0;                  // a multiple of 16
+  int begin = 0;
+  int end = 0;
+  uint16_t* key_tiles = nullptr;    // AttendArgs::keys
+  uint16_t* value_tiles = nullptr;  // AttendArgs::values
+};
+
+/// Softmax attention of up to kAttendQueries queries over one split, in bf16 with float32 sums. A step is 32 columns of
+/// keys or 32 tokens of values; the products of a step are added first, then steps in ascending order. Weights are
+/// rounded to bf16, and `sum` is the sum of what was rounded.
+inline constexpr int kAttendQueries = 128;
+struct AttendArgs {
+  int key_dim = 0;                    // a multiple of 32
+  int value_dim = 0;                  // a multiple of 16
+  const uint16_t* queries = nullptr;  // times scale and log2(e): [nq / 16, rounded up][key_dim / 32][16][32]
+  const uint16_t* keys = nullptr;     // [16 blocks][key_dim / 32][16 pairs of columns][16 tokens][2]
+  const uint16_t* values = nullptr;   // [8 steps][value_dim / 16][16 pairs of tokens][16 columns][2]
+  int nq = 0;
+  const int* begin = nullptr;  // of each query: the positions that it sees
+  const int* end = nullptr;
+  int first_block = 0;  // blocks that any query sees: [first_block, blocks)
+  int blocks = 0;
+  float softcap = 0.0f;
+  float* max = nullptr;  // out: what the weights are measured from, [nq], as in SoftmaxArgs
+  float* sum = nullptr;
+  float* o = nullptr;  // [nq, rounded up to 16 from 16 on][o_stride]; o_stride a multiple of 16
+  int64_t o_stride = 0;
+};
+
+/// Puts a split's result after those before it: (max, sum, o) += (part_max, part_sum, part), for n queries.
+struct MergeArgs {
+  const float* part = nullptr;  // [n][dim]
+  const float* part_max = nullptr;
+  const float* part_sum = nullptr;
+  int n = 0;
+  int dim = 0;  // a multiple of 16
+  bool first = false;
+  float* max = nullptr;
+  float* sum = nullptr;
+  float* o = nullptr;  // [n][dim]
+};
+
 struct IsaTable {
   const char* name;
 
@@ -252,6 +305,10 @@ struct IsaTable {
   void (*scores)(const ScoreArgs& args);
   void (*softmax)(SoftmaxArgs& args);
   void (*weighted_sum)(const WeightedSumArgs& args);
+  void (*merge)(const MergeArgs& args);
+  /// Another way for bf16 and q8 caches, for any number of queries. Null: there is none.
+  void (*kv_tiles)(const KvTilesArgs& args);
+  void (*attend)(const AttendArgs& args);
 
   // Roofs: loops that do nothing but what they measure.
   /// `rounds` rounds of the multiply-adds that gemm_quant and gemm_bf16 use, on registers; returns multiply-adds done.

@@ -64,24 +64,41 @@ CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quan
 
 void CpuKvStore::check_block(int32_t block) const { AUTOGLM_CHECK(block >= 0 && block < blocks_, "no such KV block"); }
 
+template <typename F>
+void CpuKvStore::for_pieces(int32_t block, F&& f) const {
+  for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
+    const KvLayout& l = layers_[static_cast<size_t>(layer)];
+    for (int h = 0; h < l.spec.heads; ++h) {
+      const std::span<std::byte> piece(reinterpret_cast<std::byte*>(head(layer, block, h)),
+                                       static_cast<size_t>(l.head_bytes));
+      f(piece, static_cast<size_t>(l.offset + h * l.head_bytes), layer, h);
+    }
+  }
+}
+
 void CpuKvStore::copy_block(int32_t from, int32_t to) {
   check_block(from);
   check_block(to);
   if (from == to) return;
-  std::memcpy(pages_.data() + to * block_bytes_, pages_.data() + from * block_bytes_,
-              static_cast<size_t>(block_bytes_));
+  for_pieces(from, [&](std::span<const std::byte> piece, size_t, int layer, int h) {
+    std::memcpy(head(layer, to, h), piece.data(), piece.size());
+  });
 }
 
 void CpuKvStore::export_block(int32_t block, std::span<std::byte> out) const {
   check_block(block);
   AUTOGLM_CHECK(std::ssize(out) == block_bytes_, "a KV block of the wrong size");
-  std::memcpy(out.data(), pages_.data() + block * block_bytes_, out.size());
+  for_pieces(block, [&](std::span<const std::byte> piece, size_t at, int, int) {
+    std::memcpy(out.data() + at, piece.data(), piece.size());
+  });
 }
 
 void CpuKvStore::import_block(int32_t block, std::span<const std::byte> in) {
   check_block(block);
   AUTOGLM_CHECK(std::ssize(in) == block_bytes_, "a KV block of the wrong size");
-  std::memcpy(pages_.data() + block * block_bytes_, in.data(), in.size());
+  for_pieces(block, [&](std::span<std::byte> piece, size_t at, int, int) {
+    std::memcpy(piece.data(), in.data() + at, piece.size());
+  });
 }
 
 /// A row in q8 (kernels/quantize.h); the scale of group g goes to scales[16 * g].

@@ -15,7 +15,7 @@ namespace autoglm::cpu {
 /// the values, [groups][16] each. Kind latent: rows [16][row_stride] that are key and value at once, then (q8) scales.
 struct KvLayout {
   KvLayerSpec spec;
-  int64_t offset = 0;  // of the layer in a block
+  int64_t offset = 0;  // bytes of the layers before, of one block
   int64_t head_bytes = 0;
   int64_t value_at = 0;    // within a head
   int64_t scales_at = 0;   // key scales; value scales follow
@@ -35,6 +35,8 @@ struct KvLayout {
   KvCode code() const { return static_cast<KvCode>(spec.type); }
 };
 
+/// Blocks of one head of one layer lie side by side, so that a sequence whose blocks ascend is read as a stream, which
+/// the hardware prefetches. An exported block is all layers and heads in order.
 class CpuKvStore final : public KvStore {
  public:
   using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out);  // an ISA's
@@ -51,7 +53,7 @@ class CpuKvStore final : public KvStore {
   const KvLayout& layout(int layer) const { return layers_[static_cast<size_t>(layer)]; }
   uint8_t* head(int layer, int32_t block, int head) const {
     const KvLayout& l = layout(layer);
-    return pages_.data() + block * block_bytes_ + l.offset + head * l.head_bytes;
+    return pages_.data() + l.offset * blocks_ + (head * blocks_ + block) * l.head_bytes;
   }
   /// Stores token `slot` (0..15) of a block. `scratch` holds 2 * max(key_dim, value_dim) + 32 floats, 64-byte aligned.
   void append(int layer, int32_t block, int slot, int head, const float* key, const float* value, float* scratch) const;
@@ -59,6 +61,9 @@ class CpuKvStore final : public KvStore {
 
  private:
   void check_block(int32_t block) const;
+  /// f(piece, offset in an exported block) for each head of each layer.
+  template <typename F>
+  void for_pieces(int32_t block, F&& f) const;
   const ActGroup* round_row(const float* x, int n, float* scratch, float* scales) const;
   void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, float* scales, float* scratch) const;
 

@@ -6,6 +6,7 @@ namespace avx2 {
 // clang-format off: later parts use earlier ones.
 #include "kernels/cpu/simd/dot_bf16.inl"
 #include "kernels/cpu/simd/gemm_float.inl"
+#include "kernels/cpu/simd/exp.inl"
 #include "kernels/cpu/simd/rows.inl"
 #include "kernels/cpu/simd/attention.inl"
 #include "kernels/cpu/simd/probe.inl"
@@ -34,6 +35,9 @@ const IsaTable& avx2_table() {
       .scores = scores,
       .softmax = softmax,
       .weighted_sum = weighted_sum,
+      .merge = merge,
+      .kv_tiles = nullptr,
+      .attend = nullptr,
       .probe_int8 = probe_int8,
       .probe_bf16 = probe_bf16,
       .probe_read = probe_read,

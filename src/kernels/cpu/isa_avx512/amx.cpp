@@ -3,6 +3,7 @@
 // the order of gemm_quant.inl, so the bits are those of the AVX-512 kernel, which serves few tokens.
 //
 // Compiled with the AMX flags and in a namespace of its own. A thread's tile state is set up and released in each call.
+#include "kernels/cpu/isa_avx512/amx_tiles.h"
 #include "kernels/cpu/isa_avx512/simd.h"
 #include "kernels/cpu/isa_tables.h"
 
@@ -16,36 +17,13 @@ constexpr int kTileRows = ActTile::kRows;
 /// Groups whose activations and weights stay in the first-level cache while both halves of a panel meet them: 28 KB.
 constexpr int64_t kNearGroups = 16;
 
-/// Which of two sets of tiles.
-template <int n>
-struct Buffer {
-  static constexpr int value = n;
-};
-
-/// Intel's tile configuration, palette 1: tiles 0 and 1 hold sums, 4 and 5 activations, 6 and 7 weights.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-AUTOGLM_INLINE void load_config(const TileConfig& config) {
-  asm volatile("" : : "r"(&config) : "memory");  // GCC 12 believes that only the first 8 bytes are read
-  _tile_loadconfig(&config);
-}
-
+/// Tiles 0 and 1 hold sums, 4 and 5 activations, 6 and 7 weights.
 AUTOGLM_INLINE void configure(int tokens) {
   TileConfig config;
-  const auto set = [&config](int tile, int rows, int bytes) {
-    config.rows[tile] = static_cast<uint8_t>(rows);
-    config.row_bytes[tile] = static_cast<uint16_t>(bytes);
-  };
   for (int i = 0; i < 2; ++i) {
-    set(i, tokens, 64);
-    set(4 + i, tokens, 32);
-    set(6 + i, 8, 64);
+    config.set(i, tokens, 64);
+    config.set(4 + i, tokens, 32);
+    config.set(6 + i, 8, 64);
   }
   load_config(config);
 }
@@ -111,12 +89,12 @@ AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64
       add_group<minima>(sums[buffer][t], x[g].scale[t], x[g].fsum[t], s, minimum, total[t]);
     }
   };
-  multiply(Buffer<0>{}, 0);
+  multiply(Constant<0>{}, 0);
   int64_t g = 0;
   for (; g + 1 < groups; g += 2) {
-    multiply(Buffer<1>{}, g + 1);
+    multiply(Constant<1>{}, g + 1);
     scale(0, g);
-    if (g + 2 < groups) multiply(Buffer<0>{}, g + 2);
+    if (g + 2 < groups) multiply(Constant<0>{}, g + 2);
     scale(1, g + 1);
   }
   if (g < groups) scale(0, g);
@@ -193,10 +171,7 @@ static int64_t probe_int8(int64_t rounds) {
   alignas(64) int8_t data[kTileRows][64];
   for (int i = 0; i < kTileRows * 64; ++i) data[i / 64][i % 64] = static_cast<int8_t>(i % 7 - 3);
   TileConfig config;
-  for (int i = 0; i < 8; ++i) {
-    config.rows[i] = kTileRows;
-    config.row_bytes[i] = 64;
-  }
+  for (int i = 0; i < 8; ++i) config.set(i, kTileRows, 64);
   load_config(config);
   _tile_loadd(4, data, 64);
   _tile_loadd(5, data, 64);
@@ -218,10 +193,13 @@ static int64_t probe_int8(int64_t rounds) {
 
 }  // namespace avx512amx
 
+void use_amx_attention(IsaTable& table);  // amx_attention.cpp
+
 void use_amx(IsaTable& table) {
   table.name = "amx";
   table.gemm_signed = avx512amx::gemm_signed;
   table.probe_int8 = avx512amx::probe_int8;
+  use_amx_attention(table);
 }
 
 }  // namespace autoglm::cpu

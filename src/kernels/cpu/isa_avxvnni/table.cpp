@@ -8,6 +8,7 @@ namespace avxvnni {
 #include "kernels/cpu/simd/codes.inl"
 #include "kernels/cpu/simd/expand.inl"
 #include "kernels/cpu/simd/gemm_float.inl"
+#include "kernels/cpu/simd/exp.inl"
 #include "kernels/cpu/simd/rows.inl"
 #include "kernels/cpu/simd/attention.inl"
 #include "kernels/cpu/simd/probe.inl"
@@ -36,6 +37,9 @@ const IsaTable& avxvnni_table() {
       .scores = scores,
       .softmax = softmax,
       .weighted_sum = weighted_sum,
+      .merge = merge,
+      .kv_tiles = nullptr,
+      .attend = nullptr,
       .probe_int8 = probe_int8,
       .probe_bf16 = probe_bf16,
       .probe_read = probe_read,

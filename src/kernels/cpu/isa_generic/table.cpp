@@ -6,6 +6,7 @@ namespace generic {
 // clang-format off: later parts use earlier ones.
 #include "kernels/cpu/simd/dot_bf16.inl"
 #include "kernels/cpu/simd/gemm_float.inl"
+#include "kernels/cpu/simd/exp.inl"
 #include "kernels/cpu/simd/rows.inl"
 #include "kernels/cpu/simd/attention.inl"
 #include "kernels/cpu/simd/probe.inl"
@@ -40,6 +41,9 @@ const IsaTable& generic_table() {
       .scores = scores,
       .softmax = softmax,
       .weighted_sum = weighted_sum,
+      .merge = merge,
+      .kv_tiles = nullptr,
+      .attend = nullptr,
       .probe_int8 = probe_int8,
       .probe_bf16 = probe_bf16,
       .probe_read = probe_read,

@@ -100,12 +100,24 @@ AUTOGLM_INLINE void for_query_tiles(int nq, F f) {
   while (first < nq) {
     const int left = nq - first, tiles = (left + most - 1) / most, take = (left + tiles - 1) / tiles;
     switch (take) {
-      case 1: f(first, Count<1>{}); break;
-      case 2: f(first, Count<2>{}); break;
-      case 3: f(first, Count<most >= 3 ? 3 : 1>{}); break;
-      case 4: f(first, Count<most >= 4 ? 4 : 1>{}); break;
-      case 5: f(first, Count<most >= 5 ? 5 : 1>{}); break;
-      default: f(first, Count<most >= 6 ? 6 : 1>{}); break;
+      case 1:
+        f(first, Count<1>{});
+        break;
+      case 2:
+        f(first, Count<2>{});
+        break;
+      case 3:
+        f(first, Count<most >= 3 ? 3 : 1>{});
+        break;
+      case 4:
+        f(first, Count<most >= 4 ? 4 : 1>{});
+        break;
+      case 5:
+        f(first, Count<most >= 5 ? 5 : 1>{});
+        break;
+      default:
+        f(first, Count<most >= 6 ? 6 : 1>{});
+        break;
     }
     first += take;
   }
@@ -132,8 +144,7 @@ void scores(const ScoreArgs& args) {
 void softmax(SoftmaxArgs& args) {
   float* s = args.scores;
   if (args.softcap > 0.0f) {
-    const F cap = splat(args.softcap), inverse = splat(1.0f / args.softcap);
-    for (int i = 0; i < args.count; i += W) store(s + i, cap * tanh_lanes(load(s + i) * inverse));
+    for (int i = 0; i < args.count; i += W) store(s + i, soft_cap(load(s + i), args.softcap));
   }
   for (int i = 0; i < args.begin; ++i) s[i] = -__builtin_inff();
   for (int i = args.end; i < args.count; ++i) s[i] = -__builtin_inff();
@@ -244,4 +255,33 @@ void weighted_sum(const WeightedSumArgs& args) {
     case KvCode::q8:
       return weighted_sum_of<KvCode::q8>(args);
   }
+}
+
+/// Merges up to W queries. A part without any weight, and what is merged before the first one with weight, count 0.
+AUTOGLM_INLINE void merge_queries(const MergeArgs& args, int first, int n) {
+  const F new_sum = load_part(args.part_sum + first, n), new_max = load_part(args.part_max + first, n);
+  const F old_sum = args.first ? F{} : load_part(args.sum + first, n);
+  const F old_max = args.first ? new_max : load_part(args.max + first, n);
+  const F zero = {}, one = splat(1.0f);
+  const F larger = old_max > new_max ? old_max : new_max;
+  const F max = old_sum == zero ? new_max : new_sum == zero ? old_max : larger;
+  const F old_factor = old_sum == zero ? zero : exp_lanes(old_max - max);
+  const F new_factor = old_sum == zero ? one : new_sum == zero ? zero : exp_lanes(new_max - max);
+  store_part(args.max + first, max, n);
+  store_part(args.sum + first, fma(new_sum, new_factor, old_sum * old_factor), n);
+  float old_factors[W], new_factors[W];
+  store(old_factors, old_factor);
+  store(new_factors, new_factor);
+  for (int i = 0; i < n; ++i) {
+    const float* part = args.part + static_cast<int64_t>(first + i) * args.dim;
+    float* o = args.o + static_cast<int64_t>(first + i) * args.dim;
+    const F old_weight = splat(old_factors[i]), new_weight = splat(new_factors[i]);
+    for (int d = 0; d < args.dim; d += W) {
+      store(o + d, args.first ? load(part + d) : fma(load(part + d), new_weight, load(o + d) * old_weight));
+    }
+  }
+}
+
+void merge(const MergeArgs& args) {
+  for (int first = 0; first < args.n; first += W) merge_queries(args, first, args.n - first < W ? args.n - first : W);
 }

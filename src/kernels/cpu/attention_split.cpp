@@ -1,0 +1,284 @@
+// One split of the KV: scores, softmax and weighted sum of a tile's queries, and how splits are merged.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/split.h"
+
+namespace autoglm::cpu {
+namespace {
+
+void prefetch(const uint8_t* data, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
+}
+
+constexpr float kLog2E = 1.44269504088896341f;
+
+/// Floats between two queries of a tile.
+int64_t query_stride(const KvLayout& layout) { return round_up(layout.spec.key_dim, kScaleGroup); }
+
+/// A latent block as float32 keys [dim][16], scale included.
+void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) {
+  const int dim = layout.spec.key_dim;
+  const auto* scales = reinterpret_cast<const float*>(block + layout.scales_at);
+  for (int j = 0; j < kBlockTokens; ++j) {
+    const int64_t row = j * layout.row_stride;
+    for (int d = 0; d < dim; ++d) {
+      float value = 0.0f;
+      switch (layout.spec.type) {
+        case KvType::f32:
+          value = reinterpret_cast<const float*>(block)[row + d];
+          break;
+        case KvType::bf16:
+          value = bf16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
+          break;
+        case KvType::q8:
+          value = scales[d / kScaleGroup * kBlockTokens + j] *
+                  static_cast<float>(reinterpret_cast<const int8_t*>(block)[row + d]);
+          break;
+      }
+      out[d * kBlockTokens + j] = value;
+    }
+  }
+  std::fill(out + dim * kBlockTokens, out + layout.padded_key * kBlockTokens, 0.0f);
+}
+
+/// Whether the values of a block's token are finite: then a weight of 0 makes them 0.
+bool finite_values(const KvLayout& layout, const void* values, const float* scales, int slot) {
+  const int dim = layout.spec.value_dim;
+  const int64_t at = slot * layout.row_stride;
+  switch (layout.spec.type) {
+    case KvType::f32: {
+      const float* row = static_cast<const float*>(values) + at;
+      return std::all_of(row, row + dim, [](float v) { return std::isfinite(v); });
+    }
+    case KvType::bf16: {
+      const uint16_t* row = static_cast<const uint16_t*>(values) + at;
+      return std::all_of(row, row + dim, [](uint16_t v) { return (v & 0x7f80u) != 0x7f80u; });
+    }
+    case KvType::q8:  // what is not finite is stored as codes 0 with a scale of NaN
+      for (int d = 0; d < dim; d += kScaleGroup) {
+        if (!std::isfinite(scales[d / kScaleGroup * kBlockTokens + slot])) return false;
+      }
+      return true;
+  }
+  return true;
+}
+
+/// Queries of a tile go together over all positions, with a weight of 0 where one may not look. That hides a value only
+/// if it is finite.
+bool may_go_together(const KvLayout& layout, const SplitBlocks& blocks, const SplitView& view, int queries) {
+  const int begin = view.begin_of(0), end = view.end_of(queries - 1);
+  const int shared_begin = view.begin_of(queries - 1), shared_end = view.end_of(0);
+  for (int j = begin; j < end; ++j) {
+    if (j == shared_begin && shared_begin < shared_end) j = shared_end;
+    const int b = j / kBlockTokens;
+    if (j < end && !finite_values(layout, blocks.values[b], blocks.value_scales[b], j % kBlockTokens)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool CpuBackend::in_tiles(const KvLayout& layout) const {
+  return isa_.attend != nullptr && !layout.latent() && layout.spec.type != KvType::f32;
+}
+
+void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
+  const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int64_t padded = query_stride(layout), groups = padded / kScaleGroup;
+  const bool tiles = in_tiles(layout);
+  for (int n = 0; n < tile.rows * task.group; ++n) {
+    const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
+    const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + n % task.group) * task.key_dim;
+    float* to = worker.q + (tiles ? 0 : n * padded);
+    std::copy_n(from, task.key_dim, to);
+    std::fill(to + task.key_dim, to + padded, 0.0f);
+    if (tiles) {
+      for (int64_t i = 0; i < task.key_dim; ++i) to[i] *= task.scale * kLog2E;
+      uint16_t* lines = worker.q_tiles + (n / 16 * groups * 16 + n % 16) * kScaleGroup;
+      for (int64_t g = 0; g < groups; ++g)
+        isa_.to_bf16(to + g * kScaleGroup, kScaleGroup, lines + g * 16 * kScaleGroup);
+    } else if (layout.integer_keys()) {
+      ActGroup* codes = worker.q_codes + n * 2 * groups;
+      isa_.quantize_twice(to, groups, codes, codes + groups);
+    }
+  }
+}
+
+void CpuBackend::score_block(const AttentionTask& task, const uint8_t* block, int queries, int column,
+                             Worker& worker) const {
+  const KvLayout& layout = task.store->layout(task.layer);
+  ScoreArgs args;
+  args.code = layout.code();
+  args.keys = block;
+  args.key_scales = reinterpret_cast<const float*>(block + layout.scales_at);
+  if (layout.latent()) {
+    transpose_latent(layout, block, worker.keys);
+    args.code = KvCode::f32;
+    args.keys = worker.keys;
+  }
+  args.dim = layout.padded_key;
+  args.q = worker.q;
+  args.q_stride = query_stride(layout);
+  args.q_codes = worker.q_codes;
+  args.nq = queries;
+  args.scale = task.scale;
+  args.out = worker.scores + column;
+  args.out_stride = kSplitTokens;
+  isa_.scores(args);
+}
+
+void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split,
+                              Worker& worker) const {
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int queries = tile.rows * task.group;
+  const SplitView view(task, tile, split);
+  const int begin = view.begin_of(0), end = view.end_of(queries - 1);
+  const SplitBlocks blocks(layout, task, tile, split, begin, end);
+  if (in_tiles(layout)) {
+    attend_in_tiles(task, blocks, view, queries, worker);
+  } else {
+    attend_by_blocks(task, blocks, view, queries, worker);
+  }
+}
+
+/// Scores and weighted sums block by block, in the types of the cache.
+void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view,
+                                  int queries, Worker& worker) const {
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int begin = view.begin_of(0), end = view.end_of(queries - 1);
+  const int first_block = begin / kBlockTokens, blocks_end = (end + kBlockTokens - 1) / kBlockTokens;
+  const auto ask = [&](int b) { prefetch(static_cast<const uint8_t*>(blocks.keys[b]), layout.head_bytes); };
+  if (first_block < blocks_end) ask(first_block);
+  for (int b = first_block; b < blocks_end; ++b) {
+    // Blocks lie far apart, where the hardware does not look ahead.
+    if (b + 1 < blocks_end) ask(b + 1);
+    score_block(task, static_cast<const uint8_t*>(blocks.keys[b]), queries, b * kBlockTokens, worker);
+  }
+  const int offset = first_block * kBlockTokens, count = blocks_end * kBlockTokens - offset;
+  for (int n = 0; n < queries; ++n) {
+    float* scores = worker.scores + n * kSplitTokens + offset;
+    SoftmaxArgs args;
+    args.scores = scores;
+    args.begin = std::max(0, view.begin_of(n) - offset);
+    args.end = view.end_of(n) - offset;
+    args.count = count;
+    args.softcap = task.softcap;
+    if (args.begin < args.end) {
+      isa_.softmax(args);
+    } else {
+      std::fill_n(scores, std::max(0, count), 0.0f);
+      args.max = -std::numeric_limits<float>::infinity();
+    }
+    worker.part_max[n] = args.max;
+    worker.part_sum[n] = args.sum;
+  }
+  WeightedSumArgs sum;
+  sum.code = layout.code();
+  sum.blocks = blocks.values;
+  sum.scales = blocks.value_scales;
+  sum.row_stride = layout.row_stride;
+  sum.begin = begin;
+  sum.end = end;
+  sum.dim = static_cast<int>(round_up(task.value_dim, 16));
+  sum.p = worker.scores;
+  sum.p_stride = kSplitTokens;
+  sum.nq = queries;
+  sum.o = worker.part;
+  sum.o_stride = sum.dim;
+  if (may_go_together(layout, blocks, view, queries)) return isa_.weighted_sum(sum);
+  // Each query by itself over its own positions: the same bits.
+  sum.nq = 1;
+  for (int n = 0; n < queries; ++n, sum.p += sum.p_stride, sum.o += sum.o_stride) {
+    sum.begin = view.begin_of(n);
+    sum.end = view.end_of(n);
+    if (sum.begin < sum.end) {
+      isa_.weighted_sum(sum);
+    } else {
+      std::fill_n(sum.o, sum.dim, 0.0f);
+    }
+  }
+}
+
+/// Queries [first, first + n) of a tile whose keys and values are in the worker's tiles.
+void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view, int first, int n,
+                                Worker& worker) const {
+  const int64_t width = round_up(task.value_dim, 16), padded = query_stride(task.store->layout(task.layer));
+  int begins[kAttendQueries], ends[kAttendQueries];
+  AttendArgs args;
+  args.key_dim = static_cast<int>(padded);
+  args.value_dim = static_cast<int>(width);
+  args.queries = worker.q_tiles + first / 16 * 16 * padded + first % 16 * kScaleGroup;
+  args.keys = worker.key_tiles;
+  args.values = worker.value_tiles;
+  args.nq = n;
+  args.begin = begins;
+  args.end = ends;
+  args.softcap = task.softcap;
+  args.max = worker.part_max + first;
+  args.sum = worker.part_sum + first;
+  args.o = worker.part + first * width;
+  args.o_stride = width;
+  for (int i = 0; i < n; ++i) {
+    begins[i] = view.begin_of(first + i);
+    ends[i] = view.end_of(first + i);
+  }
+  args.first_block = begins[0] / kBlockTokens;
+  args.blocks = (ends[n - 1] + kBlockTokens - 1) / kBlockTokens;
+  isa_.attend(args);
+}
+
+void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view,
+                                 int queries, Worker& worker) const {
+  const KvLayout& layout = task.store->layout(task.layer);
+  KvTilesArgs tiles;
+  tiles.code = layout.code();
+  tiles.keys = blocks.keys;
+  tiles.values = blocks.values;
+  tiles.key_scales = blocks.key_scales;
+  tiles.value_scales = blocks.value_scales;
+  tiles.next = blocks.next;
+  tiles.row_stride = layout.row_stride;
+  tiles.key_dim = layout.padded_key;
+  tiles.value_dim = static_cast<int>(round_up(task.value_dim, 16));
+  tiles.begin = view.begin_of(0);
+  tiles.end = view.end_of(queries - 1);
+  tiles.key_tiles = worker.key_tiles;
+  tiles.value_tiles = worker.value_tiles;
+  isa_.kv_tiles(tiles);
+  if (may_go_together(layout, blocks, view, queries)) {
+    for (int first = 0; first < queries; first += kAttendQueries) {
+      attend_queries(task, view, first, std::min(kAttendQueries, queries - first), worker);
+    }
+    return;
+  }
+  // Each query by itself, before values of 0 where it may not look: the same bits.
+  tiles.key_tiles = nullptr;
+  for (int n = 0; n < queries; ++n) {
+    tiles.begin = view.begin_of(n);
+    tiles.end = view.end_of(n);
+    if (tiles.begin < tiles.end) isa_.kv_tiles(tiles);
+    attend_queries(task, view, n, 1, worker);
+  }
+}
+
+void CpuBackend::merge(const AttentionTask& task, const AttentionTile& tile, const float* part, const float* part_max,
+                       const float* part_sum, bool first, Worker& worker) const {
+  MergeArgs args;
+  args.part = part;
+  args.part_max = part_max;
+  args.part_sum = part_sum;
+  args.n = tile.rows * task.group;
+  args.dim = static_cast<int>(round_up(task.value_dim, 16));
+  args.first = first;
+  args.max = worker.max;
+  args.sum = worker.sum;
+  args.o = worker.out;
+  isa_.merge(args);
+}
+
+}  // namespace autoglm::cpu

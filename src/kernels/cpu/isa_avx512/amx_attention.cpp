@@ -1,0 +1,456 @@
+// Attention in bf16 with Intel AMX. The keys and values of a split are turned into tiles once for all queries that meet
+// them; then 32 queries at a time go through scores, softmax and weighted sum, all in the first- and second-level
+// cache.
+//
+// Rounding queries, keys, values and weights to bf16 costs less than the int8 codes of the cache do: a relative 2^-9
+// against 1/254 of the largest of 32 columns.
+//
+// Compiled with the AMX flags and in a namespace of its own.
+#include "kernels/cpu/isa_avx512/amx_tiles.h"
+#include "kernels/cpu/isa_avx512/simd.h"
+#include "kernels/cpu/isa_tables.h"
+
+namespace autoglm::cpu {
+namespace avx512amx {
+
+using namespace avx512;
+#include "kernels/cpu/simd/exp.inl"
+
+constexpr int kRows = 16;             // of a tile
+constexpr int kStep = 32;             // columns of keys, or tokens, that one tile product adds up
+constexpr int kTile = kRows * kStep;  // bf16 values of a tile
+constexpr int kBlocks = kSplitTokens / kBlockTokens;
+
+static inline void store_int(void* p, I v) { _mm512_storeu_si512(p, (__m512i)v); }
+
+// ---- Tiles of keys and values
+
+/// Two vectors as pairs of bf16, lane i: even[i], odd[i]. Rounded to nearest, ties away from zero.
+static inline I pairs_of(F even, F odd) {
+  const I half = splat_int(0x8000), high = splat_int(static_cast<int32_t>(0xffff0000));
+  const auto low = (I)_mm512_srli_epi32((__m512i)(float_to_bits(even) + half), 16);
+  return (I)_mm512_ternarylogic_epi32((__m512i)high, (__m512i)(float_to_bits(odd) + half), (__m512i)low, 0xca);
+}
+
+/// Four columns of 16 tokens, stored as code + 128, as two lines of pairs. A byte b becomes the float32 32768 + b by
+/// its place in the bits; `offset` takes 32768 + 128 times the scale away again.
+static inline void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* out) {
+  const I quad = load_int(codes), place = splat_int(0xff00), base = splat_int(0x47000000);
+  const auto value = [&](__m512i at) __attribute__((always_inline)) {
+    return fma((F)_mm512_ternarylogic_epi32(at, (__m512i)place, (__m512i)base, 0xea), scale, offset);
+  };
+  const auto bits = (__m512i)quad;
+  store_int(out, pairs_of(value(_mm512_slli_epi32(bits, 8)), value(bits)));
+  store_int(out + kStep, pairs_of(value(_mm512_srli_epi32(bits, 8)), value(_mm512_srli_epi32(bits, 16))));
+}
+
+AUTOGLM_INLINE void ask(const uint8_t* line) { _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0); }
+
+template <KvCode code>
+static void key_block(const void* block, const float* scales, int dim, const uint8_t* next, uint16_t* out) {
+  const int lines = (dim + 1) / 2, padded = (dim + kStep - 1) / kStep * kStep / 2;
+  if constexpr (code == KvCode::bf16) {
+    const auto* pairs = static_cast<const uint16_t*>(block);
+    for (int line = 0; line < lines; ++line) {
+      ask(next + line * 64);
+      store_int(out + line * kStep, load_int(pairs + line * kStep));
+    }
+  } else {
+    const auto* codes = static_cast<const uint8_t*>(block);
+    for (int column = 0; column < dim; column += kScaleGroup) {
+      const F scale = load(scales + column / kScaleGroup * kBlockTokens), offset = scale * splat(-32768.0f - 128.0f);
+      const int end = column + kScaleGroup < dim ? column + kScaleGroup : dim;
+      for (int c = column; c < end; c += 4) {
+        ask(next + c * kBlockTokens);
+        key_quad(codes + c * kBlockTokens, scale, offset, out + c * kBlockTokens);
+      }
+    }
+  }
+  for (int line = lines; line < padded; ++line) store_int(out + line * kStep, I{});
+}
+
+/// 16 columns of one token's values.
+template <KvCode code>
+AUTOGLM_INLINE F value_row(const void* row, const float* scale) {
+  if constexpr (code == KvCode::bf16) {
+    const __m256i bits = _mm256_loadu_si256(static_cast<const __m256i*>(row));
+    return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
+  } else {
+    return to_float((I)_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(row)))) * splat(*scale);
+  }
+}
+
+/// Values of a block into its half of the tiles of a step; tokens outside [begin, end) are 0.
+template <KvCode code, bool whole>
+static void value_block(const void* block, const float* scales, int64_t stride, int tiles, int begin, int end,
+                        const uint8_t* next, uint16_t* out) {
+  constexpr int64_t size = code == KvCode::bf16 ? 2 : 1;
+  const auto* rows = static_cast<const uint8_t*>(block);
+  for (int t = 0; t < tiles; ++t) {
+    AUTOGLM_UNROLL
+    for (int i = 0; i < kBlockTokens / 2; ++i) {
+      const auto row = [&](int token) __attribute__((always_inline)) {
+        if (!whole && (token < begin || token >= end)) return F{};
+        return value_row<code>(rows + (token * stride + t * 16) * size,
+                               code == KvCode::bf16 ? nullptr : scales + t * 16 / kScaleGroup * kBlockTokens + token);
+      };
+      if (whole && i % 2 == 0) ask(next + (t * kBlockTokens / 2 + i) * 32 * size);
+      store_int(out + t * kTile + i * kStep, pairs_of(row(2 * i), row(2 * i + 1)));
+    }
+  }
+}
+
+template <KvCode code>
+static void tiles_of(const KvTilesArgs& args) {
+  const int64_t key_size = static_cast<int64_t>(args.key_dim + kStep - 1) / kStep * kTile;
+  const int tiles = args.value_dim / 16;
+  for (int b = args.begin / kStep * 2; b * kBlockTokens < args.end || b % 2 != 0; ++b) {
+    const int begin = args.begin - b * kBlockTokens, end = args.end - b * kBlockTokens;
+    const bool any = begin < kBlockTokens && end > 0;
+    uint16_t* values = args.value_tiles + static_cast<int64_t>(b / 2) * tiles * kTile + b % 2 * (kTile / 2);
+    if (!any) {
+      value_block<code, false>(nullptr, nullptr, 0, tiles, 0, 0, nullptr, values);
+      continue;
+    }
+    const auto* next = static_cast<const uint8_t*>(args.next[b]);
+    const auto value_at = static_cast<const uint8_t*>(args.values[b]) - static_cast<const uint8_t*>(args.keys[b]);
+    if (args.key_tiles != nullptr) {
+      key_block<code>(args.keys[b], args.key_scales[b], args.key_dim, next, args.key_tiles + b * key_size);
+    }
+    const float* scales = args.value_scales[b];
+    if (begin <= 0 && end >= kBlockTokens) {
+      value_block<code, true>(args.values[b], scales, args.row_stride, tiles, 0, 0, next + value_at, values);
+    } else {
+      value_block<code, false>(args.values[b], scales, args.row_stride, tiles, begin, end, nullptr, values);
+    }
+    if (code == KvCode::q8) {
+      const auto* at = reinterpret_cast<const uint8_t*>(args.key_scales[b]);
+      const auto* to =
+          reinterpret_cast<const uint8_t*>(scales + (args.value_dim + kScaleGroup - 1) / kScaleGroup * kBlockTokens);
+      for (; at < to; at += 64) ask(next + (at - static_cast<const uint8_t*>(args.keys[b])));
+    }
+  }
+}
+
+static void kv_tiles(const KvTilesArgs& args) {
+  if (args.code == KvCode::bf16) {
+    tiles_of<KvCode::bf16>(args);
+  } else {
+    tiles_of<KvCode::q8>(args);
+  }
+}
+
+// ---- Attention
+
+constexpr int kChunk = 4;                           // blocks whose scores are computed together
+constexpr int kBlockScores = kRows * kBlockTokens;  // floats
+constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
+
+/// Tiles 0 to 4 hold sums of `queries` rows, 5 their weights (in scores: 4 and 5 the queries), 6 and 7 keys or values.
+static void configure(int queries) {
+  TileConfig config;
+  for (int i = 0; i < 6; ++i) config.set(i, queries, 64);
+  config.set(6, kRows, 64);
+  config.set(7, kRows, 64);
+  load_config(config);
+}
+
+/// Scores of 16 queries with the keys of four blocks, [4][16 queries][16 tokens]: one block a call, so that the vector
+/// units can work on other scores meanwhile. The tile unit runs beside them for nothing: for half a microsecond after a
+/// tile product they multiply at half their speed anyway (measured on Sapphire Rapids).
+class ChunkScores {
+ public:
+  ChunkScores() = default;
+  ChunkScores(const AttendArgs& args, int tile, int first_block, float* out)
+      : steps_(args.key_dim / kStep),
+        queries_(args.queries + static_cast<int64_t>(tile) * steps_ * kTile),
+        keys_(args.keys + static_cast<int64_t>(first_block) * steps_ * kTile),
+        out_(out) {}
+
+  /// Begins block i in tile i, and stores the one before it: that late, because a tile store waits for the products and
+  /// holds up those behind it.
+  template <int i>
+  AUTOGLM_INLINE_MEMBER void block() const {
+    if (out_ == nullptr) return;
+    if constexpr (i == 0) {
+      if (steps_ == 2) {  // a head of 64 columns: the queries stay
+        _tile_loadd(4, queries_, 64);
+        _tile_loadd(5, queries_ + kTile, 64);
+      }
+    } else {
+      store<i - 1>();
+    }
+    const uint16_t* keys = keys_ + static_cast<int64_t>(i) * steps_ * kTile;
+    _tile_zero(i);
+    if (steps_ == 2) {
+      _tile_loadd(6, keys, 64);
+      _tile_dpbf16ps(i, 4, 6);
+      _tile_loadd(7, keys + kTile, 64);
+      _tile_dpbf16ps(i, 5, 7);
+      return;
+    }
+    for (int k = 0; k < steps_; ++k) {
+      _tile_loadd(4, queries_ + k * kTile, 64);
+      _tile_loadd(6, keys + k * kTile, 64);
+      _tile_dpbf16ps(i, 4, 6);
+    }
+  }
+  AUTOGLM_INLINE_MEMBER void finish() const {
+    if (out_ != nullptr) store<3>();
+  }
+  AUTOGLM_INLINE_MEMBER void all() const {
+    block<0>();
+    block<1>();
+    block<2>();
+    block<3>();
+    finish();
+  }
+
+ private:
+  template <int i>
+  AUTOGLM_INLINE_MEMBER void store() const {
+    _tile_stored(i, out_ + i * kBlockScores, 64);
+  }
+
+  int steps_ = 0;
+  const uint16_t* queries_ = nullptr;
+  const uint16_t* keys_ = nullptr;
+  float* out_ = nullptr;  // null: nothing to do
+};
+
+/// 2^x: x = n + f with n = floor(x), and a polynomial in f in [0, 1) whose relative error is 7.5e-5, a twenty-fifth of
+/// what rounding to bf16 costs. Lanes outside `seen` are 0.
+AUTOGLM_INLINE F power_of_two(F x, __mmask16 seen) {
+  const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  F p = splat(7.80246113e-2f);
+  p = fma(p, f, splat(2.26067287e-1f));
+  p = fma(p, f, splat(6.95833352e-1f));
+  p = fma(p, f, splat(9.99925253e-1f));
+  return _mm512_maskz_scalef_ps(seen, p, x);
+}
+
+/// Bits [begin, end) of 16.
+static inline __mmask16 range(int begin, int end) {
+  const auto below = [](int n) { return n <= 0 ? 0u : n >= 16 ? 0xffffu : (1u << static_cast<unsigned>(n)) - 1u; };
+  return static_cast<__mmask16>(below(end) & ~below(begin));
+}
+
+/// Largest lane of each of 16 vectors, rounded up to an integer. A NaN is passed over here and comes back in the sums.
+static inline F ceilings(const F (&rows)[kRows]) {
+  I bits[kRows];
+  for (int q = 0; q < kRows; ++q) bits[q] = float_to_bits(rows[q]);
+  const I largest = reduce_each<kRows>(
+      bits, [](I a, I b) { return float_to_bits(_mm512_max_ps(bits_to_float(a), bits_to_float(b))); });
+  return _mm512_roundscale_ps(bits_to_float(largest), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
+
+static inline void soft_cap_scores(float* scores, int blocks, float cap) {
+  for (int i = 0; i < blocks * kRows; ++i) {
+    store(scores + i * W, soft_cap(load(scores + i * W) * splat(kLn2), cap) * splat(kLog2E));
+  }
+}
+
+/// Weights of queries [first, end) for a chunk, [2 steps][16 queries][32 tokens]: 2^(score - reference).
+AUTOGLM_INLINE void chunk_weights(const float* scores, const float* reference, int first, int end, uint16_t* weights) {
+  for (int q = first; q < end; ++q) {
+    const F shift = splat(reference[q]);
+    AUTOGLM_UNROLL
+    for (int b = 0; b < kChunk; b += 2) {
+      const float* from = scores + b * kBlockScores + q * W;
+      const F low = power_of_two(load(from) - shift, 0xffff);
+      const F high = power_of_two(load(from + kBlockScores) - shift, 0xffff);
+      store_int(weights + b / 2 * kTile + q * kStep, (I)_mm512_cvtne2ps_pbh(high, low));
+    }
+  }
+}
+
+/// The first positions that the queries of a tile see decide what their scores are measured from: the largest score of
+/// that block, rounded up to an integer. Any integer near enough would give the same bits, because it only shifts
+/// exponents; `false` from usable() says that it was not near enough.
+struct Softmax {
+  alignas(64) float reference[kRows];
+  alignas(64) float sums[kRows][W];
+
+  bool usable(int n) const {
+    for (int q = 0; q < n; ++q) {
+      if (!(sums[q][0] <= 3.0e38f)) return false;
+    }
+    return true;
+  }
+};
+
+/// Chunks of a tile whose queries see the whole split; scores of the first chunk are in buffers[0]. `next`: the first
+/// chunk of the tile after it, which goes there again.
+static void whole_tile_weights(const AttendArgs& args, int tile, int n, float (&buffers)[2][kChunk * kBlockScores],
+                               const ChunkScores& next, Softmax& softmax, uint16_t* weights) {
+  constexpr int kChunks = kBlocks / kChunk;
+  for (int chunk = 0; chunk < kChunks; ++chunk) {
+    float* scores = buffers[chunk % 2];
+    if (args.softcap > 0.0f) soft_cap_scores(scores, kChunk, args.softcap);
+    if (chunk == 0) {
+      F rows[kRows];
+      for (int q = 0; q < kRows; ++q) rows[q] = load(scores + q * W);
+      store(softmax.reference, ceilings(rows));
+    }
+    const ChunkScores other =
+        chunk + 1 < kChunks ? ChunkScores(args, tile, (chunk + 1) * kChunk, buffers[(chunk + 1) % 2]) : next;
+    const auto rows = [&](int quarter) __attribute__((always_inline)) {
+      const int first = 4 * quarter, end = first + 4 < n ? first + 4 : n;
+      chunk_weights(scores, softmax.reference, first, end, weights + chunk * (kChunk / 2) * kTile);
+    };
+    other.block<0>();
+    rows(0);
+    other.block<1>();
+    rows(1);
+    other.block<2>();
+    rows(2);
+    other.block<3>();
+    rows(3);
+    other.finish();
+  }
+}
+
+/// Any tile, with any positions seen. `exact`: scores are measured from their largest, for those that the first block
+/// is too far from.
+static void some_tile_weights(const AttendArgs& args, int tile, int n, bool exact, Softmax& softmax,
+                              uint16_t* weights) {
+  alignas(64) float scores[kBlocks * kBlockScores];
+  const int first = tile * kRows, chunks_end = (args.blocks + kChunk - 1) / kChunk;
+  for (int chunk = args.first_block / kChunk; chunk < chunks_end; ++chunk) {
+    ChunkScores(args, tile, chunk * kChunk, scores + chunk * kChunk * kBlockScores).all();
+  }
+  if (args.softcap > 0.0f) soft_cap_scores(scores, chunks_end * kChunk, args.softcap);
+  const auto seen = [&](int q, int b) {
+    return range(args.begin[first + q] - b * kBlockTokens, args.end[first + q] - b * kBlockTokens);
+  };
+  const auto row = [&](int q, int b) { return load(scores + b * kBlockScores + q * W); };
+  F largest[kRows];
+  for (int q = 0; q < kRows; ++q) largest[q] = splat(-__builtin_inff());
+  for (int q = 0; q < n; ++q) {
+    const int begin = args.begin[first + q], end = args.end[first + q];
+    const int last = exact ? (end - 1) / kBlockTokens : begin / kBlockTokens;
+    for (int b = begin / kBlockTokens; b <= last && begin < end; ++b) {
+      largest[q] = _mm512_mask_max_ps(largest[q], seen(q, b), row(q, b), largest[q]);
+    }
+  }
+  store(softmax.reference, ceilings(largest));
+  for (int q = 0; q < n; ++q) {
+    const F shift = splat(softmax.reference[q]);
+    for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
+      const F low = power_of_two(row(q, 2 * step) - shift, seen(q, 2 * step));
+      const F high = power_of_two(row(q, 2 * step + 1) - shift, seen(q, 2 * step + 1));
+      store_int(weights + step * kTile + q * kStep, (I)_mm512_cvtne2ps_pbh(high, low));
+    }
+  }
+}
+
+/// Columns [16 t, 16 (t + n)) of the weighted sums of 16 queries, n = 1 to 4; `sums`: the weights' own sums too, as if
+/// there were a column of ones.
+template <int n>
+AUTOGLM_INLINE void sum_columns(const AttendArgs& args, const uint16_t* weights, int t, bool sums, float* out) {
+  const int tiles = args.value_dim / 16;
+  _tile_zero(0);
+  if constexpr (n > 1) _tile_zero(1);
+  if constexpr (n > 2) _tile_zero(2);
+  if constexpr (n > 3) _tile_zero(3);
+  for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
+    const uint16_t* values = args.values + (static_cast<int64_t>(step) * tiles + t) * kTile;
+    _tile_loadd(5, weights + step * kTile, 64);
+    if (sums) _tile_dpbf16ps(4, 5, 7);
+    _tile_loadd(6, values, 64);
+    _tile_dpbf16ps(0, 5, 6);
+    if constexpr (n > 1) {
+      _tile_loadd(6, values + kTile, 64);
+      _tile_dpbf16ps(1, 5, 6);
+    }
+    if constexpr (n > 2) {
+      _tile_loadd(6, values + 2 * kTile, 64);
+      _tile_dpbf16ps(2, 5, 6);
+    }
+    if constexpr (n > 3) {
+      _tile_loadd(6, values + 3 * kTile, 64);
+      _tile_dpbf16ps(3, 5, 6);
+    }
+  }
+  const auto stride = static_cast<size_t>(args.o_stride) * 4;
+  _tile_stored(0, out, stride);
+  if constexpr (n > 1) _tile_stored(1, out + 16, stride);
+  if constexpr (n > 2) _tile_stored(2, out + 32, stride);
+  if constexpr (n > 3) _tile_stored(3, out + 48, stride);
+}
+
+/// Weighted sums of a tile's queries, and the sums of their weights.
+static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weights, Softmax& softmax) {
+  alignas(64) static constexpr uint32_t kOnes[kRows] = {
+      0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
+      0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80};
+  const int tiles = args.value_dim / 16;
+  float* out = args.o + tile * kRows * args.o_stride;
+  _tile_zero(4);
+  _tile_loadd(7, kOnes, 0);
+  for (int t = 0; t < tiles; t += 4) {
+    switch (tiles - t) {
+      case 1:
+        sum_columns<1>(args, weights, t, t == 0, out + 16 * t);
+        break;
+      case 2:
+        sum_columns<2>(args, weights, t, t == 0, out + 16 * t);
+        break;
+      case 3:
+        sum_columns<3>(args, weights, t, t == 0, out + 16 * t);
+        break;
+      default:
+        sum_columns<4>(args, weights, t, t == 0, out + 16 * t);
+        break;
+    }
+  }
+  _tile_stored(4, softmax.sums, 64);
+}
+
+static void attend(const AttendArgs& args) {
+  alignas(64) float buffers[2][kChunk * kBlockScores];
+  alignas(64) uint16_t weights[kRows * kSplitTokens];
+  Softmax softmax;
+  const auto rows = [&](int tile) { return args.nq - tile * kRows < kRows ? args.nq - tile * kRows : kRows; };
+  const auto whole = [&](int tile) {
+    for (int q = tile * kRows; q < tile * kRows + rows(tile); ++q) {
+      if (args.begin[q] > 0 || args.end[q] < kSplitTokens) return false;
+    }
+    return true;
+  };
+  // Rows of the last tile that hold no query are computed too, with what lies there, and never looked at.
+  configure(rows(0));
+  const int tiles = (args.nq + kRows - 1) / kRows;
+  bool begun = false;  // the first scores of this tile are there
+  for (int tile = 0; tile < tiles; ++tile) {
+    const int n = rows(tile);
+    const bool all = whole(tile), more = all && tile + 1 < tiles && whole(tile + 1);
+    if (all) {
+      if (!begun) ChunkScores(args, tile, 0, buffers[0]).all();
+      const ChunkScores next = more ? ChunkScores(args, tile + 1, 0, buffers[0]) : ChunkScores();
+      whole_tile_weights(args, tile, n, buffers, next, softmax, weights);
+    } else {
+      some_tile_weights(args, tile, n, /*exact=*/false, softmax, weights);
+    }
+    begun = more;
+    weighted_sums(args, tile, weights, softmax);
+    if (!softmax.usable(n)) {
+      some_tile_weights(args, tile, n, /*exact=*/true, softmax, weights);
+      weighted_sums(args, tile, weights, softmax);
+    }
+    for (int q = 0; q < n; ++q) {
+      args.max[tile * kRows + q] = softmax.reference[q] * kLn2;
+      args.sum[tile * kRows + q] = softmax.sums[q][0];
+    }
+  }
+  _tile_release();
+}
+
+}  // namespace avx512amx
+
+void use_amx_attention(IsaTable& table) {
+  table.kv_tiles = avx512amx::kv_tiles;
+  table.attend = avx512amx::attend;
+}
+
+}  // namespace autoglm::cpu

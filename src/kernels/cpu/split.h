@@ -1,0 +1,58 @@
+// What a tile of queries sees of one split of the KV: kKvSplit positions that begin at a multiple of it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace autoglm::cpu {
+
+/// Position of a tile's first row.
+inline int64_t first_position(const AttentionTask& task, const AttentionTile& tile) {
+  return task.segments[static_cast<size_t>(tile.segment)].past + tile.first;
+}
+
+/// How the positions of a split look to the queries of a tile. A query's row of the segment follows from its number.
+class SplitView {
+ public:
+  SplitView(const AttentionTask& task, const AttentionTile& tile, int64_t split)
+      : group_(task.group), window_(task.window), base_(split * kKvSplit), position_(first_position(task, tile)) {}
+
+  /// Positions that query `n` sees: [begin_of(n), end_of(n)) of the split; none if that is empty.
+  int begin_of(int n) const { return window_ > 0 ? within(position_ + n / group_ - window_ + 1) : 0; }
+  int end_of(int n) const { return within(position_ + n / group_ + 1); }
+
+ private:
+  int within(int64_t p) const { return static_cast<int>(std::clamp<int64_t>(p - base_, 0, kKvSplit)); }
+
+  int group_, window_;
+  int64_t base_, position_;
+};
+
+/// The KV blocks of one head in one split.
+struct SplitBlocks {
+  static constexpr int kMost = kSplitTokens / kBlockTokens;
+  const void* keys[kMost] = {};
+  const void* values[kMost] = {};
+  const float* key_scales[kMost] = {};
+  const float* value_scales[kMost] = {};
+  const void* next[kMost] = {};  // two blocks later, perhaps of the next split: what will be read soon
+
+  SplitBlocks(const KvLayout& layout, const AttentionTask& task, const AttentionTile& tile, int64_t split, int begin,
+              int end) {
+    const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
+    for (int b = begin / kBlockTokens; b * kBlockTokens < end; ++b) {
+      const int32_t block = segment.blocks[static_cast<size_t>(split * kMost + b)];
+      const uint8_t* head = task.store->head(task.layer, block, tile.kv_head);
+      keys[b] = head;
+      values[b] = head + layout.value_at;
+      key_scales[b] = reinterpret_cast<const float*>(head + layout.scales_at);
+      value_scales[b] = layout.value_scales(head);
+      const auto later = std::min(std::ssize(segment.blocks) - 1, split * kMost + b + 2);
+      next[b] = task.store->head(task.layer, segment.blocks[static_cast<size_t>(later)], tile.kv_head);
+    }
+  }
+};
+
+}  // namespace autoglm::cpu
