@@ -126,6 +126,29 @@ TEST(CpuAttention, WhatIsNotFiniteReachesOnlyThoseWhoSeeIt) {
   }
 }
 
+// A weight may be 2^180 times that of the first tokens: what scores are measured from must not overflow.
+TEST(CpuAttention, LaterTokensMayOutweighTheFirstByFar) {
+  constexpr int64_t kRows = 300;
+  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+    Shape shape;
+    shape.type = type;
+    shape.rope.dims = 0;
+    AttentionInput input{std::vector<float>(static_cast<size_t>(kRows * shape.heads * shape.key_dim), 1.0f),
+                         std::vector<float>(static_cast<size_t>(kRows * shape.kv_heads * shape.key_dim), 8.0f),
+                         random_values(static_cast<size_t>(kRows * shape.kv_heads * shape.value_dim), 3)};
+    std::fill_n(input.k.begin(), 16 * shape.kv_heads * shape.key_dim, -8.0f);
+    Machine ref("ref");
+    const std::vector<float> expected = run_attention(ref, shape, {&input, 1}, {{{0, kRows}}})[0];
+    for (const std::string& isa : isas_under_test()) {
+      Machine one(isa), two(isa, 2);
+      const std::vector<float> whole = run_attention(one, shape, {&input, 1}, {{{0, kRows}}})[0];
+      EXPECT_LE(test::distance(whole, expected), kTilesLargest) << isa << " type " << static_cast<int>(type);
+      const std::vector<std::vector<Part>> single(kRows, {{0, 1}});
+      EXPECT_EQ(run_attention(two, shape, {&input, 1}, single)[0], whole) << isa << " type " << static_cast<int>(type);
+    }
+  }
+}
+
 TEST(CpuAttention, BlocksAreCopiedExportedAndImportedWhole) {
   for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
     for (const std::string& isa : isas_under_test()) {

@@ -205,7 +205,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
 }
 
 /// Queries [first, first + n) of a tile whose keys and values are in the worker's tiles.
-void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view, int first, int n,
+void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view, int first, int n, Ahead& ahead,
                                 Worker& worker) const {
   const int64_t width = round_up(task.value_dim, 16), padded = query_stride(task.store->layout(task.layer));
   int begins[kAttendQueries], ends[kAttendQueries];
@@ -219,6 +219,7 @@ void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view
   args.begin = begins;
   args.end = ends;
   args.softcap = task.softcap;
+  args.ahead = &ahead;
   args.max = worker.part_max + first;
   args.sum = worker.part_sum + first;
   args.o = worker.part + first * width;
@@ -241,7 +242,8 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   tiles.values = blocks.values;
   tiles.key_scales = blocks.key_scales;
   tiles.value_scales = blocks.value_scales;
-  tiles.next = blocks.next;
+  Ahead ahead{blocks.next, blocks.next_count, layout.head_bytes};
+  tiles.ahead = &ahead;
   tiles.row_stride = layout.row_stride;
   tiles.key_dim = layout.padded_key;
   tiles.value_dim = static_cast<int>(round_up(task.value_dim, 16));
@@ -252,7 +254,7 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   isa_.kv_tiles(tiles);
   if (may_go_together(layout, blocks, view, queries)) {
     for (int first = 0; first < queries; first += kAttendQueries) {
-      attend_queries(task, view, first, std::min(kAttendQueries, queries - first), worker);
+      attend_queries(task, view, first, std::min(kAttendQueries, queries - first), ahead, worker);
     }
     return;
   }
@@ -262,7 +264,7 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
     tiles.begin = view.begin_of(n);
     tiles.end = view.end_of(n);
     if (tiles.begin < tiles.end) isa_.kv_tiles(tiles);
-    attend_queries(task, view, n, 1, worker);
+    attend_queries(task, view, n, 1, ahead, worker);
   }
 }
 

@@ -218,6 +218,15 @@ struct WeightedSumArgs {
   int64_t o_stride = 0;
 };
 
+/// Memory that will be read soon, asked for line by line between other work, so that the memory is never idle: pieces
+/// of `bytes` each.
+struct Ahead {
+  const void* const* pieces = nullptr;
+  int count = 0;
+  int64_t bytes = 0;  // a multiple of 64
+  int64_t at = 0;     // of the first piece that is not asked for yet
+};
+
 /// Keys and values of one head in one split of the KV as tiles of bf16, scale included: what `attend` multiplies. Only
 /// tiles that hold any of [begin, end) are written; values of tokens outside are 0 there, keys may be anything.
 struct KvTilesArgs {
@@ -226,10 +235,10 @@ struct KvTilesArgs {
   const void* const* values = nullptr;  // as in WeightedSumArgs
   const float* const* key_scales = nullptr;
   const float* const* value_scales = nullptr;
-  const void* const* next = nullptr;  // to ask for while a block is read: keys, values and scales of another one
-  int64_t row_stride = 0;             // elements between the values of two tokens
-  int key_dim = 0;                    // a multiple of 4
-  int value_dim = 0;                  // a multiple of 16
+  Ahead* ahead = nullptr;
+  int64_t row_stride = 0;  // elements between the values of two tokens
+  int key_dim = 0;         // a multiple of 4
+  int value_dim = 0;       // a multiple of 16
   int begin = 0;
   int end = 0;
   uint16_t* key_tiles = nullptr;    // AttendArgs::keys
@@ -252,7 +261,8 @@ struct AttendArgs {
   int first_block = 0;  // blocks that any query sees: [first_block, blocks)
   int blocks = 0;
   float softcap = 0.0f;
-  float* max = nullptr;  // out: what the weights are measured from, [nq], as in SoftmaxArgs
+  Ahead* ahead = nullptr;  // all of it is asked for
+  float* max = nullptr;    // out: what the weights are measured from, [nq], as in SoftmaxArgs
   float* sum = nullptr;
   float* o = nullptr;  // [nq, rounded up to 16 from 16 on][o_stride]; o_stride a multiple of 16
   int64_t o_stride = 0;

@@ -37,7 +37,8 @@ struct SplitBlocks {
   const void* values[kMost] = {};
   const float* key_scales[kMost] = {};
   const float* value_scales[kMost] = {};
-  const void* next[kMost] = {};  // two blocks later, perhaps of the next split: what will be read soon
+  const void* next[kMost] = {};  // of the next split, as far as there is one
+  int next_count = 0;
 
   SplitBlocks(const KvLayout& layout, const AttentionTask& task, const AttentionTile& tile, int64_t split, int begin,
               int end) {
@@ -49,8 +50,9 @@ struct SplitBlocks {
       values[b] = head + layout.value_at;
       key_scales[b] = reinterpret_cast<const float*>(head + layout.scales_at);
       value_scales[b] = layout.value_scales(head);
-      const auto later = std::min(std::ssize(segment.blocks) - 1, split * kMost + b + 2);
-      next[b] = task.store->head(task.layer, segment.blocks[static_cast<size_t>(later)], tile.kv_head);
+    }
+    for (int64_t b = (split + 1) * kMost; b < std::ssize(segment.blocks) && next_count < kMost; ++b) {
+      next[next_count++] = task.store->head(task.layer, segment.blocks[static_cast<size_t>(b)], tile.kv_head);
     }
   }
 };

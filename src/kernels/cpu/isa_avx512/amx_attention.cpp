@@ -23,6 +23,15 @@ constexpr int kBlocks = kSplitTokens / kBlockTokens;
 
 static inline void store_int(void* p, I v) { _mm512_storeu_si512(p, (__m512i)v); }
 
+/// Tiles 0 to 4 hold sums of `queries` rows, 5 their weights (in scores: 4 and 5 the queries), 6 and 7 keys or values.
+static void configure(int queries) {
+  TileConfig config;
+  for (int i = 0; i < 6; ++i) config.set(i, queries, 64);
+  config.set(6, kRows, 64);
+  config.set(7, kRows, 64);
+  load_config(config);
+}
+
 // ---- Tiles of keys and values
 
 /// Two vectors as pairs of bf16, lane i: even[i], odd[i]. Rounded to nearest, ties away from zero.
@@ -44,15 +53,28 @@ static inline void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* o
   store_int(out + kStep, pairs_of(value(_mm512_srli_epi32(bits, 8)), value(_mm512_srli_epi32(bits, 16))));
 }
 
-AUTOGLM_INLINE void ask(const uint8_t* line) { _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0); }
+/// The next `lines` lines, as far as there are any.
+AUTOGLM_INLINE void ask(Ahead& ahead, int64_t lines) {
+  for (; lines > 0 && ahead.count > 0; --lines) {
+    _mm_prefetch(static_cast<const char*>(*ahead.pieces) + ahead.at, _MM_HINT_T1);
+    ahead.at += 64;
+    if (ahead.at < ahead.bytes) continue;
+    ahead.at = 0;
+    ++ahead.pieces;
+    --ahead.count;
+  }
+}
+
+/// A part of the lines for each of 16 calls.
+static inline int64_t sixteenth(const Ahead& ahead) { return (ahead.count * ahead.bytes - ahead.at) / 64 / 16 + 1; }
 
 template <KvCode code>
-static void key_block(const void* block, const float* scales, int dim, const uint8_t* next, uint16_t* out) {
+static void key_block(const void* block, const float* scales, int dim, Ahead& ahead, uint16_t* out) {
   const int lines = (dim + 1) / 2, padded = (dim + kStep - 1) / kStep * kStep / 2;
   if constexpr (code == KvCode::bf16) {
     const auto* pairs = static_cast<const uint16_t*>(block);
     for (int line = 0; line < lines; ++line) {
-      ask(next + line * 64);
+      ask(ahead, 1);
       store_int(out + line * kStep, load_int(pairs + line * kStep));
     }
   } else {
@@ -61,7 +83,7 @@ static void key_block(const void* block, const float* scales, int dim, const uin
       const F scale = load(scales + column / kScaleGroup * kBlockTokens), offset = scale * splat(-32768.0f - 128.0f);
       const int end = column + kScaleGroup < dim ? column + kScaleGroup : dim;
       for (int c = column; c < end; c += 4) {
-        ask(next + c * kBlockTokens);
+        ask(ahead, 1);
         key_quad(codes + c * kBlockTokens, scale, offset, out + c * kBlockTokens);
       }
     }
@@ -83,7 +105,7 @@ AUTOGLM_INLINE F value_row(const void* row, const float* scale) {
 /// Values of a block into its half of the tiles of a step; tokens outside [begin, end) are 0.
 template <KvCode code, bool whole>
 static void value_block(const void* block, const float* scales, int64_t stride, int tiles, int begin, int end,
-                        const uint8_t* next, uint16_t* out) {
+                        Ahead& ahead, uint16_t* out) {
   constexpr int64_t size = code == KvCode::bf16 ? 2 : 1;
   const auto* rows = static_cast<const uint8_t*>(block);
   for (int t = 0; t < tiles; ++t) {
@@ -94,7 +116,7 @@ static void value_block(const void* block, const float* scales, int64_t stride, 
         return value_row<code>(rows + (token * stride + t * 16) * size,
                                code == KvCode::bf16 ? nullptr : scales + t * 16 / kScaleGroup * kBlockTokens + token);
       };
-      if (whole && i % 2 == 0) ask(next + (t * kBlockTokens / 2 + i) * 32 * size);
+      if (whole && i % 4 == 0) ask(ahead, 1);
       store_int(out + t * kTile + i * kStep, pairs_of(row(2 * i), row(2 * i + 1)));
     }
   }
@@ -104,30 +126,25 @@ template <KvCode code>
 static void tiles_of(const KvTilesArgs& args) {
   const int64_t key_size = static_cast<int64_t>(args.key_dim + kStep - 1) / kStep * kTile;
   const int tiles = args.value_dim / 16;
+  configure(1);
   for (int b = args.begin / kStep * 2; b * kBlockTokens < args.end || b % 2 != 0; ++b) {
     const int begin = args.begin - b * kBlockTokens, end = args.end - b * kBlockTokens;
+    // Keeps the tile unit awake: its first product after some microseconds waits for half of one.
+    if (b % 2 == 0) _tile_dpbf16ps(0, 4, 6);
     const bool any = begin < kBlockTokens && end > 0;
     uint16_t* values = args.value_tiles + static_cast<int64_t>(b / 2) * tiles * kTile + b % 2 * (kTile / 2);
     if (!any) {
-      value_block<code, false>(nullptr, nullptr, 0, tiles, 0, 0, nullptr, values);
+      value_block<code, false>(nullptr, nullptr, 0, tiles, 0, 0, *args.ahead, values);
       continue;
     }
-    const auto* next = static_cast<const uint8_t*>(args.next[b]);
-    const auto value_at = static_cast<const uint8_t*>(args.values[b]) - static_cast<const uint8_t*>(args.keys[b]);
     if (args.key_tiles != nullptr) {
-      key_block<code>(args.keys[b], args.key_scales[b], args.key_dim, next, args.key_tiles + b * key_size);
+      key_block<code>(args.keys[b], args.key_scales[b], args.key_dim, *args.ahead, args.key_tiles + b * key_size);
     }
     const float* scales = args.value_scales[b];
     if (begin <= 0 && end >= kBlockTokens) {
-      value_block<code, true>(args.values[b], scales, args.row_stride, tiles, 0, 0, next + value_at, values);
+      value_block<code, true>(args.values[b], scales, args.row_stride, tiles, 0, 0, *args.ahead, values);
     } else {
-      value_block<code, false>(args.values[b], scales, args.row_stride, tiles, begin, end, nullptr, values);
-    }
-    if (code == KvCode::q8) {
-      const auto* at = reinterpret_cast<const uint8_t*>(args.key_scales[b]);
-      const auto* to =
-          reinterpret_cast<const uint8_t*>(scales + (args.value_dim + kScaleGroup - 1) / kScaleGroup * kBlockTokens);
-      for (; at < to; at += 64) ask(next + (at - static_cast<const uint8_t*>(args.keys[b])));
+      value_block<code, false>(args.values[b], scales, args.row_stride, tiles, begin, end, *args.ahead, values);
     }
   }
 }
@@ -145,15 +162,6 @@ static void kv_tiles(const KvTilesArgs& args) {
 constexpr int kChunk = 4;                           // blocks whose scores are computed together
 constexpr int kBlockScores = kRows * kBlockTokens;  // floats
 constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
-
-/// Tiles 0 to 4 hold sums of `queries` rows, 5 their weights (in scores: 4 and 5 the queries), 6 and 7 keys or values.
-static void configure(int queries) {
-  TileConfig config;
-  for (int i = 0; i < 6; ++i) config.set(i, queries, 64);
-  config.set(6, kRows, 64);
-  config.set(7, kRows, 64);
-  load_config(config);
-}
 
 /// Scores of 16 queries with the keys of four blocks, [4][16 queries][16 tokens]: one block a call, so that the vector
 /// units can work on other scores meanwhile. The tile unit runs beside them for nothing: for half a microsecond after a
@@ -284,6 +292,7 @@ struct Softmax {
 static void whole_tile_weights(const AttendArgs& args, int tile, int n, float (&buffers)[2][kChunk * kBlockScores],
                                const ChunkScores& next, Softmax& softmax, uint16_t* weights) {
   constexpr int kChunks = kBlocks / kChunk;
+  const int64_t lines = sixteenth(*args.ahead);
   for (int chunk = 0; chunk < kChunks; ++chunk) {
     float* scores = buffers[chunk % 2];
     if (args.softcap > 0.0f) soft_cap_scores(scores, kChunk, args.softcap);
@@ -296,6 +305,7 @@ static void whole_tile_weights(const AttendArgs& args, int tile, int n, float (&
         chunk + 1 < kChunks ? ChunkScores(args, tile, (chunk + 1) * kChunk, buffers[(chunk + 1) % 2]) : next;
     const auto rows = [&](int quarter) __attribute__((always_inline)) {
       const int first = 4 * quarter, end = first + 4 < n ? first + 4 : n;
+      ask(*args.ahead, lines);
       chunk_weights(scores, softmax.reference, first, end, weights + chunk * (kChunk / 2) * kTile);
     };
     other.block<0>();
