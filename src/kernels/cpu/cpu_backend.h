@@ -303,8 +303,8 @@ class PanelProduct {
   int64_t width_ = 0;
 };
 
-/// Whether a panel that meets so many rows is decoded piece by piece, each time that it is multiplied, rather than once:
-/// the room for it holds nothing in between.
+/// Whether a panel that meets so many rows is decoded piece by piece, each time that it is multiplied, rather than
+/// once: the room for it holds nothing in between.
 bool by_pieces(const CpuWeight& weight, int64_t rows);
 
 /// Bytes of a decoded panel, rounded up to a cache line.
