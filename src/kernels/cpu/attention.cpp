@@ -80,7 +80,8 @@ void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& til
 /// Rows of a tile: many, because keys and values are read once a tile, but several tiles a worker.
 int64_t CpuBackend::tile_rows(const AttentionTask& task, int64_t rows) const {
   const int64_t fair = rows * (task.heads / task.group) / (4 * pool_size());
-  return std::max<int64_t>(1, std::clamp<int64_t>(fair, kFewestTileQueries / task.group, kTileQueries / task.group));
+  const int64_t most = in_tiles(task.store->layout(task.layer)) ? kAttendQueries : kTileQueries;
+  return std::max<int64_t>(1, std::clamp<int64_t>(fair, kTileQueries / task.group, most / task.group));
 }
 
 int64_t CpuBackend::list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows) {

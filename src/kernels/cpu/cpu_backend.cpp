@@ -168,8 +168,8 @@ int64_t CpuBackend::worker_row(const StepLimits& limits) {
 }
 
 /// Queries of an attention tile, at most; in whole tiles of 16.
-int64_t CpuBackend::most_queries(const StepLimits& limits) {
-  return round_up(std::max<int64_t>(kTileQueries, limits.heads), 16);
+int64_t CpuBackend::most_queries(const StepLimits& limits) const {
+  return round_up(std::max<int64_t>(isa_.attend != nullptr ? kAttendQueries : kTileQueries, limits.heads), 16);
 }
 
 int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {

@@ -240,7 +240,7 @@ class CpuBackend final : public Backend {
   // Sizes of the scratch areas, in bytes.
   static int64_t expert_slots(const StepLimits& limits);
   static int64_t worker_row(const StepLimits& limits);
-  static int64_t most_queries(const StepLimits& limits);
+  int64_t most_queries(const StepLimits& limits) const;
   int64_t worker_bytes(const StepLimits& limits) const;
   int64_t step_bytes(const StepLimits& limits) const;
   int64_t partial_bytes(const StepLimits& limits) const;
@@ -272,9 +272,9 @@ unsigned form_of(const CpuWeight& weight);
 /// The segment that a batch row belongs to; null for a row that caches nothing.
 const KvSegment* segment_of(const KvView& kv, int64_t row);
 
-/// Queries of an attention tile, at most and at least where there are enough: they share what is read and decoded.
-inline constexpr int kTileQueries = 128;
-inline constexpr int kFewestTileQueries = 32;
+/// Queries of an attention tile where there are enough, to share what is read; kAttendQueries where the ISA has
+/// attend(), which dequantizes keys and values for all of them together.
+inline constexpr int kTileQueries = 32;
 
 /// One panel of a weight, ready to be multiplied; made and used by one worker.
 class PanelProduct {

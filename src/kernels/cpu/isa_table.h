@@ -248,7 +248,7 @@ struct KvTilesArgs {
 /// Softmax attention of up to kAttendQueries queries over one split, in bf16 with float32 sums. A step is 32 columns of
 /// keys or 32 tokens of values; the products of a step are added first, then steps in ascending order. Weights are
 /// rounded to bf16, and `sum` is the sum of what was rounded.
-inline constexpr int kAttendQueries = 128;
+inline constexpr int kAttendQueries = 256;
 struct AttendArgs {
   int key_dim = 0;                    // a multiple of 32
   int value_dim = 0;                  // a multiple of 16

@@ -23,7 +23,7 @@ constexpr int kBlocks = kSplitTokens / kBlockTokens;
 
 static inline void store_int(void* p, I v) { _mm512_storeu_si512(p, (__m512i)v); }
 
-/// Tiles 0 to 4 hold sums of `queries` rows, 5 their weights (in scores: 4 and 5 the queries), 6 and 7 keys or values.
+/// Tiles 0 to 3 hold sums of `queries` rows, 4 and 5 queries or weights, 6 and 7 keys or values.
 static void configure(int queries) {
   TileConfig config;
   for (int i = 0; i < 6; ++i) config.set(i, queries, 64);
@@ -160,6 +160,7 @@ static void kv_tiles(const KvTilesArgs& args) {
 // ---- Attention
 
 constexpr int kChunk = 4;                           // blocks whose scores are computed together
+constexpr int kTileWeights = kRows * kSplitTokens;  // bf16 values
 constexpr int kBlockScores = kRows * kBlockTokens;  // floats
 constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
 
@@ -354,73 +355,67 @@ static void some_tile_weights(const AttendArgs& args, int tile, int n, bool exac
   }
 }
 
-/// Columns [16 t, 16 (t + n)) of the weighted sums of 16 queries, n = 1 to 4; `sums`: the weights' own sums too, as if
-/// there were a column of ones.
-template <int n>
-AUTOGLM_INLINE void sum_columns(const AttendArgs& args, const uint16_t* weights, int t, bool sums, float* out) {
+/// Columns [16 t, 16 (t + columns)) of the weighted sums of one or two tiles of queries: two share what is read.
+template <int of_queries, int columns>
+AUTOGLM_INLINE void sum_columns(const AttendArgs& args, const uint16_t* weights, int t, float* out) {
+  constexpr bool two_queries = of_queries == 2, two_columns = columns == 2;
   const int tiles = args.value_dim / 16;
   _tile_zero(0);
-  if constexpr (n > 1) _tile_zero(1);
-  if constexpr (n > 2) _tile_zero(2);
-  if constexpr (n > 3) _tile_zero(3);
+  if constexpr (two_columns) _tile_zero(1);
+  if constexpr (two_queries) _tile_zero(2);
+  if constexpr (two_queries && two_columns) _tile_zero(3);
   for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
     const uint16_t* values = args.values + (static_cast<int64_t>(step) * tiles + t) * kTile;
-    _tile_loadd(5, weights + step * kTile, 64);
-    if (sums) _tile_dpbf16ps(4, 5, 7);
+    _tile_loadd(4, weights + step * kTile, 64);
     _tile_loadd(6, values, 64);
-    _tile_dpbf16ps(0, 5, 6);
-    if constexpr (n > 1) {
-      _tile_loadd(6, values + kTile, 64);
-      _tile_dpbf16ps(1, 5, 6);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (two_columns) {
+      _tile_loadd(7, values + kTile, 64);
+      _tile_dpbf16ps(1, 4, 7);
     }
-    if constexpr (n > 2) {
-      _tile_loadd(6, values + 2 * kTile, 64);
+    if constexpr (two_queries) {
+      _tile_loadd(5, weights + kTileWeights + step * kTile, 64);
       _tile_dpbf16ps(2, 5, 6);
-    }
-    if constexpr (n > 3) {
-      _tile_loadd(6, values + 3 * kTile, 64);
-      _tile_dpbf16ps(3, 5, 6);
+      if constexpr (two_columns) _tile_dpbf16ps(3, 5, 7);
     }
   }
   const auto stride = static_cast<size_t>(args.o_stride) * 4;
   _tile_stored(0, out, stride);
-  if constexpr (n > 1) _tile_stored(1, out + 16, stride);
-  if constexpr (n > 2) _tile_stored(2, out + 32, stride);
-  if constexpr (n > 3) _tile_stored(3, out + 48, stride);
+  if constexpr (two_columns) _tile_stored(1, out + 16, stride);
+  if constexpr (two_queries) _tile_stored(2, out + kRows * args.o_stride, stride);
+  if constexpr (two_queries && two_columns) _tile_stored(3, out + kRows * args.o_stride + 16, stride);
 }
 
-/// Weighted sums of a tile's queries, and the sums of their weights.
-static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weights, Softmax& softmax) {
+/// Weighted sums of the queries of a tile or of two, and the sums of their weights, as if there were a column of ones.
+template <int n>
+static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weights, Softmax* softmax) {
   alignas(64) static constexpr uint32_t kOnes[kRows] = {
       0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
       0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80};
   const int tiles = args.value_dim / 16;
   float* out = args.o + tile * kRows * args.o_stride;
-  _tile_zero(4);
-  _tile_loadd(7, kOnes, 0);
-  for (int t = 0; t < tiles; t += 4) {
-    switch (tiles - t) {
-      case 1:
-        sum_columns<1>(args, weights, t, t == 0, out + 16 * t);
-        break;
-      case 2:
-        sum_columns<2>(args, weights, t, t == 0, out + 16 * t);
-        break;
-      case 3:
-        sum_columns<3>(args, weights, t, t == 0, out + 16 * t);
-        break;
-      default:
-        sum_columns<4>(args, weights, t, t == 0, out + 16 * t);
-        break;
+  int t = 0;
+  for (; t + 2 <= tiles; t += 2) sum_columns<n, 2>(args, weights, t, out + 16 * t);
+  if (t < tiles) sum_columns<n, 1>(args, weights, t, out + 16 * t);
+  _tile_loadd(6, kOnes, 0);
+  _tile_zero(0);
+  if constexpr (n == 2) _tile_zero(1);
+  for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
+    _tile_loadd(4, weights + step * kTile, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (n == 2) {
+      _tile_loadd(5, weights + kTileWeights + step * kTile, 64);
+      _tile_dpbf16ps(1, 5, 6);
     }
   }
-  _tile_stored(4, softmax.sums, 64);
+  _tile_stored(0, softmax[0].sums, 64);
+  if constexpr (n == 2) _tile_stored(1, softmax[1].sums, 64);
 }
 
 static void attend(const AttendArgs& args) {
   alignas(64) float buffers[2][kChunk * kBlockScores];
-  alignas(64) uint16_t weights[kRows * kSplitTokens];
-  Softmax softmax;
+  alignas(64) uint16_t weights[2 * kTileWeights];
+  Softmax softmax[2];
   const auto rows = [&](int tile) { return args.nq - tile * kRows < kRows ? args.nq - tile * kRows : kRows; };
   const auto whole = [&](int tile) {
     for (int q = tile * kRows; q < tile * kRows + rows(tile); ++q) {
@@ -433,24 +428,34 @@ static void attend(const AttendArgs& args) {
   const int tiles = (args.nq + kRows - 1) / kRows;
   bool begun = false;  // the first scores of this tile are there
   for (int tile = 0; tile < tiles; ++tile) {
-    const int n = rows(tile);
+    Softmax& of_tile = softmax[tile % 2];
+    uint16_t* to = weights + tile % 2 * kTileWeights;
     const bool all = whole(tile), more = all && tile + 1 < tiles && whole(tile + 1);
     if (all) {
       if (!begun) ChunkScores(args, tile, 0, buffers[0]).all();
       const ChunkScores next = more ? ChunkScores(args, tile + 1, 0, buffers[0]) : ChunkScores();
-      whole_tile_weights(args, tile, n, buffers, next, softmax, weights);
+      whole_tile_weights(args, tile, rows(tile), buffers, next, of_tile, to);
     } else {
-      some_tile_weights(args, tile, n, /*exact=*/false, softmax, weights);
+      some_tile_weights(args, tile, rows(tile), /*exact=*/false, of_tile, to);
     }
     begun = more;
-    weighted_sums(args, tile, weights, softmax);
-    if (!softmax.usable(n)) {
-      some_tile_weights(args, tile, n, /*exact=*/true, softmax, weights);
-      weighted_sums(args, tile, weights, softmax);
+    if (tile % 2 == 1) {
+      weighted_sums<2>(args, tile - 1, weights, softmax);
+    } else if (tile + 1 == tiles) {
+      weighted_sums<1>(args, tile, weights, softmax);
+    } else {
+      continue;
     }
-    for (int q = 0; q < n; ++q) {
-      args.max[tile * kRows + q] = softmax.reference[q] * kLn2;
-      args.sum[tile * kRows + q] = softmax.sums[q][0];
+    for (int t = tile - tile % 2; t <= tile; ++t) {
+      const Softmax& done = softmax[t % 2];
+      if (!done.usable(rows(t))) {
+        some_tile_weights(args, t, rows(t), /*exact=*/true, softmax[t % 2], weights);
+        weighted_sums<1>(args, t, weights, softmax + t % 2);
+      }
+      for (int q = 0; q < rows(t); ++q) {
+        args.max[t * kRows + q] = done.reference[q] * kLn2;
+        args.sum[t * kRows + q] = done.sums[q][0];
+      }
     }
   }
   _tile_release();
