@@ -1,5 +1,6 @@
 // Matrix products of every type, precision and ISA against the reference, and against themselves bit for bit.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "cpu_scenarios.h"
@@ -295,6 +296,52 @@ TEST(CpuLinear, PhasesAgreeWithTheReference) {
     compare(p, [&](Machine& m) { return gate_up_phase(m, p, Activation::silu); }, "silu");
     compare(p, [&](Machine& m) { return gate_up_phase(m, p, Activation::gelu_tanh); }, "gelu");
     compare(p, [&](Machine& m) { return head_phase(m, p); }, "head");
+  }
+}
+
+// Finite values stay right where their squares, cubes and exponentials overflow.
+TEST(CpuLinear, HugeValuesAreNormedAndActivated) {
+  std::vector<float> values = random_values(4 * 37, 62);
+  const float scales[] = {1e18f, 1e19f, 1e25f, 5e37f};
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / 37];
+  const auto norm = [&](Machine& m) {
+    m.reserve(limits_for(4, 37));
+    const Buffer x = m.buffer(4, 37, values);
+    const Norm norm{m.buffer(1, 37, random_values(37, 63)), 1e-5f};
+    Buffer hidden = m.buffer(4, 37);
+    const int32_t rows[] = {0, 1, 2, 3};
+    m.begin(4);
+    m->head({&x, rows, &norm, nullptr, 0.0f, nullptr, &hidden});
+    return m.read(hidden);
+  };
+  const std::vector<float> gates = {-3.4e38f, -1e38f, -1e19f, -1e13f, -1e4f, -120.0f, -89.0f, -88.1f, -87.9f, -87.0f,
+                                    -20.0f,   -1e-3f, 0.0f,   1e-3f,  20.0f, 88.0f,   1e4f,   1e13f,  1e19f,  3.4e38f};
+  const auto n = static_cast<int64_t>(gates.size());
+  const auto activate = [&](Machine& m, Activation activation) {
+    m.reserve(limits_for(1, n));
+    std::vector<std::byte> bytes(gates.size() * 4), ones(gates.size() * 4);
+    std::memcpy(bytes.data(), gates.data(), bytes.size());
+    const std::vector<float> factors(gates.size(), 1.0f);
+    std::memcpy(ones.data(), factors.data(), ones.size());
+    const Weight gate = m.load(bytes, Type::f32, n, 1, Precision::automatic);
+    const Weight up = m.load(ones, Type::f32, n, 1, Precision::automatic);
+    const Buffer x = m.buffer(1, 1, {1.0f});
+    Buffer out = m.buffer(1, n);
+    m.begin(1);
+    m->gate_up({1, &x, nullptr, &gate, &up, nullptr, nullptr, activation, &out});
+    return m.read(out);
+  };
+  Machine ref("ref");
+  for (const std::string& isa : isas_under_test()) {
+    Machine machine(isa);
+    const auto expect_near = [&](const std::vector<float>& got, const std::vector<float>& expected, const char* what) {
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_NEAR(got[i], expected[i], 2e-6 * std::abs(expected[i]) + 1e-6) << isa << " " << what << " " << i;
+      }
+    };
+    expect_near(norm(machine), norm(ref), "norm");
+    expect_near(activate(machine, Activation::silu), activate(ref, Activation::silu), "silu");
+    expect_near(activate(machine, Activation::gelu_tanh), activate(ref, Activation::gelu_tanh), "gelu");
   }
 }
 

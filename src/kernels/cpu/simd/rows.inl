@@ -124,24 +124,40 @@ void to_bf16(const float* x, int64_t n, uint16_t* out) {
   }
 }
 
-void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+/// Sum of (x * scale)^2, in one order for every row.
+static inline float sum_of_squares(const float* x, int64_t n, float scale) {
   F squares = {};
+  const F by = splat(scale);
   int64_t i = 0;
-  for (; i + W <= n; i += W) squares = fma(load(x + i), load(x + i), squares);
+  for (; i + W <= n; i += W) {
+    const F v = load(x + i) * by;
+    squares = fma(v, v, squares);
+  }
   if (i < n) {
-    const F tail = load_part(x + i, n - i);
-    squares = fma(tail, tail, squares);
+    const F v = load_part(x + i, n - i) * by;
+    squares = fma(v, v, squares);
   }
-  const float factor = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + eps);
-  const F scale = splat(factor);
-  for (i = 0; i + W <= n; i += W) {
-    const F y = load(x + i) * scale;
-    store(out + i, weight != nullptr ? y * load(weight + i) : y);
-  }
-  for (; i < n; ++i) out[i] = weight != nullptr ? x[i] * factor * weight[i] : x[i] * factor;
+  return sum_lanes(squares);
 }
 
-AUTOGLM_INLINE F silu(F x) { return x / (splat(1.0f) + exp_lanes(-x)); }
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+  // Squares of what is above 1.8e19 overflow: such a row is made smaller first, by a power of two.
+  const float squares = sum_of_squares(x, n, 1.0f);
+  const bool huge = squares > 3.4e38f;
+  const float by = huge ? 0x1p-100f : 1.0f;
+  const float mean = (huge ? sum_of_squares(x, n, by) : squares) / static_cast<float>(n);
+  const float factor = 1.0f / __builtin_sqrtf(mean + (huge ? 0.0f : eps));
+  const F scale = splat(factor), first = splat(by);
+  int64_t i = 0;
+  for (; i + W <= n; i += W) {
+    const F y = load(x + i) * first * scale;
+    store(out + i, weight != nullptr ? y * load(weight + i) : y);
+  }
+  for (; i < n; ++i) out[i] = weight != nullptr ? x[i] * by * factor * weight[i] : x[i] * by * factor;
+}
+
+/// Below -88 it is 0, up to 6e-37: exp_lanes() grows no further. (-infinity becomes NaN, as in x / (1 + exp(-x)).)
+AUTOGLM_INLINE F silu(F x) { return x < splat(-88.0f) ? x * F{} : x / (splat(1.0f) + exp_lanes(-x)); }
 
 AUTOGLM_INLINE F gelu(F x) {  // the tanh form; 0.7978845608 = sqrt(2 / pi)
   const F inner = splat(0.7978845608f) * fma(splat(0.044715f) * x * x, x, x);
