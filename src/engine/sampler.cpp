@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <random>
 
 namespace autoglm {
@@ -15,25 +16,35 @@ struct Scan {
   bool finite = true;
 };
 
-// Eight running maxima, so that the compiler can use vector registers.
-Scan scan(std::span<const float> logits) {
+// Also fills maxima[b], the largest of the logits from b * kBlock on. Eight running maxima, so that the compiler can
+// use vector registers.
+template <size_t kBlock>
+Scan scan(std::span<const float> logits, std::span<float> maxima) {
   constexpr size_t kLanes = 8;
+  static_assert(kBlock % kLanes == 0);
   std::array<float, kLanes> best;
-  best.fill(-INFINITY);
   uint32_t largest_bits = 0;
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) {
-      const float value = logits[i + j];
-      best[j] = value > best[j] ? value : best[j];
-      largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(value) & 0x7fffffffU);
+  Scan result{.best = -INFINITY};
+  for (size_t block = 0; block < maxima.size(); ++block) {
+    best.fill(-INFINITY);
+    size_t i = block * kBlock;
+    const size_t end = std::min(i + kBlock, logits.size());
+    for (; i + kLanes <= end; i += kLanes) {
+      for (size_t j = 0; j < kLanes; ++j) {
+        const float value = logits[i + j];
+        best[j] = value > best[j] ? value : best[j];
+        largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(value) & 0x7fffffffU);
+      }
     }
+    for (; i < end; ++i) {
+      best[0] = std::max(best[0], logits[i]);
+      largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(logits[i]) & 0x7fffffffU);
+    }
+    maxima[block] = *std::max_element(best.begin(), best.end());
+    result.best = std::max(result.best, maxima[block]);
   }
-  for (; i < logits.size(); ++i) {
-    best[0] = std::max(best[0], logits[i]);
-    largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(logits[i]) & 0x7fffffffU);
-  }
-  return {.best = *std::max_element(best.begin(), best.end()), .finite = largest_bits < 0x7f800000U};
+  result.finite = largest_bits < 0x7f800000U;
+  return result;
 }
 
 // e^x for x <= 0, relative error below 3e-7: 2^n times a polynomial of the rest (Cody and Waite). Written here so that
@@ -145,12 +156,14 @@ Sampler::Sampler(int64_t vocabulary) : vocabulary_(vocabulary) {
   x_.resize(n);
   weight_.resize(n);
   candidates_.reserve(n);
+  maxima_.resize((n + kBlock - 1) / kBlock);
+  order_.resize(maxima_.size());
 }
 
 int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs) {
   AUTOGLM_CHECK(static_cast<int64_t>(logits.size()) == vocabulary_, "a row of logits has the vocabulary's size");
   const SamplingParams& params = state.params();
-  Scan found = scan(logits);
+  Scan found = scan<kBlock>(logits, maxima_);
   if (!found.finite) return -1;
   const float model_best = found.best;
   std::span<const float> row = logits;
@@ -158,12 +171,16 @@ int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
     state.adjust(adjusted_);
     row = adjusted_;
-    found = scan(row);
+    found = scan<kBlock>(row, maxima_);
     if (!found.finite) return -1;
   }
   int32_t token = 0;
   if (params.temperature == 0.0f) {
-    token = static_cast<int32_t>(std::find(row.begin(), row.end(), found.best) - row.begin());
+    const auto block = std::find(maxima_.begin(), maxima_.end(), found.best) - maxima_.begin();
+    const auto first = row.begin() + block * static_cast<int64_t>(kBlock);
+    token = static_cast<int32_t>(std::find(first, row.end(), found.best) - row.begin());
+  } else if (params.top_k > 0 && static_cast<size_t>(params.top_k) <= maxima_.size() / 4) {
+    token = draw_of_few(row, found.best, params, state.uniform());
   } else {
     weigh(row, found.best, params.temperature);
     token = draw(choose(params), state.uniform());
@@ -172,9 +189,59 @@ int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state
   return token;
 }
 
+namespace {
+
+// A tiny temperature only makes far tokens impossible, never a division by a denormal.
+float inverse_of(float temperature) { return 1.0f / std::max(temperature, 1e-6f); }
+
+// The best token has x = 0, and p = 1 keeps it.
+float lowest_of(float min_p) { return min_p > 0.0f ? std::min(0.0f, std::log(min_p)) : -INFINITY; }
+
+}  // namespace
+
+// The k best are in the blocks whose maximum is among the k largest: the others are not looked at.
+int32_t Sampler::draw_of_few(std::span<const float> logits, float best, const SamplingParams& params, double uniform) {
+  const auto k = static_cast<size_t>(params.top_k);
+  const float inverse = inverse_of(params.temperature);
+  std::copy(maxima_.begin(), maxima_.end(), order_.begin());
+  std::nth_element(order_.begin(), order_.begin() + params.top_k - 1, order_.end(), std::greater<>());
+  // Compared as x, not as logits: different logits may have the same x, and then the lower id goes first.
+  const float bound = (order_[k - 1] - best) * inverse;
+  candidates_.clear();
+  for (size_t block = 0; block < maxima_.size(); ++block) {
+    if ((maxima_[block] - best) * inverse < bound) continue;
+    for (size_t i = block * kBlock; i < std::min((block + 1) * kBlock, logits.size()); ++i) {
+      const float x = (logits[i] - best) * inverse;
+      if (x >= bound) candidates_.push_back({x, static_cast<int32_t>(i)});
+    }
+  }
+  std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1, candidates_.end(), before);
+  candidates_.resize(k);
+  std::sort(candidates_.begin(), candidates_.end(), before);
+  if (params.top_p < 1.0f) {
+    double total = 0.0, sum = 0.0;
+    for (const Candidate& c : candidates_) total += exp_negative(c.x);
+    size_t kept = 0;
+    while (kept < k && (kept == 0 || sum < params.top_p * total)) sum += exp_negative(candidates_[kept++].x);
+    candidates_.resize(kept);
+  }
+  while (candidates_.back().x < lowest_of(params.min_p)) candidates_.pop_back();
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  double total = 0.0, sum = 0.0;
+  for (const Candidate& c : candidates_) total += exp_negative(c.x);
+  int32_t last = 0;
+  for (const Candidate& c : candidates_) {
+    const float weight = exp_negative(c.x);
+    if (weight == 0.0f) continue;
+    last = c.id;
+    sum += weight;
+    if (sum > uniform * total) break;
+  }
+  return last;  // rounding may leave the sum below the goal: the last one kept
+}
+
 void Sampler::weigh(std::span<const float> logits, float best, float temperature) {
-  // A tiny temperature only makes far tokens impossible, never a division by a denormal.
-  const float inverse = 1.0f / std::max(temperature, 1e-6f);
+  const float inverse = inverse_of(temperature);
   for (size_t i = 0; i < logits.size(); ++i) {
     x_[i] = (logits[i] - best) * inverse;
     weight_[i] = exp_negative(x_[i]);
@@ -226,8 +293,7 @@ Sampler::Cut Sampler::choose(const SamplingParams& params) {
         *std::max_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(kept), before);
     cut = {worst.x, worst.id};
   }
-  // The best token has x = 0, and p = 1 keeps it.
-  const float lowest = params.min_p > 0.0f ? std::min(0.0f, std::log(params.min_p)) : -INFINITY;
+  const float lowest = lowest_of(params.min_p);
   if (lowest > cut.x) cut = {lowest, static_cast<int32_t>(vocabulary_)};
   return cut;
 }

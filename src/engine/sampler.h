@@ -12,8 +12,9 @@
 //   8. one draw over what is left, in the order of ids.
 //
 // The draw is a function of (seed, how many tokens the request has sampled) alone: the stream never depends on batch
-// mates, preemption or threads. The vocabulary is never sorted: a histogram over distance from the best logit finds the
-// few candidates on the border, and only those are ordered.
+// mates, preemption or threads. The vocabulary is never sorted: with a small top-k only blocks of logits with a large
+// maximum are looked at; otherwise a histogram over distance from the best logit finds the few candidates on the
+// border, and only those are ordered.
 #pragma once
 
 #include <array>
@@ -73,6 +74,9 @@ class Sampler {
   static constexpr int kBuckets = 512;  // of 1/16 nat each; the last takes the rest
 
   static bool before(const Candidate& a, const Candidate& b) { return a.x > b.x || (a.x == b.x && a.id < b.id); }
+  static constexpr size_t kBlock = 32;  // logits that share a maximum
+
+  int32_t draw_of_few(std::span<const float> logits, float best, const SamplingParams& params, double uniform);
   void weigh(std::span<const float> logits, float best, float temperature);
   Cut choose(const SamplingParams& params);
   void gather(int last_bucket);
@@ -84,6 +88,7 @@ class Sampler {
   std::vector<float> x_;
   std::vector<float> weight_;  // exp(x)
   std::vector<Candidate> candidates_;
+  std::vector<float> maxima_, order_;  // of blocks of logits
   std::array<int64_t, kBuckets> bucket_count_{};
   std::array<double, kBuckets> bucket_mass_{};
 };

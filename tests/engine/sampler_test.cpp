@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -109,6 +110,46 @@ TEST(Sampler, DrawsFromTheDistributionThatTheSettingsDescribe) {
         }
         // Five standard deviations of a binomial share over 20,000 draws.
         EXPECT_NEAR(got[i], wanted[i], 5 * std::sqrt(wanted[i] * (1 - wanted[i]) / 20000) + 2e-4);
+      }
+    }
+  }
+}
+
+/// One draw by the textbook, over the whole vocabulary.
+int32_t textbook_draw(const std::vector<float>& logits, const SamplingParams& params, double uniform) {
+  const std::vector<double> p = expected(logits, params);
+  double sum = 0.0;
+  for (size_t i = 0; i < p.size(); ++i) {
+    sum += p[i];
+    if (sum > uniform) return static_cast<int32_t>(i);
+  }
+  return -1;
+}
+
+// The blocks that top-k skips hold nothing of its k, whether a block has one logit of them, many or ties on the border.
+TEST(Sampler, TopKOfALargeVocabularyDrawsWhatTheWholeScanWould) {
+  std::vector<TokenLogprob> none;
+  for (const size_t n : {size_t{641}, size_t{5000}, size_t{20003}}) {
+    Sampler sampler(static_cast<int64_t>(n));
+    for (uint32_t round = 0; round < 60; ++round) {
+      std::vector<float> logits = noise(n, round + 1, 12.0f);
+      if (round % 3 == 1) {
+        for (float& logit : logits) logit = std::round(logit);  // many equal ones
+      }
+      if (round % 3 == 2) {  // the best lie together
+        for (size_t i = 0; i < 70; ++i) logits[(round * 131 + i) % n] += 9.0f;
+      }
+      SamplingParams params;
+      params.temperature = round % 2 == 0 ? 0.8f : 2.5f;
+      params.top_k = std::array{1, 2, 5}[round % 3] * (n > 1000 && round % 4 == 0 ? 7 : 1);
+      params.top_p = round % 5 == 0 ? 0.7f : 1.0f;
+      params.min_p = round % 7 == 0 ? 0.3f : 0.0f;
+      params.seed = round + 1;
+      SamplerState state(params, {}, static_cast<int64_t>(n));
+      for (int draw = 0; draw < 5; ++draw) {
+        ASSERT_EQ(sampler.sample(logits, state, none), textbook_draw(logits, params, state.uniform()))
+            << n << " logits, round " << round;
+        state.accept(0);
       }
     }
   }
