@@ -1,7 +1,8 @@
-// The CPU backend against the reference: products of every type and attention over every cache, on every instruction
-// set that this CPU has, with weights and activations that no sane file holds. Whatever they are, nothing crashes;
-// where the reference is finite the result lies within a derived bound (kernel_bounds.h); what is damaged stays
-// visible; and neither the number of rows in a step nor that of threads changes a bit.
+// The CPU backend against the reference: products of every type, the head, gate and up, experts, and attention over
+// every cache, on every instruction set that this CPU has, with weights and activations that no sane file holds.
+// Whatever they are, nothing crashes; where the reference is finite the result lies within a derived bound
+// (kernel_bounds.h); what is damaged stays visible; and neither the number of rows in a step nor that of threads
+// changes a bit.
 #include <bit>
 #include <cstdio>
 #include <random>
@@ -228,6 +229,184 @@ void products(Choices& choices) {
   }
 }
 
+/// Rows [first, first + m) of x as a buffer.
+Buffer rows_of(Machine& m, const std::vector<float>& x, int64_t cols, int64_t first, int64_t rows) {
+  return m.buffer(rows, cols, {x.begin() + first * cols, x.begin() + (first + rows) * cols});
+}
+
+/// step(first, rows) -> their results, for all rows in order.
+template <typename F>
+std::vector<float> by_steps(int64_t rows, int64_t step, F&& f) {
+  std::vector<float> all;
+  for (int64_t first = 0; first < rows; first += step) {
+    const std::vector<float> part = f(first, std::min(step, rows - first));
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+int64_t some_tokens(Choices& choices, const test::ProductShape& shape, int64_t products) {
+  constexpr int64_t kMost = 1'000'000;  // multiply-adds of the reference
+  return std::clamp<int64_t>(kMost / products / shape.cols / shape.rows, 1, 1 + choices.below(40));
+}
+
+void head(Choices& choices) {
+  const test::ProductShape shape = product_shape(choices);
+  const int64_t tokens = some_tokens(choices, shape, 2), step = 1 + choices.below(static_cast<int>(tokens));
+  const int threads = 1 + choices.below(3);
+  const float softcap = choices.below(3) == 2 ? 5.0f : 0.0f;
+  const std::vector<std::byte> bytes = weight_bytes(choices, shape);
+  const std::vector<float> x = floats(choices, tokens, shape.cols);
+  const auto run = [&](Machine& m, int64_t each) {
+    m.reserve(test::limits_for(tokens, std::max(shape.cols, shape.rows)));
+    const Weight weight = m.load(bytes, shape.type, shape.rows, shape.cols, shape.precision);
+    return by_steps(tokens, each, [&](int64_t first, int64_t rows) {
+      const Buffer in = rows_of(m, x, shape.cols, first, rows);
+      Buffer logits = m.buffer(rows, shape.rows);
+      std::vector<int32_t> wanted(static_cast<size_t>(rows));
+      for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = static_cast<int32_t>(i);
+      m.begin(rows);
+      m->head({&in, wanted, nullptr, &weight, softcap, &logits, nullptr});
+      return m.read(logits);
+    });
+  };
+  Machine reference("ref");
+  const std::vector<float> expected = run(reference, tokens);
+  const ProductBounds bounds(shape, bytes);
+  for (const std::string& isa : test::isas_under_test()) {
+    const std::string what = isa + " head " + std::string(info(shape.type).name) + " " + std::to_string(shape.rows) +
+                             "x" + std::to_string(shape.cols);
+    Machine one(isa), other(isa, threads), single(isa);
+    const std::vector<float> whole = run(one, tokens);
+    for (int64_t i = 0; i < tokens * shape.rows; ++i) {
+      Bound bound = bounds.of_head(i % shape.rows, x.data() + i / shape.rows * shape.cols);
+      if (softcap > 0.0f) {  // the cap of an infinite value is finite
+        bound.error += 4e-7 * softcap;
+        bound.may_overflow = bound.may_overflow || bound.damaged;
+        bound.damaged = false;
+      }
+      const auto at = static_cast<size_t>(i);
+      check_close(whole[at], expected[at], bound, softcap == 0.0f, what, at);
+    }
+    check_same(run(other, step), whole, what + " by " + std::to_string(step));
+    check_same(run(single, 1), whole, what + " one by one");
+  }
+}
+
+void gate_up(Choices& choices) {
+  const test::ProductShape shape = product_shape(choices);
+  test::ProductShape other_shape = shape;  // of another type, where its blocks allow that
+  const Type type = kTypes[choices.below(std::size(kTypes))];
+  if (shape.cols % info(type).block_columns == 0) other_shape.type = type;
+  const int64_t tokens = some_tokens(choices, shape, 2), step = 1 + choices.below(static_cast<int>(tokens));
+  const int threads = 1 + choices.below(3);
+  const Activation activation = choices.below(2) == 0 ? Activation::silu : Activation::gelu_tanh;
+  const std::vector<std::byte> gate_bytes = weight_bytes(choices, shape);
+  const std::vector<std::byte> up_bytes = weight_bytes(choices, other_shape);
+  const std::vector<float> x = floats(choices, tokens, shape.cols);
+  const auto run = [&](Machine& m, int64_t each) {
+    m.reserve(test::limits_for(tokens, std::max(shape.cols, shape.rows)));
+    const Weight gate = m.load(gate_bytes, shape.type, shape.rows, shape.cols, shape.precision);
+    const Weight up = m.load(up_bytes, other_shape.type, shape.rows, shape.cols, shape.precision);
+    return by_steps(tokens, each, [&](int64_t first, int64_t rows) {
+      const Buffer in = rows_of(m, x, shape.cols, first, rows);
+      Buffer out = m.buffer(rows, shape.rows);
+      m.begin(rows);
+      m->gate_up({rows, &in, nullptr, &gate, &up, nullptr, nullptr, activation, &out});
+      return m.read(out);
+    });
+  };
+  Machine reference("ref"), of_gate("ref"), of_up("ref");
+  const std::vector<float> expected = run(reference, tokens);
+  const std::vector<float> gates = test::multiply(of_gate, shape, gate_bytes, x, tokens);
+  const std::vector<float> ups = test::multiply(of_up, other_shape, up_bytes, x, tokens);
+  const ProductBounds gate_bounds(shape, gate_bytes), up_bounds(other_shape, up_bytes);
+  for (const std::string& isa : test::isas_under_test()) {
+    const std::string what = isa + " gate_up " + std::string(info(shape.type).name) + " " +
+                             std::string(info(other_shape.type).name) + " " + std::to_string(shape.rows) + "x" +
+                             std::to_string(shape.cols);
+    Machine one(isa), other(isa, threads), single(isa);
+    const std::vector<float> whole = run(one, tokens);
+    for (int64_t i = 0; i < tokens * shape.rows; ++i) {
+      const float* row = x.data() + i / shape.rows * shape.cols;
+      const auto at = static_cast<size_t>(i);
+      const Bound bound =
+          gated_bound(gates[at], gate_bounds.of(i % shape.rows, row), ups[at], up_bounds.of(i % shape.rows, row));
+      check_close(whole[at], expected[at], bound, false, what, at);
+    }
+    check_same(run(other, step), whole, what + " by " + std::to_string(step));
+    check_same(run(single, 1), whole, what + " one by one");
+  }
+}
+
+/// A choice among experts may fall either way where their scores nearly agree: only tame values with all experts used
+/// are compared with the reference, with the tolerance of its tests; bits are compared for all.
+void experts(Choices& choices) {
+  RouterSpec spec;
+  constexpr int counts[] = {1, 2, 5, 8, 40};
+  spec.experts = counts[choices.below(5)];
+  const bool tame = choices.below(4) == 0;
+  spec.top_k = tame ? spec.experts : 1 + choices.below(spec.experts);
+  spec.sigmoid = choices.below(2) == 1;
+  spec.normalize = choices.below(2) == 1;
+  spec.scale = 1.7f;
+  constexpr Type types[] = {Type::f32, Type::q4_0, Type::q8_0, Type::q4_1, Type::bf16};
+  const Type type = tame ? Type::f32 : types[choices.below(5)];
+  const bool shared = choices.below(2) == 1;
+  const Activation activation = choices.below(2) == 0 ? Activation::silu : Activation::gelu_tanh;
+  const int64_t hidden = 32 * (1 + choices.below(3)), inner = 32 * (1 + choices.below(2));
+  const int64_t tokens = 1 + choices.below(30), step = 1 + choices.below(static_cast<int>(tokens));
+  const int threads = 1 + choices.below(3);
+  const int64_t n = spec.experts;
+  const auto weight = [&](Type of, int64_t rows, int64_t cols, uint32_t seed) {
+    return tame ? test::random_weight(of, rows, cols, seed, 0.3f)
+                : weight_bytes(choices, {of, Precision::automatic, rows, cols});
+  };
+  const std::vector<std::byte> router = weight(Type::f32, n, hidden, 1), gate = weight(type, n * inner, hidden, 2),
+                               up = weight(type, n * inner, hidden, 3), down = weight(type, n * hidden, inner, 4);
+  const std::vector<float> x =
+      tame ? test::random_values(static_cast<size_t>(tokens * hidden), 5) : floats(choices, tokens, hidden);
+  const auto run = [&](Machine& m, int64_t each) {
+    StepLimits limits = test::limits_for(tokens, std::max(hidden, inner));
+    limits.experts = n, limits.top_k = spec.top_k, limits.expert_width = inner;
+    m.reserve(limits);
+    const Weight r = m.load(router, Type::f32, n, hidden, Precision::f32);
+    const Weight g = m.load(gate, type, inner, hidden, Precision::automatic, n);
+    const Weight u = m.load(up, type, inner, hidden, Precision::automatic, n);
+    const Weight d = m.load(down, type, hidden, inner, Precision::automatic, n);
+    // The first expert's matrices are the shared one's too.
+    const auto first_of = [&](const std::vector<std::byte>& bytes, int64_t rows, int64_t cols) {
+      const int64_t size = rows * row_bytes(type, cols);
+      return m.load({bytes.begin(), bytes.begin() + size}, type, rows, cols, Precision::automatic);
+    };
+    const Weight sg = first_of(gate, inner, hidden), su = first_of(up, inner, hidden),
+                 sd = first_of(down, hidden, inner);
+    return by_steps(tokens, each, [&](int64_t first, int64_t rows) {
+      const Buffer in = rows_of(m, x, hidden, first, rows);
+      Buffer residual = m.buffer(rows, hidden, std::vector<float>(static_cast<size_t>(rows * hidden), 0.25f));
+      m.begin(rows);
+      ExpertsArgs args{};
+      args.rows = rows, args.x = &in, args.router = &r, args.spec = spec;
+      args.gate = &g, args.up = &u, args.down = &d, args.activation = activation, args.residual = &residual;
+      if (shared) args.shared_gate = &sg, args.shared_up = &su, args.shared_down = &sd;
+      m->experts(args);
+      return m.read(residual);
+    });
+  };
+  std::vector<float> expected;
+  if (tame) {
+    Machine reference("ref");
+    expected = run(reference, tokens);
+  }
+  for (const std::string& isa : test::isas_under_test()) {
+    Machine one(isa), other(isa, threads), single(isa, 2);
+    const std::vector<float> whole = run(one, tokens);
+    if (tame) AUTOGLM_CHECK(test::distance(whole, expected) <= 5e-5, "experts are not the reference's");
+    check_same(run(other, step), whole, isa + " experts by " + std::to_string(step));
+    check_same(run(single, 1), whole, isa + " experts one by one");
+  }
+}
+
 test::AttentionShape attention_shape(Choices& choices) {
   test::AttentionShape shape;
   constexpr int dims[] = {1, 4, 12, 20, 32, 33, 64, 80};
@@ -328,7 +507,17 @@ void latent_attention(Choices& choices) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > 512) return 0;  // there are no more choices than that
   autoglm::fuzz::Choices choices(data, size);
-  switch (choices.below(8)) {
+  switch (choices.below(12)) {
+    case 8:
+      autoglm::fuzz::head(choices);
+      break;
+    case 9:
+    case 10:
+      autoglm::fuzz::gate_up(choices);
+      break;
+    case 11:
+      autoglm::fuzz::experts(choices);
+      break;
     case 7:
       autoglm::fuzz::latent_attention(choices);
       break;
