@@ -209,9 +209,9 @@ constexpr Setting kTable[] = {
      .help = {"requests that may wait; more get 429", "允许排队的请求数；超出则返回 429"}},
     {.key = "server.target_itl", .flag = "--target-itl", .type = duration, .default_value = "auto", .min = 100,
      .max = 60e6, .commands = kServes,
-     .help = {"longest gap between tokens of a stream while prompts of others are read; auto: 2.75 times the gap without "
+     .help = {"longest gap between tokens of a stream while prompts of others are read; auto: three times the gap without "
               "them",
-              "读取其他请求的提示时，流式 token 之间的最长间隔；auto：没有它们时间隔的 2.75 倍"}},
+              "读取其他请求的提示时，流式 token 之间的最长间隔；auto：没有它们时间隔的三倍"}},
     {.key = "server.deadlines.queue", .flag = "--deadline-queue", .type = duration, .min = 1e3, .max = kDay,
      .commands = kServes,
      .help = {"longest wait in the queue", "在队列中的最长等待时间"}},

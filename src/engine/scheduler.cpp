@@ -144,10 +144,7 @@ int64_t Scheduler::chunk(const Entry& entry, bool first) {
       high = middle - 1;
     }
   }
-  if (low == lacking) return low;
-  // To the end of a block: then it can be shared, and kernels like whole tiles.
-  const int64_t whole = (entry.stored + low) / limits_.block_tokens * limits_.block_tokens - entry.stored;
-  return whole > 0 ? whole : low;
+  return low;
 }
 
 void Scheduler::grow(RequestId id, double now) {

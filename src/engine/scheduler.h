@@ -28,7 +28,7 @@
 
 namespace autoglm {
 
-constexpr double kAutomaticGap = 2.75;
+constexpr double kAutomaticGap = 3;
 constexpr int64_t kLeastChunk = kKvBlock;
 
 enum class Batching : uint8_t {
