@@ -126,7 +126,8 @@ class Chat {
   }
 
   void stats() const {
-    say(fmt::format("answers {}, prompt tokens {}, answer tokens {}\n", answers_, prompt_tokens_, answer_tokens_));
+    say(fmt::format("answers {}, prompt tokens {} ({} of them kept from earlier turns), answer tokens {}\n", answers_,
+                    prompt_tokens_, cached_tokens_, answer_tokens_));
     if (answers_ > 0) {
       say(fmt::format("last: {} prompt tokens at {:.1f} tok/s, {} answer tokens at {:.1f} tok/s\n",
                       last_.usage.prompt_tokens, last_.prefill_tps(), last_.usage.completion_tokens,
@@ -160,6 +161,7 @@ class Chat {
     conversation_.add_assistant(last_.text, last_.reasoning);
     ++answers_;
     prompt_tokens_ += last_.usage.prompt_tokens;
+    cached_tokens_ += last_.usage.cached_tokens;
     answer_tokens_ += last_.usage.completion_tokens;
   }
 
@@ -171,6 +173,7 @@ class Chat {
   Answer last_;
   int64_t answers_ = 0;
   int64_t prompt_tokens_ = 0;
+  int64_t cached_tokens_ = 0;
   int64_t answer_tokens_ = 0;
 };
 

@@ -4,12 +4,12 @@
 // Policy
 //  * Every stream advances in every step: whoever lacks only its newest token gets its row first.
 //  * The rest of the step goes to prompts, in chunks. While streams run a step may take so long as the target gap
-//    between their tokens says, by the fitted cost of steps (step_cost.h), but a prompt always gets kLeastChunk rows.
-//    Without a target the gap is kAutomaticGap times what the streams' rows alone would take: streams slow down at most
-//    by that factor, and prompts get the other 1 - 1/kAutomaticGap of the machine. Without streams chunks are whole.
+//    between their tokens says, by the fitted cost of steps (step_cost.h). Without a target the gap is kAutomaticGap
+//    times what the streams' rows alone would take: streams slow down by that factor, and prompts get the other
+//    1 - 1/kAutomaticGap of the machine. Whatever the target, a prompt gets kLeastChunk rows. Without streams chunks
+//    are whole.
 //  * Prompts, waiting or begun, go by urgency: (1 + waited / work left) / (requests of the same client). Short ones
-//  pass
-//    long ones, long ones pass at last whoever came after them, and many requests of one client count as one.
+//    pass long ones, long ones at last pass whoever came later, and many requests of one client count as one.
 //  * A request is admitted when a sequence is free and blocks for all its tokens, and one for each that runs, are. The
 //    most urgent one is never passed by one that would fit.
 //  * When blocks run out, those go that only the prefix cache holds; then the newest running request is preempted. Its

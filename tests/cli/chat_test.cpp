@@ -187,16 +187,24 @@ TEST(Chat, CommandsAndErrorsLeaveTheConversationGoing) {
   terminal.prompt();
   terminal.type("/stats\r");
   terminal.await("answers 1");
-  EXPECT_THAT(saved_questions(terminal, folder), testing::ElementsAre("Hi"));
+  terminal.await("(0 of them kept");
+  terminal.type("Go on\r");
+  terminal.prompt();
+  terminal.prompt();
+  terminal.type("/stats\r");
+  terminal.await("answers 2");
+  EXPECT_EQ(terminal.await("of them kept").find("(0 of"), std::string::npos) << "the first turn is not computed again";
+  EXPECT_THAT(saved_questions(terminal, folder), testing::ElementsAre("Hi", "Go on"));
   terminal.type("/clear\r");
   terminal.await("empty");
   terminal.type("/load " + (folder / "saved.json").string() + "\r");
-  terminal.await("loaded 3 messages");
+  terminal.await("loaded 5 messages");
   std::string endless;
   for (int i = 0; i < 9000; ++i) endless += "word\r";
   terminal.type("\x1b[200~" + endless + "\x1b[201~\r");
   terminal.await("error: the prompt has");
-  EXPECT_THAT(saved_questions(terminal, folder), testing::ElementsAre("Hi")) << "the question that failed is not kept";
+  EXPECT_THAT(saved_questions(terminal, folder), testing::ElementsAre("Hi", "Go on"))
+      << "the question that failed is not kept";
   terminal.type("/exit\r");
   EXPECT_EQ(terminal.wait(), 0);
 }
