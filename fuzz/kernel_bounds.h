@@ -134,9 +134,11 @@ inline Bound gated_bound(float gate, const Bound& of_gate, float up, const Bound
 /// exp(2 e), and the mean of the values by at most that times their spread; it never leaves their hull.
 class AttentionBounds {
  public:
-  AttentionBounds(const test::AttentionShape& shape, const test::AttentionInput& input)
+  /// `tiles`: queries, keys, values and weights are rounded to bf16 (isa_avx512/amx_attention.cpp).
+  AttentionBounds(const test::AttentionShape& shape, const test::AttentionInput& input, bool tiles)
       : s_(shape),
         input_(input),
+        tiles_(tiles),
         tokens_(std::ssize(input.q) / (shape.heads * shape.key_dim)),
         groups_((shape.value_dim + 31) / 32),
         value_max_(static_cast<size_t>(tokens_ * shape.kv_heads * groups_)) {
@@ -163,7 +165,9 @@ class AttentionBounds {
       score_error = std::max(score_error, score(q, k, all));
     }
     // tanh has an absolute error of 1e-7; exp a relative one of 2e-7, and its argument is rounded: up to 88 matters.
-    const double weights = 2.0 * (score_error + 4e-7 * s_.softcap) + 2.0 * 88.0 * kRounding + 1e-6;
+    // In tiles a power of 2 has a relative error of 7.5e-5, and is then rounded to bf16.
+    const double weight = tiles_ ? 7.5e-5 + kBf16Rounding : 5e-7;
+    const double weights = 2.0 * (score_error + 4e-7 * s_.softcap) + 4.0 * 88.0 * kRounding + 2.0 * weight;
     const double change = std::min(1.0, std::expm1(std::min(weights, 1.0)));
     const auto n = static_cast<double>(position - first + 1);
     for (int d = 0; d < s_.value_dim; ++d) {
@@ -182,13 +186,14 @@ class AttentionBounds {
       // A weight below e^-87.3 counts as e^-87.3, about kTiny; a weight times a scale below kTiny as 0, and so do up to
       // 127 such steps.
       bound.error = (high - low + 2.0 * stored + most * 0x1p-7) * change + most * 2.0 * kRounding * (n + 8.0) +
-                    n * kTiny * (most + 130.0);
+                    n * kTiny * (most + 130.0) + (tiles_ ? most * kBf16Rounding : 0.0);
       bound.may_overflow = bound.may_overflow || !(shared < kBf16Max) || n * most > kHuge / 4.0;
     }
   }
 
  private:
   static constexpr double kBf16Max = 3.38e38;  // what is above becomes infinite in bf16
+  static constexpr double kBf16Rounding = 0x1p-8;
 
   /// The error of a score: a query against q8 keys is the sum of two int8 roundings, of 1/254 and of 1/254 of that.
   double score(const float* q, const float* k, Bound& all) const {
@@ -204,8 +209,10 @@ class AttentionBounds {
       }
       const double n = s_.key_dim, step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0);  // keys as stored
       k_sum += 32.0 * step, product += q_max * 32.0 * step;
-      const double rounded = s_.type == KvType::q8 ? q_max * (1.01 / 254.0 / 254.0 + 8.0 * kRounding) + 1e-30 : 0.0;
-      error += s_.scale * (rounded * k_sum + product * 2.0 * kRounding * (n + 8.0)) +
+      const bool codes = s_.type == KvType::q8 && !tiles_;
+      const double rounded = codes ? q_max * (1.01 / 254.0 / 254.0 + 8.0 * kRounding) + 1e-30 : 0.0;
+      const double factors = tiles_ ? kBf16Rounding * (2.0 + kBf16Rounding) : 0.0;
+      error += s_.scale * (rounded * k_sum + product * (factors + 2.0 * kRounding * (n + 8.0))) +
                kTiny * (s_.scale + 1.0) * (k_sum + 32.0 * q_max + 64.0);
       reach += std::max(1.0, static_cast<double>(s_.scale)) * 32.0 * std::max({q_max * k_max, q_max * 128.0, k_max});
     }
@@ -215,6 +222,7 @@ class AttentionBounds {
 
   const test::AttentionShape& s_;
   const test::AttentionInput& input_;
+  bool tiles_;
   int64_t tokens_;
   int64_t groups_;
   std::vector<double> value_max_;  // [tokens][kv_heads][groups]

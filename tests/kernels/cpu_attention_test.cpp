@@ -45,8 +45,9 @@ std::vector<Shape> shapes() {
 // norms in float32 may move a value across a rounding border: one step of 2^-8 or 1/127 of its head in one column.
 double tolerance(KvType type) { return type == KvType::f32 ? 1e-4 : 2e-2; }
 
-// amx rounds queries, keys, values and weights to bf16: four errors of 2^-9 / sqrt(3) each by root mean square, 2.3e-3
-// together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close scores differ most.
+// amx rounds queries, keys, values and weights to bf16: four errors of 2^-8 at most and 1.6e-3 by root mean
+// square, 3.3e-3 together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close
+// scores differ most.
 constexpr double kTilesRms = 1e-2, kTilesLargest = 1e-1;
 
 TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {

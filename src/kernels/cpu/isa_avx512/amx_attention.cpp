@@ -2,8 +2,8 @@
 // them; then 32 queries at a time go through scores, softmax and weighted sum, all in the first- and second-level
 // cache.
 //
-// Rounding queries, keys, values and weights to bf16 costs less than the int8 codes of the cache do: a relative 2^-9
-// against 1/254 of the largest of 32 columns.
+// Rounding queries, keys, values and weights to bf16 costs a relative 2^-8 at most each, somewhat less than the int8
+// codes of the cache: those cost 1/254 of the largest of 32 columns.
 //
 // Compiled with the AMX flags and in a namespace of its own.
 #include "kernels/cpu/isa_avx512/amx_tiles.h"
@@ -227,8 +227,8 @@ class ChunkScores {
   float* out_ = nullptr;  // null: nothing to do
 };
 
-/// 2^x: x = n + f with n = floor(x), and a polynomial in f in [0, 1) whose relative error is 7.5e-5, a twenty-fifth of
-/// what rounding to bf16 costs. Lanes outside `seen` are 0.
+/// 2^x: x = n + f with n = floor(x), and a polynomial in f in [0, 1) whose relative error is 7.5e-5, a fiftieth
+/// of what rounding to bf16 may cost. Lanes outside `seen` are 0.
 AUTOGLM_INLINE F power_of_two(F x, __mmask16 seen) {
   const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   F p = splat(7.80246113e-2f);
