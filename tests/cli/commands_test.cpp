@@ -365,7 +365,7 @@ TEST(Bench, MeasuresWithThePromisedKeys) {
   expect_error({"bench", smollm2(), "--reps", "0"}, 2, "bad_flag");
   expect_error({"bench", smollm2(), "--batch", "0"}, 2, "bad_flag");
   const nlohmann::json many =
-      expect_error({"bench", tiny(), "--batch", "4096", "--gen", "1", "--prompt", "1", "--memory-limit", "29MiB"}, 4,
+      expect_error({"bench", tiny(), "--batch", "4096", "--gen", "1", "--prompt", "1", "--memory-limit", "32MiB"}, 4,
                    "out_of_memory");
   EXPECT_THAT(many["hint"].get<std::string>(), HasSubstr("--batch"));
   expect_error({"bench", "--shape", "llama-8b", "--type", "Q8_0", "--memory-limit", "1GiB"}, 4, "out_of_memory");
