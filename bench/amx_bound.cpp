@@ -10,19 +10,12 @@
 #include <ctime>
 
 #include "hw/cpu.h"
+#include "kernels/cpu/isa_avx512/amx_tiles.h"
 
 namespace {
 
 constexpr int kGroups = 16;  // of 32 columns: 10 KB of activations, 17 KB of weights
 constexpr int kRounds = 20000;
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
 
 alignas(64) int8_t activations[kGroups][16][32];
 alignas(64) int8_t weights[kGroups][8][128];
@@ -38,29 +31,27 @@ double now() {
 
 /// The best of seven, so that a busy machine disturbs little.
 template <typename F>
-void report(const char* name, F&& one_pass) {
+void report(const char* name, F&& one_pass, bool products = true) {
   double best = 1e9;
   for (int repeat = 0; repeat < 7; ++repeat) {
     const double begin = now();
     for (int i = 0; i < kRounds; ++i) one_pass();
     best = std::min(best, (now() - begin) / kRounds / kGroups * 1e9);
   }
-  std::printf("%-44s %5.1f ns  %5.0f Gop/s\n", name, best, 2 * 16 * 16 * 32 / best);
+  std::printf("%-44s %5.1f ns", name, best);
+  if (products) std::printf("  %5.0f Gop/s", 2 * 16 * 16 * 32 / best);
+  std::printf("\n");
 }
 
-void configure() {
-  TileConfig config;
-  const auto set = [&config](int tile, int rows, int bytes) {
-    config.rows[tile] = static_cast<uint8_t>(rows);
-    config.row_bytes[tile] = static_cast<uint16_t>(bytes);
-  };
+/// `bytes`: of a row of activations, as many columns of weights.
+void configure(int bytes = 32) {
+  autoglm::cpu::avx512amx::TileConfig config;
   for (int i = 0; i < 2; ++i) {
-    set(i, 16, 64);
-    set(4 + i, 16, 32);
-    set(6 + i, 8, 64);
+    config.set(i, 16, 64);
+    config.set(4 + i, 16, bytes);
+    config.set(6 + i, bytes / 4, 64);
   }
-  asm volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
+  load_config(config);
 }
 
 #define LOAD(buffer, g)                          \
@@ -83,10 +74,35 @@ __attribute__((always_inline)) inline void scale(int buffer, int g, __m512 (&tot
   asm volatile("" : : : "memory");
 }
 
+enum class Beside { nothing, int8, bf16 };
+
+/// 64 vector instructions that do not wait for each other, alone or with a tile product before them.
+template <Beside product, typename Op>
+void sixty_four(const char* name, Op op) {
+  __m512 values[16];
+  for (__m512& v : values) v = _mm512_setzero_ps();
+  report(
+      name,
+      [&] {
+        for (int g = 0; g < kGroups; ++g) {
+          if constexpr (product == Beside::int8) _tile_dpbssd(0, 4, 6);
+          if constexpr (product == Beside::bf16) _tile_dpbf16ps(0, 4, 6);
+          for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 16
+            for (__m512& v : values) {
+              v = op(v);
+              asm volatile("" : "+v"(v));
+            }
+          }
+        }
+      },
+      /*products=*/false);
+}
+
 }  // namespace
 
 int main() {
-  if (!autoglm::cpu_features().amx_int8) {
+  if (!autoglm::cpu_features().amx_int8 || !autoglm::cpu_features().amx_bf16) {
     std::printf("this CPU has no AMX (or the system does not let it be used)\n");
     return 0;
   }
@@ -150,9 +166,23 @@ int main() {
       scale(0, g + 1, total);
     }
   });
-  _tile_release();
   float sum = 0.0f;
   for (const __m512& t : total) sum += _mm512_reduce_add_ps(t);
   std::printf("(%g)\n", static_cast<double>(sum));  // so that nothing is left out
+  __m512 one = _mm512_set1_ps(1.0f);
+  asm volatile("" : "+v"(one));  // a multiplication by 1 that the compiler knows of would be an addition
+  const auto multiply = [&](__m512 v) __attribute__((always_inline)) { return _mm512_fmadd_ps(one, one, v); };
+  const auto add = [&](__m512 v) __attribute__((always_inline)) { return _mm512_add_ps(one, v); };
+  sixty_four<Beside::nothing>("64 multiply-adds", multiply);
+  sixty_four<Beside::nothing>("64 additions", add);
+  for (const int bytes : {32, 64}) {
+    configure(bytes);
+    std::printf("beside tile products of %d bytes a row:\n", bytes);
+    sixty_four<Beside::int8>("64 multiply-adds, int8", multiply);
+    sixty_four<Beside::bf16>("64 multiply-adds, bf16", multiply);
+    sixty_four<Beside::int8>("64 additions, int8", add);
+    sixty_four<Beside::bf16>("64 additions, bf16", add);
+  }
+  _tile_release();
   return 0;
 }
