@@ -78,8 +78,11 @@ class Terminal {
   }
   /// One message and its answer.
   void prompt() { await(">>> "); }
-  int wait() {
+  /// The exit code, 137 if the program had to be killed.
+  int wait(double seconds = 120) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
     while (drain(1000)) {
+      if (std::chrono::steady_clock::now() > end) ::kill(child_, SIGKILL);
     }
     int status = 0;
     ::waitpid(std::exchange(child_, -1), &status, 0);
@@ -150,6 +153,7 @@ TEST(Chat, APasteOf200LinesIsOneMessage) {
   EXPECT_EQ(std::count(questions[0].begin(), questions[0].end(), '\n'), 200);
   EXPECT_THAT(questions[0], testing::StartsWith("Read: 第 1 行 word\n第 2 行"));
   EXPECT_THAT(questions[0], testing::EndsWith("第 200 行 word\n end"));
+  terminal.prompt();      // before that the terminal is not in the editor's hands, and Ctrl-D would be lost
   terminal.type("\x04");  // Ctrl-D
   EXPECT_EQ(terminal.wait(), 0);
 }
