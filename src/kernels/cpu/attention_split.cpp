@@ -155,7 +155,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   const auto ask = [&](int b) { prefetch(static_cast<const uint8_t*>(blocks.keys[b]), layout.head_bytes); };
   if (first_block < blocks_end) ask(first_block);
   for (int b = first_block; b < blocks_end; ++b) {
-    // Blocks lie far apart, where the hardware does not look ahead.
+    // Blocks need not follow each other, and then the hardware does not look ahead.
     if (b + 1 < blocks_end) ask(b + 1);
     score_block(task, static_cast<const uint8_t*>(blocks.keys[b]), queries, b * kBlockTokens, worker);
   }
