@@ -241,7 +241,10 @@ int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& b
   const PackPlan plan = plan_pack(tensors, backend, precision);
   int64_t total = plan.bytes;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (plan.places[i].bytes == 0) total += tensors[i].bytes();
+    // Rows of a tied embedding are looked up in the file's own form while its packed form serves as the head: in the
+    // end both are in memory.
+    const bool looked_up = tensors[i].row->role == Role::token_embedding;
+    if (plan.places[i].bytes == 0 || looked_up) total += tensors[i].bytes();
   }
   return total;
 }

@@ -47,6 +47,16 @@ TEST_F(MemoryPlanTest, AddsUp) {
   EXPECT_TRUE(p.fits());
 }
 
+TEST_F(MemoryPlanTest, ATiedEmbeddingIsReadAsItIsAndKeptPackedToo) {
+  ModelShape tied = tiny_llama();
+  tied.config.replace(tied.config.find("false"), 5, "true");
+  WorkerPool pool({.threads = 1});
+  const auto source = random_model(tied, ShapeTable::built_in().recipe("Q8_0"), 1, pool);
+  const Runtime runtime = test_runtime("generic");
+  // Apart, the embedding is read in the file and the head is packed: no more and no less.
+  EXPECT_EQ(Model::plan(*source, runtime, {}).weights_bytes, Model::plan(*source_, runtime, {}).weights_bytes);
+}
+
 TEST_F(MemoryPlanTest, CountsWhatSequencesTakeBesideTheModel) {
   LoadOptions options;
   options.context = 100;
