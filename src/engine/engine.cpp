@@ -9,6 +9,7 @@
 
 #include "engine/ngram_index.h"
 #include "engine/stop_matcher.h"
+#include "text/grammar/matcher.h"
 
 namespace autoglm {
 namespace {
@@ -26,6 +27,20 @@ SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) 
 
 }  // namespace
 
+namespace {
+
+// Why there is no token.
+Error unsampled(int32_t token) {
+  if (token == Sampler::kNothingAllowed) {
+    return {Code::bad_request, "no token of the vocabulary can go on as the grammar asks",
+            "the grammar asks for characters that this model cannot write"};
+  }
+  return {Code::numeric, "the model computed a logit that is not a finite number",
+          "the weights may be damaged: check the file's hash, or try --precision f32"};
+}
+
+}  // namespace
+
 struct Engine::Live {
   Live(RequestId id_in, Request request_in, EventSink sink_in, const Tokenizer& tokenizer, const ChatSpec* spec,
        int64_t vocabulary)
@@ -37,7 +52,9 @@ struct Engine::Live {
         stops(request.stop),
         reasoning(spec == nullptr ? std::string_view() : spec->reasoning_open,
                   spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
-        tokens(request.prompt) {}
+        tokens(request.prompt) {
+    if (request.grammar) matcher.emplace(request.grammar);
+  }
 
   /// What is likely to come next, if anything is.
   void predict();
@@ -48,6 +65,7 @@ struct Engine::Live {
   Request request;
   EventSink sink;
   SamplerState sampling;
+  std::optional<GrammarMatcher> matcher;  // with a grammar: where in it the answer is
   Detokenizer detokenizer;
   StopMatcher stops;
   ReasoningSplitter reasoning;
@@ -105,6 +123,7 @@ Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, Cha
   const auto sequences = static_cast<size_t>(options.max_sequences);
   drafts_.reserve(sequences);
   logit_rows_.reserve(static_cast<size_t>(stepper_->max_logit_rows()));
+  allowed_.resize(static_cast<size_t>((stepper_->vocabulary() + 63) / 64));
   if (chat_.spec == nullptr) return;
   const auto control_id = [&](std::string_view mark) {
     const std::optional<int32_t> id = mark.empty() ? std::nullopt : tokenizer.find(mark);
@@ -127,6 +146,9 @@ void Engine::check(const Request& request) const {
     }
   }
   autoglm::check(request.sampling, stepper_->vocabulary());
+  if (request.grammar && request.grammar->vocabulary() != stepper_->vocabulary()) {
+    fail(Code::bad_request, "the grammar was compiled for another vocabulary");
+  }
   if (request.max_tokens < -1) fail(Code::bad_request, "max_tokens is negative", "give 0 or more, or leave it out");
   const int64_t least = request.max_tokens < 0 ? 1 : 0;
   if (prompt + least > context) {
@@ -362,15 +384,17 @@ void Engine::take_rows(Live& live, std::span<const float> logits) {
 bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
   if (live.ended) return false;  // cancelled by another request's sink in this step
   std::vector<TokenLogprob> logprobs;
-  const int32_t token = sampler_.sample(logits, live.sampling, logprobs);
+  if (live.matcher) live.matcher->mask(allowed_);
+  const std::span<const uint64_t> allowed =
+      live.matcher ? std::span<const uint64_t>(allowed_) : std::span<const uint64_t>();
+  const int32_t token = sampler_.sample(logits, live.sampling, logprobs, allowed);
   live.last = options_.clock();
   if (live.sampled() == 0) live.first = live.last;
   if (token < 0) {
-    finish(live, FinishReason::error,
-           Error(Code::numeric, "the model computed a logit that is not a finite number",
-                 "the weights may be damaged: check the file's hash, or try --precision f32"));
+    finish(live, FinishReason::error, unsampled(token));
     return false;
   }
+  if (live.matcher) AUTOGLM_CHECK(live.matcher->accept(token), "a masked token was sampled");
   const bool right = row < live.predicted_count && token == live.predicted[static_cast<size_t>(row)];
   if (row < live.predicted_count) live.acceptance.observe(live.match_length + row, right);
   if (right && row < live.drafted) ++live.accepted_total;
@@ -389,7 +413,11 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
     return false;
   }
   emit(live, text, FinishReason::none, {});
-  if (live.ended) return false;  // its sink cancelled it
+  if (live.ended) return false;                    // its sink cancelled it
+  if (live.matcher && live.matcher->must_end()) {  // only an end token could follow
+    finish(live, FinishReason::stop);
+    return false;
+  }
   if (live.sampled() >= live.most) {
     finish(live, FinishReason::length);
     return false;

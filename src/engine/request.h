@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "base/error.h"
 
 namespace autoglm {
+
+class TokenGrammar;
 
 /// Checked by check(): a value outside its range is Error bad_request that names it.
 struct SamplingParams {
@@ -44,6 +47,9 @@ struct Request {
   int64_t max_tokens = -1;        // -1: until the context is full
   std::vector<std::string> stop;  // strings; matched across token borders, never printed
   bool ignore_eos = false;
+  /// What the answer's text must look like (text/grammar); null: anything. One that ends for length is cut, and its
+  /// finish says so. Made for the model's vocabulary, else bad_request.
+  std::shared_ptr<TokenGrammar> grammar;
   ReasoningStart reasoning = ReasoningStart::none;
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own

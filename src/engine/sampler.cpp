@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfloat>
 #include <cmath>
 #include <functional>
 #include <random>
@@ -10,6 +11,8 @@ namespace autoglm {
 namespace {
 
 constexpr float kBucketsPerNat = 16.0f;
+constexpr float kMaskedOut = -FLT_MAX;  // of tokens that a grammar does not allow: finite, and of no weight
+constexpr int64_t kFewAllowed = 4096;   // tokens that are looked at one by one
 
 struct Scan {
   float best = 0.0f;
@@ -160,11 +163,13 @@ Sampler::Sampler(int64_t vocabulary) : vocabulary_(vocabulary) {
   order_.resize(maxima_.size());
 }
 
-int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs) {
+int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs,
+                        std::span<const uint64_t> allowed) {
   AUTOGLM_CHECK(static_cast<int64_t>(logits.size()) == vocabulary_, "a row of logits has the vocabulary's size");
+  AUTOGLM_CHECK(allowed.empty() || allowed.size() == (logits.size() + 63) / 64, "a bit for each token");
   const SamplingParams& params = state.params();
   Scan found = scan<kBlock>(logits, maxima_);
-  if (!found.finite) return -1;
+  if (!found.finite) return kNotFinite;
   const float model_best = found.best;
   std::span<const float> row = logits;
   if (state.adjusts()) {
@@ -172,10 +177,21 @@ int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state
     state.adjust(adjusted_);
     row = adjusted_;
     found = scan<kBlock>(row, maxima_);
-    if (!found.finite) return -1;
+    if (!found.finite) return kNotFinite;
+  }
+  int64_t count = 0;
+  for (const uint64_t word : allowed) count += std::popcount(word);
+  if (!allowed.empty() && count == 0) return kNothingAllowed;
+  const bool few = !allowed.empty() && count <= kFewAllowed;
+  if (!allowed.empty() && !few) {
+    mask_out(row, allowed);
+    row = adjusted_;
+    found = scan<kBlock>(row, maxima_);
   }
   int32_t token = 0;
-  if (params.temperature == 0.0f) {
+  if (few) {
+    token = draw_of_allowed(row, allowed, params, state.uniform());
+  } else if (params.temperature == 0.0f) {
     const auto block = std::find(maxima_.begin(), maxima_.end(), found.best) - maxima_.begin();
     const auto first = row.begin() + block * static_cast<int64_t>(kBlock);
     token = static_cast<int32_t>(std::find(first, row.end(), found.best) - row.begin());
@@ -187,6 +203,18 @@ int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state
   }
   if (params.logprobs >= 0) log_probabilities(logits, model_best, token, params.logprobs, logprobs);
   return token;
+}
+
+// Fills adjusted_, which may be where `logits` lie.
+void Sampler::mask_out(std::span<const float> logits, std::span<const uint64_t> allowed) {
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    const size_t begin = word * 64;
+    const size_t end = std::min(begin + 64, logits.size());
+    const uint64_t bits = allowed[word];
+    for (size_t i = begin; i < end; ++i) {
+      adjusted_[i] = (bits >> (i - begin) & 1) != 0 ? logits[i] : kMaskedOut;
+    }
+  }
 }
 
 namespace {
@@ -215,8 +243,33 @@ int32_t Sampler::draw_of_few(std::span<const float> logits, float best, const Sa
       if (x >= bound) candidates_.push_back({x, static_cast<int32_t>(i)});
     }
   }
-  std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1, candidates_.end(), before);
-  candidates_.resize(k);
+  return draw_of_candidates(params, uniform);
+}
+
+int32_t Sampler::draw_of_allowed(std::span<const float> logits, std::span<const uint64_t> allowed,
+                                 const SamplingParams& params, double uniform) {
+  candidates_.clear();
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    for (uint64_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const size_t i = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+      candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    }
+  }
+  const Candidate best = *std::min_element(candidates_.begin(), candidates_.end(), before);
+  if (params.temperature == 0.0f) return best.id;
+  const float inverse = inverse_of(params.temperature);
+  for (Candidate& c : candidates_) c.x = (c.x - best.x) * inverse;
+  return draw_of_candidates(params, uniform);
+}
+
+// Top-k, top-p and min-p over the candidates, then the draw.
+int32_t Sampler::draw_of_candidates(const SamplingParams& params, double uniform) {
+  const size_t k =
+      params.top_k > 0 ? std::min(static_cast<size_t>(params.top_k), candidates_.size()) : candidates_.size();
+  if (k < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(k) - 1, candidates_.end(), before);
+    candidates_.resize(k);
+  }
   std::sort(candidates_.begin(), candidates_.end(), before);
   if (params.top_p < 1.0f) {
     double total = 0.0, sum = 0.0;

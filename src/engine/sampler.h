@@ -5,6 +5,7 @@
 //   2. log-probabilities are taken from the model's own distribution: before penalties, bias and temperature;
 //   3. logit bias; repetition penalty (over prompt and answer: l > 0 ? l / r : l * r); then presence and frequency
 //      penalties (over the answer: l - p * [count > 0] - f * count);
+//      then, with a grammar, tokens that it does not allow are out;
 //   4. temperature 0: the largest logit, the lowest id among equals. Otherwise logits are divided by the temperature;
 //   5. top-k: the k most probable, lower ids first among equals;
 //   6. top-p: of those, the fewest most probable whose share of the mass is at least p (always one);
@@ -58,9 +59,14 @@ class Sampler {
  public:
   explicit Sampler(int64_t vocabulary);
 
-  /// The next token, or -1 if a logit is NaN or infinite. Fills `logprobs` if the request wants them (see
+  static constexpr int32_t kNotFinite = -1;
+  static constexpr int32_t kNothingAllowed = -2;
+
+  /// The next token; kNotFinite if a logit is NaN or infinite. Fills `logprobs` if the request wants them (see
   /// TokenLogprob's order in Event). Does not accept(): the caller does, once.
-  int32_t sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs);
+  /// `allowed`: a bit a token, from the least significant of each word; empty: all. kNothingAllowed if none is set.
+  int32_t sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs,
+                 std::span<const uint64_t> allowed = {});
 
  private:
   struct Candidate {
@@ -77,6 +83,10 @@ class Sampler {
   static constexpr size_t kBlock = 32;  // logits that share a maximum
 
   int32_t draw_of_few(std::span<const float> logits, float best, const SamplingParams& params, double uniform);
+  int32_t draw_of_allowed(std::span<const float> logits, std::span<const uint64_t> allowed,
+                          const SamplingParams& params, double uniform);
+  int32_t draw_of_candidates(const SamplingParams& params, double uniform);
+  void mask_out(std::span<const float> logits, std::span<const uint64_t> allowed);
   void weigh(std::span<const float> logits, float best, float temperature);
   Cut choose(const SamplingParams& params);
   void gather(int last_bucket);

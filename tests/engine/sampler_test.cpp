@@ -155,6 +155,61 @@ TEST(Sampler, TopKOfALargeVocabularyDrawsWhatTheWholeScanWould) {
   }
 }
 
+// With some tokens allowed: as if the others had no chance, whether they are few or many.
+TEST(Sampler, AllowedTokensAreAllThereIs) {
+  const size_t n = 20000;
+  const std::vector<float> logits = noise(n, 5);
+  const auto params = [](float temperature, int top_k, float top_p, float min_p) {
+    SamplingParams made;
+    made.temperature = temperature;
+    made.top_k = top_k;
+    made.top_p = top_p;
+    made.min_p = min_p;
+    return made;
+  };
+  SamplingParams adjusted = params(0.7f, 0, 0.95f, 0.0f);
+  adjusted.presence_penalty = 1.5f;
+  adjusted.logit_bias = {{0, 3.0f}, {1, 100.0f}};
+  adjusted.logprobs = 2;
+  for (const size_t every : {size_t{2}, size_t{97}}) {  // dense and sparse
+    std::vector<uint64_t> allowed((n + 63) / 64, 0);
+    std::vector<float> reduced = logits;
+    for (size_t i = 0; i < n; ++i) {
+      if (i % every == 0) {
+        allowed[i / 64] |= uint64_t{1} << (i % 64);
+      } else {
+        reduced[i] = -1e30f;
+      }
+    }
+    for (const SamplingParams& one :
+         {params(0.0f, 0, 1.0f, 0.0f), params(0.8f, 0, 1.0f, 0.0f), params(1.0f, 20, 0.9f, 0.0f),
+          params(0.3f, 0, 0.8f, 0.0f), params(1.0f, 500000, 1.0f, 0.3f), adjusted}) {
+      Sampler sampler(static_cast<int64_t>(n));
+      SamplingParams seeded = one;
+      seeded.seed = 11;
+      SamplerState masked(seeded, {}, static_cast<int64_t>(n));
+      seeded.logit_bias.erase(1);  // not allowed, whatever its bias
+      SamplerState plain(seeded, {}, static_cast<int64_t>(n));
+      for (int i = 0; i < 50; ++i) {
+        std::vector<TokenLogprob> got, wanted;
+        const int32_t token = sampler.sample(logits, masked, got, allowed);
+        ASSERT_EQ(token % static_cast<int32_t>(every), 0);
+        ASSERT_EQ(token, sampler.sample(reduced, plain, wanted)) << every << " " << one.temperature << " " << i;
+        if (one.logprobs > 0) EXPECT_LT(got[0].logprob, wanted[0].logprob) << "the model's own distribution";
+        masked.accept(token);
+        plain.accept(token);
+      }
+    }
+  }
+  Sampler sampler(100);
+  SamplingParams any;
+  any.seed = 1;
+  const SamplerState state(any, {}, 100);
+  std::vector<TokenLogprob> none;
+  EXPECT_EQ(sampler.sample(noise(100, 1), state, none, std::vector<uint64_t>(2, 0)), Sampler::kNothingAllowed);
+  EXPECT_EQ(sampler.sample(noise(100, 1), state, none, std::vector<uint64_t>{0, 8}), 67);
+}
+
 TEST(Sampler, CutsEqualLogitsByIdAndNeverSortsThemAll) {
   const std::vector<float> flat(100000, 0.0f);
   SamplingParams params;

@@ -1,0 +1,176 @@
+// Answers that must follow a grammar: they do, whatever else happens to them, and batch mates, preemption and
+// speculation change nothing. On a dummy model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/dummy.h"
+#include "engine/engine.h"
+#include "text/grammar/gbnf.h"
+#include "text/grammar/matcher.h"
+#include "text/grammar/regex_grammar.h"
+
+namespace autoglm {
+namespace {
+
+using test::DummyStepper;
+using test::DummyTokenizer;
+using test::Heard;
+
+struct Bench {
+  explicit Bench(const EngineOptions& options = {}, int64_t blocks = 64) {
+    auto made = std::make_unique<DummyStepper>();
+    stepper = made.get();
+    stepper->block_count = blocks;
+    for (int i = 0; i < 10; ++i)
+      tokenizer.pieces[static_cast<size_t>(26 + i)] = std::string(1, static_cast<char>('0' + i));
+    tokenizer.pieces[36] = "ab1";
+    tokenizer.pieces[37] = "1c2";
+    tokenizer.pieces[38] = "<end>";
+    tokenizer.controls = {38};
+    ChatModel chat;
+    chat.ends = {38};
+    trie = std::make_shared<const TokenTrie>(tokenizer, 50);
+    engine = std::make_unique<Engine>(std::move(made), tokenizer, chat, options);
+  }
+  std::shared_ptr<TokenGrammar> grammar(const std::shared_ptr<const Program>& program) const {
+    return std::make_shared<TokenGrammar>(program, trie, std::vector<int32_t>{38});
+  }
+  void run() {
+    while (engine->has_work()) engine->step();
+    EXPECT_EQ(stepper->live_sequences, 0);
+    engine->check_integrity();
+  }
+  DummyTokenizer tokenizer;
+  DummyStepper* stepper = nullptr;
+  std::shared_ptr<const TokenTrie> trie;
+  std::unique_ptr<Engine> engine;
+};
+
+Request request(const std::shared_ptr<TokenGrammar>& grammar, uint64_t seed, int64_t most = 60) {
+  Request result;
+  for (uint64_t i = 0; i < 20 + seed % 7; ++i) result.prompt.push_back(static_cast<int32_t>((seed * 7 + i * 3) % 36));
+  result.max_tokens = most;
+  result.sampling.temperature = 1.0f;
+  result.sampling.seed = seed;
+  result.grammar = grammar;
+  return result;
+}
+
+bool letters_and_digits(const std::string& text) {
+  return testing::Matches(testing::MatchesRegex("([a-c]+[0-9])+"))(text);
+}
+
+const std::shared_ptr<const Program>& program() {
+  static const std::shared_ptr<const Program> compiled = compile_regex("([a-c]+[0-9]){5,9}");
+  return compiled;
+}
+
+TEST(EngineGrammar, AnswersFollowIt) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Bench bench;
+    Heard heard;
+    bench.engine->submit(request(bench.grammar(program()), seed), heard.sink());
+    bench.run();
+    ASSERT_FALSE(heard.error) << heard.error->what();
+    if (heard.finish == FinishReason::stop) EXPECT_TRUE(letters_and_digits(heard.text)) << heard.text;
+    EXPECT_EQ(heard.finish == FinishReason::length, heard.usage.completion_tokens == 60);
+    for (const int32_t token : heard.tokens) EXPECT_NE(bench.tokenizer.piece(token, true), "z");
+  }
+}
+
+TEST(EngineGrammar, AnAnswerThatIsCutSaysSo) {
+  Bench bench;
+  Heard heard;
+  bench.engine->submit(request(bench.grammar(compile_regex("[a-z]{30}")), 3, 8), heard.sink());
+  bench.run();
+  EXPECT_EQ(heard.finish, FinishReason::length);
+  EXPECT_EQ(heard.usage.completion_tokens, 8);
+}
+
+TEST(EngineGrammar, EndsWhereNothingCanFollow) {
+  Bench bench;
+  Heard heard;
+  Request asked = request(bench.grammar(compile_regex("abc123")), 3);
+  asked.ignore_eos = true;
+  bench.engine->submit(asked, heard.sink());
+  bench.run();
+  EXPECT_EQ(heard.finish, FinishReason::stop);
+  EXPECT_EQ(heard.text, "abc123");
+}
+
+TEST(EngineGrammar, WhatTheVocabularyCannotWriteIsAnError) {
+  Bench bench;
+  Heard heard;
+  bench.engine->submit(request(bench.grammar(compile_regex("abc!")), 3), heard.sink());
+  bench.run();
+  EXPECT_EQ(heard.finish, FinishReason::error);
+  ASSERT_TRUE(heard.error);
+  EXPECT_EQ(heard.error->code(), Code::bad_request);
+}
+
+TEST(EngineGrammar, OfAnotherVocabularyIsRefused) {
+  Bench bench;
+  const auto trie = std::make_shared<const TokenTrie>(bench.tokenizer, 49);
+  const auto grammar = std::make_shared<TokenGrammar>(program(), trie, std::vector<int32_t>{38});
+  try {
+    bench.engine->submit(request(grammar, 1), {});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::bad_request);
+  }
+}
+
+// Alone and greedy: the best token among those that may follow, at each place.
+TEST(EngineGrammar, GreedyTakesTheBestAllowedToken) {
+  Bench bench;
+  Heard heard;
+  Request asked = request(bench.grammar(program()), 4);
+  asked.sampling.temperature = 0.0f;
+  bench.engine->submit(asked, heard.sink());
+  bench.run();
+  GrammarMatcher matcher(bench.grammar(program()));
+  std::vector<int32_t> history = asked.prompt;
+  std::vector<float> logits(50);
+  std::vector<uint64_t> mask(1);
+  for (const int32_t token : heard.tokens) {
+    test::dummy_logits(history, logits);
+    matcher.mask(mask);
+    int32_t best = -1;
+    for (int32_t id = 0; id < 50; ++id) {
+      const bool allowed = (mask[0] >> id & 1) != 0;
+      if (allowed && (best < 0 || logits[static_cast<size_t>(id)] > logits[static_cast<size_t>(best)])) best = id;
+    }
+    ASSERT_EQ(token, best);
+    ASSERT_TRUE(matcher.accept(token));
+    history.push_back(token);
+  }
+}
+
+TEST(EngineGrammar, NeighboursPreemptionAndSpeculationChangeNothing) {
+  const std::shared_ptr<const Program> longer = compile_regex("([a-c]+[0-9]){15,40}");
+  std::vector<Heard> alone(6);
+  for (uint64_t i = 0; i < 6; ++i) {
+    Bench bench;
+    bench.engine->submit(request(bench.grammar(longer), i + 1), alone[i].sink());
+    bench.run();
+  }
+  for (const int64_t blocks : {64, 9}) {
+    for (const Speculation speculation : {Speculation::off, Speculation::always}) {
+      Bench bench({.max_sequences = 4, .speculation = speculation}, blocks);
+      const auto grammar = bench.grammar(longer);  // one for all
+      std::vector<Heard> heard(6);
+      for (uint64_t i = 0; i < 6; ++i) bench.engine->submit(request(grammar, i + 1), heard[i].sink());
+      bench.run();
+      int64_t preemptions = 0;
+      for (size_t i = 0; i < 6; ++i) {
+        test::expect_same_bits(heard[i], alone[i]);
+        EXPECT_EQ(heard[i].finish, alone[i].finish);
+        preemptions += heard[i].usage.preemptions;
+      }
+      EXPECT_EQ(preemptions > 0, blocks == 9);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace autoglm
