@@ -103,33 +103,37 @@ void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& ti
       for (int64_t g = 0; g < groups; ++g)
         isa_.to_bf16(to + g * kScaleGroup, kScaleGroup, lines + g * 16 * kScaleGroup);
     } else if (layout.integer_keys()) {
-      ActGroup* codes = worker.q_codes + n * 2 * groups;
-      isa_.quantize_twice(to, groups, codes, codes + groups);
+      isa_.quantize_query(to, groups, worker.q_codes + n * groups);
     }
   }
 }
 
-void CpuBackend::score_block(const AttentionTask& task, const uint8_t* block, int queries, int column,
-                             Worker& worker) const {
+/// Scores of blocks [first, end) of a split.
+void CpuBackend::score_blocks(const AttentionTask& task, const SplitBlocks& blocks, int first, int end, int queries,
+                              Worker& worker) const {
   const KvLayout& layout = task.store->layout(task.layer);
   ScoreArgs args;
   args.code = layout.code();
-  args.keys = block;
-  args.key_scales = reinterpret_cast<const float*>(block + layout.scales_at);
-  if (layout.latent()) {
-    transpose_latent(layout, block, worker.keys);
-    args.code = KvCode::f32;
-    args.keys = worker.keys;
-  }
+  args.keys = blocks.keys + first;
+  args.key_scales = blocks.key_scales + first;
+  args.blocks = end - first;
   args.dim = layout.padded_key;
   args.q = worker.q;
   args.q_stride = query_stride(layout);
   args.q_codes = worker.q_codes;
   args.nq = queries;
   args.scale = task.scale;
-  args.out = worker.scores + column;
+  args.out = worker.scores + first * kBlockTokens;
   args.out_stride = kSplitTokens;
-  isa_.scores(args);
+  if (!layout.latent()) return isa_.scores(args);
+  const void* keys = worker.keys;
+  args.code = KvCode::f32;
+  args.keys = &keys;
+  args.blocks = 1;
+  for (int b = first; b < end; ++b, args.out += kBlockTokens) {
+    transpose_latent(layout, static_cast<const uint8_t*>(blocks.keys[b]), worker.keys);
+    isa_.scores(args);
+  }
 }
 
 void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split,
@@ -152,26 +156,30 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   const KvLayout& layout = task.store->layout(task.layer);
   const int begin = view.begin_of(0), end = view.end_of(queries - 1);
   const int first_block = begin / kBlockTokens, blocks_end = (end + kBlockTokens - 1) / kBlockTokens;
-  const auto ask = [&](int b) { prefetch(static_cast<const uint8_t*>(blocks.keys[b]), layout.head_bytes); };
-  if (first_block < blocks_end) ask(first_block);
-  for (int b = first_block; b < blocks_end; ++b) {
-    // Blocks need not follow each other, and then the hardware does not look ahead.
-    if (b + 1 < blocks_end) ask(b + 1);
-    score_block(task, static_cast<const uint8_t*>(blocks.keys[b]), queries, b * kBlockTokens, worker);
+  // Blocks need not follow each other, and then the hardware does not look ahead.
+  constexpr int kTogether = 4;
+  const auto ask = [&](int from) {
+    for (int b = from; b < std::min(from + kTogether, blocks_end); ++b) {
+      prefetch(static_cast<const uint8_t*>(blocks.keys[b]), layout.head_bytes);
+    }
+  };
+  ask(first_block);
+  for (int b = first_block; b < blocks_end; b += kTogether) {
+    ask(b + kTogether);
+    score_blocks(task, blocks, b, std::min(b + kTogether, blocks_end), queries, worker);
   }
-  const int offset = first_block * kBlockTokens, count = blocks_end * kBlockTokens - offset;
   for (int n = 0; n < queries; ++n) {
-    float* scores = worker.scores + n * kSplitTokens + offset;
     SoftmaxArgs args;
-    args.scores = scores;
-    args.begin = std::max(0, view.begin_of(n) - offset);
-    args.end = view.end_of(n) - offset;
-    args.count = count;
+    args.scores = worker.scores + n * kSplitTokens;
+    args.begin = view.begin_of(n);
+    args.end = view.end_of(n);
+    args.first = first_block * kBlockTokens;
+    args.last = blocks_end * kBlockTokens;
     args.softcap = task.softcap;
     if (args.begin < args.end) {
       isa_.softmax(args);
     } else {
-      std::fill_n(scores, std::max(0, count), 0.0f);
+      std::fill(args.scores + args.first, args.scores + std::max(args.first, args.last), 0.0f);
       args.max = -std::numeric_limits<float>::infinity();
     }
     worker.part_max[n] = args.max;

@@ -254,7 +254,7 @@ void CpuBackend::place_workers() {
     }
     w.row = carver.take<float>(worker_row(limits_));
     w.q = carver.take<float>(queries * round_up(head, kScaleGroup));
-    w.q_codes = carver.take<ActGroup>(queries * 2 * round_up(head, kScaleGroup) / kScaleGroup);
+    w.q_codes = carver.take<QueryGroup>(queries * round_up(head, kScaleGroup) / kScaleGroup);
     if (isa_.attend != nullptr) {
       w.q_tiles = carver.take<uint16_t>(queries * round_up(head, kScaleGroup));
       w.key_tiles = carver.take<uint16_t>(kSplitTokens * round_up(head, kScaleGroup));

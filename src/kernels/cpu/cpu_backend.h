@@ -69,7 +69,7 @@ struct Worker {
   float* row = nullptr;         // [widest]
   // Attention, for at most `queries` queries:
   float* q = nullptr;           // [queries][key_dim, rounded up to 32]
-  ActGroup* q_codes = nullptr;  // [queries][2][key groups]: q against q8 keys
+  QueryGroup* q_codes = nullptr;  // [queries][key groups]: q against q8 keys
   uint16_t* q_tiles = nullptr;  // the tiles of AttendArgs, where the ISA has attend()
   uint16_t* key_tiles = nullptr;
   uint16_t* value_tiles = nullptr;
@@ -225,7 +225,8 @@ class CpuBackend final : public Backend {
   void merge(const AttentionTask& task, const AttentionTile& tile, const float* part, const float* part_max,
              const float* part_sum, bool first, Worker& worker) const;
   void load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
-  void score_block(const AttentionTask& task, const uint8_t* block, int queries, int column, Worker& worker) const;
+  void score_blocks(const AttentionTask& task, const SplitBlocks& blocks, int first, int end, int queries,
+                    Worker& worker) const;
   void finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
 
   // latent_attention.cpp
@@ -274,7 +275,7 @@ const KvSegment* segment_of(const KvView& kv, int64_t row);
 
 /// Queries of an attention tile where there are enough, to share what is read; kAttendQueries where the ISA has
 /// attend(), which dequantizes keys and values for all of them together.
-inline constexpr int kTileQueries = 32;
+inline constexpr int kTileQueries = 48;
 
 /// One panel of a weight, ready to be multiplied; made and used by one worker.
 class PanelProduct {

@@ -43,6 +43,15 @@ struct alignas(64) ActTile {
 };
 static_assert(sizeof(ActTile) == 640);
 
+/// 32 columns of a query that meets q8 keys, as int16. Four columns, a "quad", are stored as 0, 2, 1, 3: products are
+/// added in pairs, and the even and the odd bytes of a quad of keys are pairs as they are.
+struct QueryGroup {
+  int16_t codes[32];
+  float scale;    // value = scale * code
+  int32_t start;  // -128 * (sum of the codes), because keys are stored with 128 added
+};
+static_assert(sizeof(QueryGroup) == 72);
+
 /// How a panel stores the codes of 32 columns of 32 rows: unsigned, code + zero point. Four columns of a row are a
 /// "quad", 4 adjacent bytes; a quad of all rows is a line of 128 bytes; quads 0..7 make up a group. Low bits come
 /// first:
@@ -173,30 +182,31 @@ struct Bf16PanelArgs {
 /// as signed codes.
 enum class KvCode : uint8_t { f32, bf16, q8 };
 
-/// Dot products of nq queries with the 16 keys of a block: out[q][j] = scale * (q . key_j). With q8 a query is the sum
-/// of two rows of codes (its int8 rounding, and that of what the first leaves over: 15 bits in all), sums over a group
-/// of 32 columns are exact integers, and groups are added in ascending order.
+/// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 a query is
+/// int16 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
 struct ScoreArgs {
   KvCode code = KvCode::f32;
-  const void* keys = nullptr;
-  const float* key_scales = nullptr;  // [groups][16]; q8 only
+  const void* const* keys = nullptr;         // one pointer a block
+  const float* const* key_scales = nullptr;  // [groups][16] of each block; q8 only
+  int blocks = 0;
   int dim = 0;                        // a multiple of 4 (queries are padded with zeros)
   const float* q = nullptr;           // f32 and bf16
   int64_t q_stride = 0;
-  const ActGroup* q_codes = nullptr;  // q8: [nq][2][groups]
+  const QueryGroup* q_codes = nullptr;  // q8: [nq][groups]
   int nq = 0;
   float scale = 1.0f;
   float* out = nullptr;
   int64_t out_stride = 0;
 };
 
-/// Scores of one query in one split of the KV, turned into exp(s - max) in place. Positions outside [begin, end) of the
-/// `count` (a multiple of 16) become 0.
+/// Scores of one query in one split of the KV, turned into exp(s - max) in place. Positions of [first, last) outside
+/// [begin, end) become 0, and others outside it may.
 struct SoftmaxArgs {
-  float* scores = nullptr;
+  float* scores = nullptr;  // [kSplitTokens]
   int begin = 0;
   int end = 0;
-  int count = 0;
+  int first = 0;
+  int last = 0;
   float softcap = 0.0f;
   float max = 0.0f;  // out
   float sum = 0.0f;  // out
@@ -301,6 +311,7 @@ struct IsaTable {
   void (*quantize)(const float* x, int64_t groups, ActGroup* out);  // n = 32 * groups
   /// The same, and what it leaves over (x - scale * code) quantized in its turn.
   void (*quantize_twice)(const float* x, int64_t groups, ActGroup* high, ActGroup* low);
+  void (*quantize_query)(const float* x, int64_t groups, QueryGroup* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   /// out = x / sqrt(mean(x^2) + eps) * weight (null: 1). In place allowed.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

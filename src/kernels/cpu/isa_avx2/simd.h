@@ -19,7 +19,9 @@ constexpr bool kExpands = false;
 constexpr int kTokens = 4;
 constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
-constexpr int kScoreQueries = 2;
+constexpr int kFloatScoreQueries = 2;
+constexpr int kScoreQueries = 4;
+constexpr int kScoreVectors = 2;
 constexpr int kValueQueries = 4;
 
 static inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
@@ -65,6 +67,8 @@ static inline Sum dot(Sum sum, Codes w, Quad x) {
   const __m256i four = bits == 8 ? _mm256_sign_epi8((__m256i)x, (__m256i)w) : (__m256i)x;
   return {(I)_mm256_add_epi16((__m256i)sum.words, _mm256_maddubs_epi16(codes, four)), sum.total};
 }
+/// Sums of products of pairs of int16, added to `sum`.
+static inline I dot_pairs(I sum, I a, I b) { return sum + (I)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 constexpr int fold_quads(int bits) { return bits == 8 ? 1 : 8 >> (bits - 4); }
 static inline Sum fold(Sum sum) {
   return {I{}, sum.total + (I)_mm256_madd_epi16((__m256i)sum.words, _mm256_set1_epi16(1))};

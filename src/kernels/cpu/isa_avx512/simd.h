@@ -17,7 +17,9 @@ constexpr bool kExpands = true;
 constexpr int kTokens = 6;
 constexpr int row_vectors(int) { return 2; }
 constexpr int float_row_vectors(int) { return 2; }
+constexpr int kFloatScoreQueries = 6;
 constexpr int kScoreQueries = 6;
+constexpr int kScoreVectors = 2;
 constexpr int kValueQueries = 6;
 
 static inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
@@ -58,6 +60,8 @@ template <int bits>
 static inline Sum dot(Sum sum, Codes w, Quad x) {
   return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 }
+/// Sums of products of pairs of int16, added to `sum`.
+static inline I dot_pairs(I sum, I a, I b) { return (I)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 constexpr int fold_quads(int) { return 8; }
 static inline Sum fold(Sum sum) { return sum; }
 template <int bits>

@@ -17,7 +17,9 @@ constexpr bool kExpands = true;
 constexpr int kTokens = 4;
 constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
-constexpr int kScoreQueries = 2;
+constexpr int kFloatScoreQueries = 2;
+constexpr int kScoreQueries = 4;
+constexpr int kScoreVectors = 2;
 constexpr int kValueQueries = 4;
 
 static inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
@@ -58,6 +60,8 @@ template <int bits>
 static inline Sum dot(Sum sum, Codes w, Quad x) {
   return (I)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
 }
+/// Sums of products of pairs of int16, added to `sum`.
+static inline I dot_pairs(I sum, I a, I b) { return (I)_mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b); }
 constexpr int fold_quads(int) { return 8; }
 static inline Sum fold(Sum sum) { return sum; }
 template <int bits>

@@ -22,7 +22,9 @@ constexpr bool kExpands = false;
 constexpr int kTokens = 4;
 constexpr int row_vectors(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int float_row_vectors(int tokens) { return tokens <= 2 ? 4 : 2; }
-constexpr int kScoreQueries = 2;
+constexpr int kFloatScoreQueries = 2;
+constexpr int kScoreQueries = 4;
+constexpr int kScoreVectors = 2;
 constexpr int kValueQueries = 2;
 
 static inline F fma(F a, F b, F c) { return a * b + c; }  // SSE4.2 has no fused one: rounded twice
@@ -98,6 +100,9 @@ static inline I add_products(Shorts a, Shorts b) {
   return sum;
 #endif
 }
+
+/// Sums of products of pairs of int16, added to `sum`.
+static inline I dot_pairs(I sum, I a, I b) { return sum + add_products((Shorts)a, (Shorts)b); }
 
 template <int bits>
 static inline Sum start(I) {

@@ -33,6 +33,7 @@ const IsaTable& generic_table() {
       .gemm_bf16 = gemm_bf16,
       .quantize = quantize,
       .quantize_twice = quantize_twice,
+      .quantize_query = quantize_query,
       .to_bf16 = to_bf16,
       .rms_norm = rms_norm,
       .activate = activate,

@@ -25,71 +25,114 @@ AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
 
 /// NQ queries x W tokens; four partial sums by column modulo 4, added as (0 + 1) + (2 + 3).
 template <KvCode code, int NQ>
-AUTOGLM_INLINE void float_scores(const ScoreArgs& args, int first, int j, F (&total)[NQ]) {
+AUTOGLM_INLINE void float_scores(const ScoreArgs& args, int block, int first, int j) {
   F sum[NQ][4] = {};
   const float* q = args.q + first * args.q_stride;
   for (int d4 = 0; d4 < args.dim / 4; ++d4) {
     F k[4];
-    load_keys<code>(args.keys, d4, j, k);
+    load_keys<code>(args.keys[block], d4, j, k);
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
       AUTOGLM_UNROLL
       for (int i = 0; i < 4; ++i) sum[n][i] = fma(k[i], splat(q[n * args.q_stride + 4 * d4 + i]), sum[n][i]);
     }
   }
-  AUTOGLM_UNROLL
-  for (int n = 0; n < NQ; ++n) total[n] = (sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3]);
-}
-
-/// The same from codes: both roundings of a query times the keys' codes, exact sums a group of 32 columns.
-template <int NQ>
-AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int first, int j, F (&total)[NQ]) {
-  const int groups = (args.dim + kScaleGroup - 1) / kScaleGroup;
-  const ActGroup* q = args.q_codes + first * 2 * groups;
-  const auto* keys = static_cast<const uint8_t*>(args.keys) + 4 * j;
-  AUTOGLM_UNROLL
-  for (int n = 0; n < NQ; ++n) total[n] = F{};
-  for (int g = 0; g < groups; ++g) {
-    Sum sum[NQ][2];
-    AUTOGLM_UNROLL
-    for (int n = 0; n < NQ; ++n) {
-      AUTOGLM_UNROLL
-      for (int term = 0; term < 2; ++term)
-        sum[n][term] = start<8>(splat_int(q[(2 * n + term) * groups + g].neg_sum128));
-    }
-    const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
-    for (int i = 0; i < quads; ++i, keys += 64) {
-      const Codes k = codes_of<8>(load_int(keys));
-      AUTOGLM_UNROLL
-      for (int n = 0; n < NQ; ++n) {
-        AUTOGLM_UNROLL
-        for (int term = 0; term < 2; ++term)
-          sum[n][term] = fold(dot<8>(sum[n][term], k, load_quad(q[(2 * n + term) * groups + g].codes + 4 * i)));
-      }
-    }
-    const F scale = load(args.key_scales + g * kBlockTokens + j);
-    AUTOGLM_UNROLL
-    for (int n = 0; n < NQ; ++n) {
-      const ActGroup& high = q[2 * n * groups + g];
-      const ActGroup& low = q[(2 * n + 1) * groups + g];
-      F part = to_float(finish<8>(sum[n][0], splat_int(high.neg_sum128))) * splat(high.scale);
-      part = fma(to_float(finish<8>(sum[n][1], splat_int(low.neg_sum128))), splat(low.scale), part);
-      total[n] = fma(part, scale, total[n]);
-    }
-  }
-}
-
-template <KvCode code, int NQ>
-AUTOGLM_INLINE void score_tile(const ScoreArgs& args, int first, int j) {
-  F total[NQ];
-  if constexpr (code == KvCode::q8) {
-    integer_scores<NQ>(args, first, j, total);
-  } else {
-    float_scores<code, NQ>(args, first, j, total);
-  }
+  float* out = args.out + first * args.out_stride + block * kBlockTokens + j;
   AUTOGLM_UNROLL
   for (int n = 0; n < NQ; ++n) {
-    store(args.out + (first + n) * args.out_stride + j, total[n] * splat(args.scale));
+    store(out + n * args.out_stride, ((sum[n][0] + sum[n][1]) + (sum[n][2] + sum[n][3])) * splat(args.scale));
+  }
+}
+
+constexpr int kExpandedKeys = 256;  // columns of the longest keys that are expanded
+
+/// Codes of keys as pairs of int16, for W tokens from (block, j) on: [quads][columns 0 and 2, columns 1 and 3].
+struct KeyPairs {
+  alignas(64) int32_t pairs[kExpandedKeys / 2][kScoreVectors * W];
+};
+AUTOGLM_INLINE I even_bytes(I quads) { return quads & splat_int(0x00ff00ff); }
+AUTOGLM_INLINE I odd_bytes(I quads) { return (quads >> 8) & splat_int(0x00ff00ff); }
+
+template <int NV>
+AUTOGLM_INLINE void keys_from(const ScoreArgs& args, int token, const uint8_t* (&keys)[NV], const float* (&scales)[NV]) {
+  AUTOGLM_UNROLL
+  for (int v = 0; v < NV; ++v) {
+    const int b = (token + v * W) / kBlockTokens, j = (token + v * W) % kBlockTokens;
+    keys[v] = static_cast<const uint8_t*>(args.keys[b]) + 4 * j;
+    scales[v] = args.key_scales[b] + j;
+  }
+}
+
+template <int NV>
+AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out) {
+  const uint8_t* keys[NV];
+  const float* scales[NV];
+  keys_from(args, token, keys, scales);
+  for (int quad = 0; quad < args.dim / 4; ++quad) {
+    AUTOGLM_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const I quads = load_int(keys[v] + quad * 64);
+      *reinterpret_cast<IntUnaligned*>(out.pairs[2 * quad] + v * W) = even_bytes(quads);
+      *reinterpret_cast<IntUnaligned*>(out.pairs[2 * quad + 1] + v * W) = odd_bytes(quads);
+    }
+  }
+}
+
+/// NQ queries x NV vectors of tokens from codes: exact sums a group of 32 columns. `expanded`: null, or these keys.
+template <int NQ, int NV, bool has_pairs>
+AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, const KeyPairs* expanded) {
+  const int groups = (args.dim + kScaleGroup - 1) / kScaleGroup;
+  const QueryGroup* q = args.q_codes + first * groups;
+  const uint8_t* keys[NV];
+  const float* scales[NV];
+  keys_from(args, token, keys, scales);
+  F total[NQ][NV] = {};
+  for (int g = 0; g < groups; ++g) {
+    I sum[NQ][NV];
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      AUTOGLM_UNROLL
+      for (int v = 0; v < NV; ++v) sum[n][v] = splat_int(q[n * groups + g].start);
+    }
+    const auto quad = [&](int i) __attribute__((always_inline)) {
+      AUTOGLM_UNROLL
+      for (int odd = 0; odd < 2; ++odd) {
+        I k[NV];
+        AUTOGLM_UNROLL
+        for (int v = 0; v < NV; ++v) {
+          if constexpr (has_pairs) {
+            k[v] = load_int(expanded->pairs[2 * (8 * g + i) + odd] + v * W);
+          } else {
+            const I quads = load_int(keys[v] + (8 * g + i) * 64);
+            k[v] = odd ? odd_bytes(quads) : even_bytes(quads);
+          }
+        }
+        AUTOGLM_UNROLL
+        for (int n = 0; n < NQ; ++n) {
+          int32_t two;
+          __builtin_memcpy(&two, q[n * groups + g].codes + 4 * i + 2 * odd, 4);
+          AUTOGLM_UNROLL
+          for (int v = 0; v < NV; ++v) sum[n][v] = dot_pairs(sum[n][v], k[v], splat_int(two));
+        }
+      }
+    };
+    const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
+    AUTOGLM_NO_UNROLL
+    for (int i = 0; i < quads; ++i) quad(i);
+    AUTOGLM_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const F scale = load(scales[v] + g * kBlockTokens);
+      AUTOGLM_UNROLL
+      for (int n = 0; n < NQ; ++n) {
+        total[n][v] = fma(to_float(sum[n][v]) * splat(q[n * groups + g].scale), scale, total[n][v]);
+      }
+    }
+  }
+  float* out = args.out + first * args.out_stride + token;
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) {
+    AUTOGLM_UNROLL
+    for (int v = 0; v < NV; ++v) store(out + n * args.out_stride + v * W, total[n][v] * splat(args.scale));
   }
 }
 
@@ -125,9 +168,33 @@ AUTOGLM_INLINE void for_query_tiles(int nq, F f) {
 
 template <KvCode code>
 void scores_of(const ScoreArgs& args) {
-  for_query_tiles<kScoreQueries>(args.nq, [&](int first, auto count) {
-    for (int j = 0; j < kBlockTokens; j += W) score_tile<code, count.value>(args, first, j);
+  for_query_tiles<kFloatScoreQueries>(args.nq, [&](int first, auto count) {
+    for (int b = 0; b < args.blocks; ++b) {
+      for (int j = 0; j < kBlockTokens; j += W) float_scores<code, count.value>(args, b, first, j);
+    }
   });
+}
+
+template <int NV>
+AUTOGLM_INLINE void score_tokens(const ScoreArgs& args, int token) {
+  KeyPairs pairs;
+  const bool expand = args.nq > 2 * kScoreQueries && args.dim <= kExpandedKeys;
+  if (expand) expand_keys<NV>(args, token, pairs);
+  for_query_tiles<kScoreQueries>(args.nq, [&](int first, auto count) {
+    if (expand) {
+      integer_scores<count.value, NV, true>(args, token, first, &pairs);
+    } else {
+      integer_scores<count.value, NV, false>(args, token, first, nullptr);
+    }
+  });
+}
+
+void integer_scores_of(const ScoreArgs& args) {
+  constexpr int tokens = kScoreVectors * W;
+  const int end = args.blocks * kBlockTokens;
+  int token = 0;
+  for (; token + tokens <= end; token += tokens) score_tokens<kScoreVectors>(args, token);
+  for (; token < end; token += W) score_tokens<1>(args, token);
 }
 
 void scores(const ScoreArgs& args) {
@@ -137,45 +204,68 @@ void scores(const ScoreArgs& args) {
     case KvCode::bf16:
       return scores_of<KvCode::bf16>(args);
     case KvCode::q8:
-      return scores_of<KvCode::q8>(args);
+      return integer_scores_of(args);
   }
 }
 
+/// exp(x) for x <= 0, 2^-125 where it is less: 2^n by place in the bits, and a polynomial in what is left, within half,
+/// whose relative error is 7.5e-8 (minimax by the Remez algorithm). NaN stays NaN.
+AUTOGLM_INLINE F weight_of(F x) {
+  const F t = at_least(x * splat(1.44269504088896341f), -125.0f), magic = splat(12582912.0f), rounded = t + magic;
+  const F f = t - (rounded - magic);
+  F p = splat(1.327647199e-3f);
+  p = fma(p, f, splat(9.675541334e-3f));
+  p = fma(p, f, splat(5.550713273e-2f));
+  p = fma(p, f, splat(2.402211972e-1f));
+  p = fma(p, f, splat(6.931469671e-1f));
+  p = fma(p, f, splat(1.000000072e+0f));
+  return p * bits_to_float((float_to_bits(rounded) << 23) + splat_int(127 << 23));
+}
+
 void softmax(SoftmaxArgs& args) {
+  constexpr int kStride = 4 * W;  // four chains, so that none waits for the one before it
   float* s = args.scores;
+  const int from = args.begin / kStride * kStride, to = (args.end + kStride - 1) / kStride * kStride;
+  const auto fill = [s](int begin, int end, float value) {
+    for (int i = begin; i < end; ++i) s[i] = value;
+  };
+  fill(from, args.begin, -__builtin_inff());
+  fill(args.end, to, -__builtin_inff());
   if (args.softcap > 0.0f) {
-    for (int i = 0; i < args.count; i += W) store(s + i, soft_cap(load(s + i), args.softcap));
+    for (int i = from; i < to; i += W) store(s + i, soft_cap(load(s + i), args.softcap));
   }
-  for (int i = 0; i < args.begin; ++i) s[i] = -__builtin_inff();
-  for (int i = args.end; i < args.count; ++i) s[i] = -__builtin_inff();
-  F largest = splat(-__builtin_inff());
-  for (int i = 0; i < args.count; i += W) {
-    const F v = load(s + i);
-    largest = v > largest ? v : largest;  // a NaN is passed over here and comes back in the sum
+  const auto larger = [](F a, F b) { return b > a ? b : a; };  // a NaN is passed over here and comes back in the sum
+  F largest[4];
+  for (F& chain : largest) chain = splat(-__builtin_inff());
+  for (int i = from; i < to; i += kStride) {
+    AUTOGLM_UNROLL
+    for (int k = 0; k < 4; ++k) largest[k] = larger(largest[k], load(s + i + k * W));
   }
-  float lanes[W];
-  store(lanes, largest);
-  float max = lanes[0];
-  for (int i = 1; i < W; ++i) max = lanes[i] > max ? lanes[i] : max;
-  for (int i = 0; i < args.count; i += W) store(s + i, exp_lanes(load(s + i) - splat(max)));
-  for (int i = 0; i < args.begin; ++i) s[i] = 0.0f;
-  for (int i = args.end; i < args.count; ++i) s[i] = 0.0f;
-  F sum = {};
-  for (int i = 0; i < args.count; i += W) sum = sum + load(s + i);
-  args.max = max;
-  args.sum = sum_lanes(sum);
+  const F either = larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
+  const F max = bits_to_float(reduce_all(
+      float_to_bits(either), [&](I a, I b) { return float_to_bits(larger(bits_to_float(a), bits_to_float(b))); }));
+  for (int i = from; i < to; i += kStride) {
+    AUTOGLM_UNROLL
+    for (int k = 0; k < 4; ++k) store(s + i + k * W, weight_of(load(s + i + k * W) - max));
+  }
+  fill(args.first < from ? args.first : from, args.begin, 0.0f);
+  fill(args.end, args.last > to ? args.last : to, 0.0f);
+  F sums[4] = {};
+  for (int i = from; i < to; i += kStride) {
+    AUTOGLM_UNROLL
+    for (int k = 0; k < 4; ++k) sums[k] = sums[k] + load(s + i + k * W);
+  }
+  args.max = max[0];
+  args.sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 template <KvCode code>
 AUTOGLM_INLINE F load_values(const void* block, int64_t at) {
   if constexpr (code == KvCode::f32) {
     return load(static_cast<const float*>(block) + at);
-  } else if constexpr (code == KvCode::bf16) {
+  } else {
     const Halves v = *reinterpret_cast<const HalvesUnaligned*>(static_cast<const uint16_t*>(block) + at);
     return bits_to_float(__builtin_convertvector(v, I) << 16);
-  } else {
-    const Bytes v = *reinterpret_cast<const BytesUnaligned*>(static_cast<const int8_t*>(block) + at);
-    return to_float(__builtin_convertvector(v, I));
   }
 }
 
@@ -203,7 +293,7 @@ AUTOGLM_INLINE void value_tile(const WeightedSumArgs& args, const float* const (
   }
 }
 
-/// Columns [begin, end), whose values share a scale a token where there are scales.
+/// Columns [begin, end).
 template <KvCode code, int NQ>
 AUTOGLM_INLINE void value_columns(const WeightedSumArgs& args, const float* const (&p)[NQ], int first, int begin,
                                   int end) {
@@ -217,33 +307,167 @@ template <KvCode code, int NQ>
 AUTOGLM_INLINE void value_queries(const WeightedSumArgs& args, int first) {
   const float* p[NQ];
   for (int n = 0; n < NQ; ++n) p[n] = args.p + (first + n) * args.p_stride;
-  if constexpr (code != KvCode::q8) {
-    value_columns<code, NQ>(args, p, first, 0, args.dim);
-  } else {
-    // A token's scale goes into its weight: once for 32 columns.
-    float scaled[NQ][kSplitTokens];
-    const float* q[NQ];
-    for (int n = 0; n < NQ; ++n) q[n] = scaled[n];
-    for (int at = 0; at < args.dim; at += kScaleGroup) {
-      for (int b = args.begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
-        const float* scales = args.scales[b] + at / kScaleGroup * kBlockTokens;
-        for (int j = 0; j < kBlockTokens; j += W) {
-          const F scale = load(scales + j);
-          for (int n = 0; n < NQ; ++n) {
-            store(scaled[n] + b * kBlockTokens + j, load(p[n] + b * kBlockTokens + j) * scale);
-          }
-        }
-      }
-      const int end = at + kScaleGroup < args.dim ? at + kScaleGroup : args.dim;
-      value_columns<code, NQ>(args, q, first, at, end);
-    }
-  }
+  value_columns<code, NQ>(args, p, first, 0, args.dim);
 }
 
 template <KvCode code>
 void weighted_sum_of(const WeightedSumArgs& args) {
   for_query_tiles<kValueQueries>(args.nq,
                                  [&](int first, auto count) { value_queries<code, count.value>(args, first); });
+}
+
+// ---- Weighted sums of codes: exact sums of int16 weights times int8 codes. A query's weight of a token, times the
+// token's scale, is rounded to a multiple of 1/32767 of the largest such product, in each group of 32 columns.
+
+constexpr int kPairs = kSplitTokens / 2;
+
+/// The codes of two tokens side by side as int16, for W columns.
+AUTOGLM_INLINE I code_pair(const int8_t* even, const int8_t* odd) {
+  const auto codes = [](const int8_t* p) __attribute__((always_inline)) {
+    return __builtin_convertvector(*reinterpret_cast<const BytesUnaligned*>(p), I);
+  };
+  return (codes(odd) << 16) | (codes(even) & splat_int(0xffff));
+}
+
+/// A group of columns in one split.
+struct ValueGroup {
+  const WeightedSumArgs& args;
+  int at, columns;
+  alignas(64) float scales[kSplitTokens];          // of tokens outside [begin, end): 0
+  alignas(64) int32_t pairs[kPairs][kScaleGroup];  // code_pair() of all columns, where many queries use them
+
+  ValueGroup(const WeightedSumArgs& all, int first, int count) : args(all), at(first), columns(count) {}
+  AUTOGLM_INLINE_MEMBER I pair(int j, int column) const {
+    const int64_t stride = args.row_stride;
+    const auto* block = static_cast<const int8_t*>(args.blocks[static_cast<unsigned>(j) / (kBlockTokens / 2)]);
+    const int8_t* row = block + static_cast<unsigned>(2 * j) % kBlockTokens * stride + at + column;
+    return code_pair(row, row + stride);
+  }
+  void load_scales() {
+    const int begin = args.begin / kBlockTokens * kBlockTokens;
+    for (int b = begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
+      const float* from = args.scales[b] + at / kScaleGroup * kBlockTokens;
+      for (int j = 0; j < kBlockTokens; j += W) store(scales + b * kBlockTokens + j, load(from + j));
+    }
+    for (int j = begin; j < args.begin; ++j) scales[j] = 0.0f;
+    for (int j = args.end; j % kBlockTokens != 0; ++j) scales[j] = 0.0f;
+  }
+  void expand() {
+    if (columns == kScaleGroup) {
+      expand_columns<kScaleGroup>();
+    } else {
+      expand_columns<kScaleGroup / 2>();
+    }
+  }
+
+ private:
+  template <int count>
+  AUTOGLM_INLINE_MEMBER void expand_columns() {
+    const int64_t stride = args.row_stride;
+    for (int b = args.begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
+      const int8_t* row = static_cast<const int8_t*>(args.blocks[b]) + at;
+      int32_t* out = pairs[b * kBlockTokens / 2];
+      for (int i = 0; i < kBlockTokens / 2; ++i, row += 2 * stride, out += kScaleGroup) {
+        AUTOGLM_UNROLL
+        for (int c = 0; c < count; c += W) *reinterpret_cast<IntUnaligned*>(out + c) = code_pair(row + c, row + stride + c);
+      }
+    }
+  }
+};
+
+typedef uint32_t Bits __attribute__((vector_size(W * 4)));
+typedef int16_t Words __attribute__((vector_size(W * 2)));
+typedef int16_t WordsUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
+
+/// Integer weights of NQ queries, and what one of them is worth: NaN where the values that it sees are not finite.
+template <int NQ>
+AUTOGLM_INLINE void integer_weights(const ValueGroup& group, int first, int16_t (&out)[NQ][kSplitTokens],
+                                    float (&steps)[NQ]) {
+  const int begin = group.args.begin / W * W, end = group.args.end;
+  const float *p = group.args.p + first * group.args.p_stride, *scales = group.scales;
+  const int64_t stride = group.args.p_stride;
+  // As unsigned numbers, the bits of NaN, infinity and everything positive are in this order.
+  Bits largest[NQ];
+  for (int n = 0; n < NQ; ++n) largest[n] = (Bits)splat(1e-30f);
+  for (int j = begin; j < end; j += W) {
+    const F scale = load(scales + j);
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      const auto bits = (Bits)(load(p + n * stride + j) * scale);
+      largest[n] = bits > largest[n] ? bits : largest[n];
+    }
+  }
+  F per_step[NQ];
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) {
+    const I most = reduce_all((I)largest[n], [](I a, I b) { return (I)((Bits)a > (Bits)b ? (Bits)a : (Bits)b); });
+    const float value = bits_to_float(most)[0];
+    steps[n] = value * (1.0f / 32767.0f);
+    per_step[n] = splat(32767.0f / value);
+  }
+  for (int j = begin; j < end; j += W) {
+    const F scale = load(scales + j);
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      const F weight = load(p + n * stride + j) * scale;
+      const I words = __builtin_convertvector(fma(weight, per_step[n], splat(0.5f)), I);
+      *reinterpret_cast<WordsUnaligned*>(out[n] + j) = __builtin_convertvector(words, Words);
+    }
+  }
+}
+
+template <int NQ, int NV, bool expanded>
+AUTOGLM_INLINE void integer_tile(const ValueGroup& group, const int16_t (&weights)[NQ][kSplitTokens],
+                                 const float (&steps)[NQ], int column, float* out) {
+  const WeightedSumArgs& args = group.args;
+  I sum[NQ][NV] = {};
+  for (int j = args.begin / 2; j < (args.end + 1) / 2; ++j) {
+    I v[NV];
+    AUTOGLM_UNROLL
+    for (int i = 0; i < NV; ++i) {
+      v[i] = expanded ? load_int(group.pairs[j] + column + i * W) : group.pair(j, column + i * W);
+    }
+    AUTOGLM_UNROLL
+    for (int n = 0; n < NQ; ++n) {
+      int32_t two;
+      __builtin_memcpy(&two, weights[n] + 2 * j, 4);
+      AUTOGLM_UNROLL
+      for (int i = 0; i < NV; ++i) sum[n][i] = dot_pairs(sum[n][i], v[i], splat_int(two));
+    }
+  }
+  AUTOGLM_UNROLL
+  for (int n = 0; n < NQ; ++n) {
+    AUTOGLM_UNROLL
+    for (int i = 0; i < NV; ++i) store(out + n * args.o_stride + i * W, to_float(sum[n][i]) * splat(steps[n]));
+  }
+}
+
+template <int NQ, bool expanded>
+AUTOGLM_INLINE void integer_queries(const ValueGroup& group, int first) {
+  constexpr int NV = 16 / W > 2 ? 16 / W : 2;
+  alignas(64) int16_t weights[NQ][kSplitTokens];
+  float steps[NQ];
+  integer_weights(group, first, weights, steps);
+  float* out = group.args.o + first * group.args.o_stride + group.at;
+  int c = 0;
+  for (; c + NV * W <= group.columns; c += NV * W) integer_tile<NQ, NV, expanded>(group, weights, steps, c, out + c);
+  for (; c < group.columns; c += W) integer_tile<NQ, 1, expanded>(group, weights, steps, c, out + c);
+}
+
+void integer_weighted_sum(const WeightedSumArgs& args) {
+  for (int at = 0; at < args.dim; at += kScaleGroup) {
+    ValueGroup group(args, at, at + kScaleGroup < args.dim ? kScaleGroup : args.dim - at);
+    group.load_scales();
+    const bool expanded = args.nq > kValueQueries;
+    if (expanded) group.expand();
+    for_query_tiles<kValueQueries>(args.nq, [&](int first, auto count) {
+      if (expanded) {
+        integer_queries<count.value, true>(group, first);
+      } else {
+        integer_queries<count.value, false>(group, first);
+      }
+    });
+  }
 }
 
 void weighted_sum(const WeightedSumArgs& args) {
@@ -253,7 +477,7 @@ void weighted_sum(const WeightedSumArgs& args) {
     case KvCode::bf16:
       return weighted_sum_of<KvCode::bf16>(args);
     case KvCode::q8:
-      return weighted_sum_of<KvCode::q8>(args);
+      return integer_weighted_sum(args);
   }
 }
 

@@ -85,20 +85,21 @@ static inline I reduce_each(const I* v, Op op) {
   }
 }
 
+/// In every lane: op over all of them.
 template <typename Op>
-static inline I reduce_int(I v, Op op) {
+static inline I reduce_all(I v, Op op) {
   if constexpr (W >= 16) v = op(v, swap_lanes<8>(v));
   if constexpr (W >= 8) v = op(v, swap_lanes<4>(v));
   v = op(v, swap_lanes<2>(v));
   return op(v, swap_lanes<1>(v));
 }
 static inline int32_t max_lane(I v) {
-  return reduce_int(v, [](I a, I b) { return a > b ? a : b; })[0];
+  return reduce_all(v, [](I a, I b) { return a > b ? a : b; })[0];
 }
 static inline int32_t sum_lanes(I v) {
-  return reduce_int(v, [](I a, I b) { return a + b; })[0];
+  return reduce_all(v, [](I a, I b) { return a + b; })[0];
 }
 static inline float sum_lanes(F v) {
   return bits_to_float(
-      reduce_int(float_to_bits(v), [](I a, I b) { return float_to_bits(bits_to_float(a) + bits_to_float(b)); }))[0];
+      reduce_all(float_to_bits(v), [](I a, I b) { return float_to_bits(bits_to_float(a) + bits_to_float(b)); }))[0];
 }

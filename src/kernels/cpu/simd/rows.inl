@@ -114,6 +114,29 @@ void quantize_twice(const float* x, int64_t groups, ActGroup* high, ActGroup* lo
   }
 }
 
+void quantize_query(const float* x, int64_t groups, QueryGroup* out) {
+  for (int64_t g = 0; g < groups; ++g, x += 32, ++out) {
+    I largest = {}, sum = {};
+    for (int i = 0; i < 32; i += W) {
+      const I bits = load_int(x + i) & splat_int(0x7fffffff);
+      largest = bits > largest ? bits : largest;
+    }
+    const int32_t bits = max_lane(largest);
+    const float amax = bits_to_float(splat_int(bits))[0];
+    const bool finite = bits < 0x7f800000, usable = finite && amax >= 1e-30f;
+    const F inverse = splat(usable ? 32767.0f / amax : 0.0f);
+    int32_t codes[32];
+    for (int i = 0; i < 32; i += W) {
+      const I code = usable ? __builtin_convertvector(round_even(load(x + i) * inverse), I) : I{};
+      *reinterpret_cast<IntUnaligned*>(codes + i) = code;
+      sum += code;
+    }
+    for (int i = 0; i < 32; ++i) out->codes[(i & ~3) + (i & 1) * 2 + (i >> 1 & 1)] = static_cast<int16_t>(codes[i]);
+    out->scale = usable ? amax / 32767.0f : finite ? 0.0f : __builtin_nanf("");
+    out->start = -128 * sum_lanes(sum);
+  }
+}
+
 /// float32 to bfloat16, ties to even; NaN stays a (quiet) NaN.
 void to_bf16(const float* x, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) {
