@@ -10,10 +10,6 @@
 namespace autoglm::cpu {
 namespace {
 
-void prefetch(const uint8_t* data, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
-}
-
 constexpr float kLog2E = 1.44269504088896341f;
 
 /// Floats between two queries of a tile.
@@ -110,7 +106,7 @@ void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& ti
 
 /// Scores of blocks [first, end) of a split.
 void CpuBackend::score_blocks(const AttentionTask& task, const SplitBlocks& blocks, int first, int end, int queries,
-                              Worker& worker) const {
+                              Ahead& ahead, Worker& worker) const {
   const KvLayout& layout = task.store->layout(task.layer);
   ScoreArgs args;
   args.code = layout.code();
@@ -123,6 +119,7 @@ void CpuBackend::score_blocks(const AttentionTask& task, const SplitBlocks& bloc
   args.q_codes = worker.q_codes;
   args.nq = queries;
   args.scale = task.scale;
+  args.ahead = &ahead;
   args.out = worker.scores + first * kBlockTokens;
   args.out_stride = kSplitTokens;
   if (!layout.latent()) return isa_.scores(args);
@@ -156,18 +153,8 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   const KvLayout& layout = task.store->layout(task.layer);
   const int begin = view.begin_of(0), end = view.end_of(queries - 1);
   const int first_block = begin / kBlockTokens, blocks_end = (end + kBlockTokens - 1) / kBlockTokens;
-  // Blocks need not follow each other, and then the hardware does not look ahead.
-  constexpr int kTogether = 4;
-  const auto ask = [&](int from) {
-    for (int b = from; b < std::min(from + kTogether, blocks_end); ++b) {
-      prefetch(static_cast<const uint8_t*>(blocks.keys[b]), layout.head_bytes);
-    }
-  };
-  ask(first_block);
-  for (int b = first_block; b < blocks_end; b += kTogether) {
-    ask(b + kTogether);
-    score_blocks(task, blocks, b, std::min(b + kTogether, blocks_end), queries, worker);
-  }
+  Ahead ahead{blocks.next, blocks.next_count, layout.head_bytes};
+  score_blocks(task, blocks, first_block, blocks_end, queries, ahead, worker);
   for (int n = 0; n < queries; ++n) {
     SoftmaxArgs args;
     args.scores = worker.scores + n * kSplitTokens;
@@ -196,6 +183,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   sum.p = worker.scores;
   sum.p_stride = kSplitTokens;
   sum.nq = queries;
+  sum.ahead = &ahead;
   sum.o = worker.part;
   sum.o_stride = sum.dim;
   if (may_go_together(layout, blocks, view, queries)) return isa_.weighted_sum(sum);

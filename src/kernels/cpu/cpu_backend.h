@@ -68,9 +68,9 @@ struct Worker {
   float* tile[2] = {};          // [kChunk][32] products
   float* row = nullptr;         // [widest]
   // Attention, for at most `queries` queries:
-  float* q = nullptr;           // [queries][key_dim, rounded up to 32]
+  float* q = nullptr;             // [queries][key_dim, rounded up to 32]
   QueryGroup* q_codes = nullptr;  // [queries][key groups]: q against q8 keys
-  uint16_t* q_tiles = nullptr;  // the tiles of AttendArgs, where the ISA has attend()
+  uint16_t* q_tiles = nullptr;    // the tiles of AttendArgs, where the ISA has attend()
   uint16_t* key_tiles = nullptr;
   uint16_t* value_tiles = nullptr;
   float* scores = nullptr;    // [queries][kSplitTokens]
@@ -225,7 +225,7 @@ class CpuBackend final : public Backend {
   void merge(const AttentionTask& task, const AttentionTile& tile, const float* part, const float* part_max,
              const float* part_sum, bool first, Worker& worker) const;
   void load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
-  void score_blocks(const AttentionTask& task, const SplitBlocks& blocks, int first, int end, int queries,
+  void score_blocks(const AttentionTask& task, const SplitBlocks& blocks, int first, int end, int queries, Ahead& ahead,
                     Worker& worker) const;
   void finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
 

@@ -177,6 +177,15 @@ struct Bf16PanelArgs {
   float* out = nullptr;
 };
 
+/// Memory that will be read soon, asked for line by line between other work, so that the memory is never idle: pieces
+/// of `bytes` each.
+struct Ahead {
+  const void* const* pieces = nullptr;
+  int count = 0;
+  int64_t bytes = 0;  // a multiple of 64
+  int64_t at = 0;     // of the first piece that is not asked for yet
+};
+
 /// Storage of a KV block's keys of one head, 16 tokens: f32 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4], code +
 /// 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values: [16][row_stride], q8
 /// as signed codes.
@@ -189,12 +198,13 @@ struct ScoreArgs {
   const void* const* keys = nullptr;         // one pointer a block
   const float* const* key_scales = nullptr;  // [groups][16] of each block; q8 only
   int blocks = 0;
-  int dim = 0;                        // a multiple of 4 (queries are padded with zeros)
-  const float* q = nullptr;           // f32 and bf16
+  int dim = 0;               // a multiple of 4 (queries are padded with zeros)
+  const float* q = nullptr;  // f32 and bf16
   int64_t q_stride = 0;
   const QueryGroup* q_codes = nullptr;  // q8: [nq][groups]
   int nq = 0;
   float scale = 1.0f;
+  Ahead* ahead = nullptr;  // q8 only: some of it is asked for
   float* out = nullptr;
   int64_t out_stride = 0;
 };
@@ -224,17 +234,9 @@ struct WeightedSumArgs {
   const float* p = nullptr;
   int64_t p_stride = 0;
   int nq = 0;
+  Ahead* ahead = nullptr;  // q8 only: some of it is asked for
   float* o = nullptr;
   int64_t o_stride = 0;
-};
-
-/// Memory that will be read soon, asked for line by line between other work, so that the memory is never idle: pieces
-/// of `bytes` each.
-struct Ahead {
-  const void* const* pieces = nullptr;
-  int count = 0;
-  int64_t bytes = 0;  // a multiple of 64
-  int64_t at = 0;     // of the first piece that is not asked for yet
 };
 
 /// Keys and values of one head in one split of the KV as tiles of bf16, scale included: what `attend` multiplies. Only

@@ -53,18 +53,6 @@ static inline void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* o
   store_int(out + kStep, pairs_of(value(_mm512_srli_epi32(bits, 8)), value(_mm512_srli_epi32(bits, 16))));
 }
 
-/// The next `lines` lines, as far as there are any.
-AUTOGLM_INLINE void ask(Ahead& ahead, int64_t lines) {
-  for (; lines > 0 && ahead.count > 0; --lines) {
-    _mm_prefetch(static_cast<const char*>(*ahead.pieces) + ahead.at, _MM_HINT_T1);
-    ahead.at += 64;
-    if (ahead.at < ahead.bytes) continue;
-    ahead.at = 0;
-    ++ahead.pieces;
-    --ahead.count;
-  }
-}
-
 /// A part of the lines for each of 16 calls.
 static inline int64_t sixteenth(const Ahead& ahead) { return (ahead.count * ahead.bytes - ahead.at) / 64 / 16 + 1; }
 

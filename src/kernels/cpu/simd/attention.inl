@@ -69,6 +69,7 @@ AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out)
   const float* scales[NV];
   keys_from(args, token, keys, scales);
   for (int quad = 0; quad < args.dim / 4; ++quad) {
+    ask(*args.ahead, 2);
     AUTOGLM_UNROLL
     for (int v = 0; v < NV; ++v) {
       const I quads = load_int(keys[v] + quad * 64);
@@ -118,7 +119,10 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, 
     };
     const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
     AUTOGLM_NO_UNROLL
-    for (int i = 0; i < quads; ++i) quad(i);
+    for (int i = 0; i < quads; ++i) {
+      if (!has_pairs) ask(*args.ahead, 2);
+      quad(i);
+    }
     AUTOGLM_UNROLL
     for (int v = 0; v < NV; ++v) {
       const F scale = load(scales[v] + g * kBlockTokens);
@@ -368,6 +372,7 @@ struct ValueGroup {
       const int8_t* row = static_cast<const int8_t*>(args.blocks[b]) + at;
       int32_t* out = pairs[b * kBlockTokens / 2];
       for (int i = 0; i < kBlockTokens / 2; ++i, row += 2 * stride, out += kScaleGroup) {
+        ask(*args.ahead, 2);
         AUTOGLM_UNROLL
         for (int c = 0; c < count; c += W) *reinterpret_cast<IntUnaligned*>(out + c) = code_pair(row + c, row + stride + c);
       }
@@ -422,6 +427,7 @@ AUTOGLM_INLINE void integer_tile(const ValueGroup& group, const int16_t (&weight
   const WeightedSumArgs& args = group.args;
   I sum[NQ][NV] = {};
   for (int j = args.begin / 2; j < (args.end + 1) / 2; ++j) {
+    if (!expanded) ask(*args.ahead, 2);
     I v[NV];
     AUTOGLM_UNROLL
     for (int i = 0; i < NV; ++i) {

@@ -20,6 +20,18 @@ static inline F to_float(I v) { return __builtin_convertvector(v, F); }
 static inline F bits_to_float(I v) { return reinterpret_cast<F>(v); }
 static inline I float_to_bits(F v) { return reinterpret_cast<I>(v); }
 
+/// Asks for the next `lines` lines, as far as there are any.
+static inline __attribute__((always_inline)) void ask(Ahead& ahead, int64_t lines) {
+  for (; lines > 0 && ahead.count > 0; --lines) {
+    __builtin_prefetch(static_cast<const char*>(*ahead.pieces) + ahead.at, 0, 2);
+    ahead.at += 64;
+    if (ahead.at < ahead.bytes) continue;
+    ahead.at = 0;
+    ++ahead.pieces;
+    --ahead.count;
+  }
+}
+
 /// The first n < W lanes; the others are 0.
 static inline F load_part(const float* p, int64_t n) {
   float lanes[W] = {};
