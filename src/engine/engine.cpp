@@ -124,6 +124,10 @@ Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, Cha
   drafts_.reserve(sequences);
   logit_rows_.reserve(static_cast<size_t>(stepper_->max_logit_rows()));
   allowed_.resize(static_cast<size_t>((stepper_->vocabulary() + 63) / 64));
+  if (options.disk != nullptr && options.policy.prefix_cache) {
+    AUTOGLM_CHECK(!options.model_identity.empty(), "blocks on disk belong to a model");
+    disk_ = std::make_unique<DiskTier>(*options.disk, *stepper_, scheduler_, root_, options.model_name);
+  }
   if (chat_.spec == nullptr) return;
   const auto control_id = [&](std::string_view mark) {
     const std::optional<int32_t> id = mark.empty() ? std::nullopt : tokenizer.find(mark);
@@ -197,7 +201,11 @@ RequestId Engine::submit(Request request, EventSink sink) {
                   .client = client_number(added.request.client),
                   .deadlines = deadlines,
                   .root = root_});
-  if (most == 0) finish(added, FinishReason::length);
+  if (most == 0) {
+    finish(added, FinishReason::length);
+  } else if (disk_) {
+    disk_->look_up(id);
+  }
   return id;
 }
 
@@ -217,17 +225,22 @@ EngineStatus Engine::status() const {
           .blocks = stepper_->blocks(),
           .free_blocks = scheduler_.free_blocks(),
           .backlog_seconds = scheduler_.backlog(),
-          .cache = scheduler_.cache_stats()};
+          .cache = scheduler_.cache_stats(),
+          .disk = disk_ ? disk_->stats() : BlockCacheStats{}};
 }
 
 void Engine::step() {
   collect();
   expire();
+  if (disk_) disk_->import_ready();
   const double began = options_.clock();
   const Plan& plan = scheduler_.plan(began);
   try {
     apply(plan);
-    if (plan.work.empty()) return;
+    if (plan.work.empty()) {
+      if (disk_) disk_->wait();
+      return;
+    }
     draft(plan);
     const std::span<const float> logits = forward(plan);
     share(plan);
@@ -257,6 +270,7 @@ void Engine::step() {
 }
 
 void Engine::apply(const Plan& plan) {
+  if (disk_) disk_->carry_out(plan);
   for (const RequestId id : plan.preempted) {
     Live& live = *live_.at(id);
     stepper_->free(std::exchange(live.sequence, -1));
@@ -283,6 +297,7 @@ void Engine::share(const Plan& plan) {
     for (const Share& share : scheduler_.share(work.id, stepper_->blocks_of(live.sequence))) {
       if (share.kept) {
         stepper_->retain(share.block);
+        if (disk_) disk_->keep(work.id, share);
       } else {
         stepper_->replace(live.sequence, share.index, share.block);
       }
@@ -332,9 +347,16 @@ void Engine::draft(const Plan& plan) {
   }
 }
 
+void Engine::let_go_of_evicted() {
+  for (const int32_t block : scheduler_.take_evicted()) {
+    if (disk_) disk_->forget(block);
+    stepper_->unretain(block);
+  }
+}
+
 std::span<const float> Engine::forward(const Plan& plan) {
   const double began = options_.clock();
-  for (const int32_t block : scheduler_.take_evicted()) stepper_->unretain(block);
+  let_go_of_evicted();
   tokens_.clear();
   sequences_.clear();
   logit_rows_.clear();
@@ -480,6 +502,7 @@ void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::o
 void Engine::finish(Live& live, FinishReason reason, std::optional<Error> error) {
   if (std::exchange(live.ended, true)) return;
   scheduler_.remove(live.id);
+  if (disk_) disk_->ended(live.id);
   if (live.sequence >= 0) stepper_->free(std::exchange(live.sequence, -1));
   ended_.push_back(live.id);
   std::string rest = live.stops.stopped() ? std::string() : live.stops.push(live.detokenizer.finish());

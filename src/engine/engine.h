@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/disk_tier.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -26,6 +27,10 @@ struct EngineOptions {
   // What a block's content depends on beside tokens, KV type and adapter: the weights and how they compute. Matters
   // where blocks outlive the engine.
   std::string model_identity{};
+  // Where blocks are kept on disk, so that they outlive the engine; null: nowhere. Needs a model_identity and the
+  // prefix cache. Serves this engine alone, and outlives it.
+  BlockCache* disk = nullptr;
+  std::string model_name{};  // beside what is on disk, for people
   // Drafts need logits for their rows, as many as the model was loaded for (LoadOptions::logit_rows) beyond one a
   // request, and an index a request (NgramIndex::bytes_for, LoadOptions::sequence_bytes).
   Speculation speculation = Speculation::off;
@@ -40,6 +45,7 @@ struct EngineStatus {
   int64_t free_blocks = 0;     // those that the prefix cache would give up included
   double backlog_seconds = 0;  // prompts that are still to be computed, as predicted
   CacheStats cache;
+  BlockCacheStats disk;
 };
 
 /// The last step that computed something.
@@ -84,6 +90,7 @@ class Engine {
   void expire();
   void apply(const Plan& plan);
   void share(const Plan& plan);
+  void let_go_of_evicted();
   std::span<const float> forward(const Plan& plan);
   void draft(const Plan& plan);
   void take_rows(Live& live, std::span<const float> logits);
@@ -118,6 +125,7 @@ class Engine {
   std::vector<BatchSequence> sequences_;
   std::vector<int32_t> logit_rows_;
   std::vector<uint64_t> allowed_;  // tokens of a row whose request has a grammar
+  std::unique_ptr<DiskTier> disk_;  // null without one. Last: it uses the stepper and the scheduler
 };
 
 }  // namespace autoglm

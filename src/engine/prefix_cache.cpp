@@ -43,18 +43,45 @@ int32_t PrefixCache::find(const PrefixKey& key, int32_t before, std::span<const 
   return block.before == before && std::equal(tokens.begin(), tokens.end(), block.tokens.begin()) ? it->second : -1;
 }
 
+int32_t PrefixCache::find(const PrefixKey& key, std::span<const int32_t> tokens) const {
+  const auto it = by_key_.find(key);
+  if (it == by_key_.end()) return -1;
+  return std::equal(tokens.begin(), tokens.end(), blocks_.at(it->second).tokens.begin()) ? it->second : -1;
+}
+
+PrefixCache::Block* PrefixCache::add(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens,
+                                     int32_t block, double cost) {
+  AUTOGLM_CHECK(block >= 0 && tokens.size() <= kKvBlock && !blocks_.contains(block), "a block is kept once");
+  if (!by_key_.emplace(key, block).second) return nullptr;
+  Block& kept = blocks_[block];
+  kept = {.key = key, .before = before, .followers = 0, .users = 0, .cost = cost, .value = 0, .left = 0, .tokens = {}};
+  std::ranges::copy(tokens, kept.tokens.begin());
+  return &kept;
+}
+
 bool PrefixCache::insert(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens, int32_t block,
                          double cost) {
-  AUTOGLM_CHECK(block >= 0 && tokens.size() <= kKvBlock && !blocks_.contains(block), "a block is kept once");
-  if (!by_key_.emplace(key, block).second) return false;
-  Block& kept = blocks_[block];
-  kept = {.key = key, .before = before, .followers = 0, .users = 1, .cost = cost, .value = 0, .left = 0, .tokens = {}};
-  std::ranges::copy(tokens, kept.tokens.begin());
+  Block* kept = add(key, before, tokens, block, cost);
+  if (kept == nullptr) return false;
+  kept->users = 1;
   if (before >= 0) {
     Block& front = blocks_.at(before);
     AUTOGLM_CHECK(front.users > 0, "whoever uses a block uses those in front of it");
     ++front.followers;
   }
+  return true;
+}
+
+bool PrefixCache::insert_unused(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens, int32_t block,
+                                double cost) {
+  Block* kept = add(key, before, tokens, block, cost);
+  if (kept == nullptr) return false;
+  if (before >= 0) {
+    Block& front = blocks_.at(before);
+    if (evictable(front)) candidates_.erase({front.value, front.left, before});
+    ++front.followers;
+  }
+  let_go(block, *kept);
   return true;
 }
 
@@ -67,7 +94,10 @@ void PrefixCache::use(int32_t number) {
 void PrefixCache::leave(int32_t number) {
   Block& block = blocks_.at(number);
   AUTOGLM_CHECK(block.users > 0, "nobody uses this block");
-  if (--block.users > 0) return;
+  if (--block.users == 0) let_go(number, block);
+}
+
+void PrefixCache::let_go(int32_t number, Block& block) {
   ++unused_;
   block.value = floor_ + block.cost;
   block.left = ++leaves_;
@@ -78,10 +108,12 @@ void PrefixCache::offer(int32_t number, const Block& block) {
   if (evictable(block)) candidates_.emplace(block.value, block.left, number);
 }
 
-int32_t PrefixCache::evict() {
-  if (candidates_.empty()) return -1;
-  const auto [value, left, number] = *candidates_.begin();
-  candidates_.erase(candidates_.begin());
+int32_t PrefixCache::evict(int32_t except) {
+  auto first = candidates_.begin();
+  if (first != candidates_.end() && std::get<2>(*first) == except) ++first;
+  if (first == candidates_.end()) return -1;
+  const auto [value, left, number] = *first;
+  candidates_.erase(first);
   const Block block = blocks_.at(number);
   floor_ = std::max(floor_, value);
   by_key_.erase(block.key);

@@ -19,16 +19,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "format/pack_file.h"
 #include "kernels/backend.h"
 
 namespace autoglm {
 
 /// XXH3-128.
-struct PrefixKey {
-  uint64_t low = 0;
-  uint64_t high = 0;
-  friend bool operator==(const PrefixKey&, const PrefixKey&) = default;
-};
+using PrefixKey = Hash128;
 
 /// Where every chain of keys begins. `model` says what was loaded and how it computes.
 PrefixKey root_key(std::string_view model, std::string_view kv_type, int32_t adapter);
@@ -41,12 +38,16 @@ class PrefixCache {
   int32_t find(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens) const;
   /// Keeps a block that was just computed; it is in use, once. False if another block has the key.
   bool insert(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens, int32_t block, double cost);
+  /// The block with this key and these tokens, whatever lies in front of it; -1: none.
+  int32_t find(const PrefixKey& key, std::span<const int32_t> tokens) const;
+  /// Keeps a block that was computed before and elsewhere; nobody uses it yet. False if another block has the key.
+  bool insert_unused(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens, int32_t block, double cost);
   /// One user more. The block in front of it must be in use.
   void use(int32_t block);
   /// One user less; whoever leaves a chain leaves its last block first.
   void leave(int32_t block);
-  /// Forgets the block of least value and returns it; -1 if every block is in use.
-  int32_t evict();
+  /// Forgets the block of least value (but not `except`) and returns it; -1 if every block is in use.
+  int32_t evict(int32_t except = -1);
 
   int64_t size() const { return static_cast<int64_t>(blocks_.size()); }
   /// Blocks that evict() could give one after another: exactly those that nobody uses.
@@ -73,6 +74,8 @@ class PrefixCache {
   };
   bool evictable(const Block& block) const { return block.users == 0 && block.followers == 0; }
   void offer(int32_t number, const Block& block);
+  Block* add(const PrefixKey& key, int32_t before, std::span<const int32_t> tokens, int32_t block, double cost);
+  void let_go(int32_t number, Block& block);
 
   std::unordered_map<int32_t, Block> blocks_;  // by number
   std::unordered_map<PrefixKey, int32_t, Hash> by_key_;

@@ -37,6 +37,7 @@ void Scheduler::remove(RequestId id) {
     const auto it = std::ranges::find_if(*list, is_it);
     if (it == list->end()) continue;
     release(*it);
+    end_fetch(*it);
     const auto client = clients_.find(it->request.client);
     if (client != clients_.end() && --client->second == 0) clients_.erase(client);
     list->erase(it);
@@ -52,6 +53,7 @@ Scheduler::Entry* Scheduler::find(RequestId id) {
 // --- the step ---
 
 const Plan& Scheduler::plan(double now) {
+  plan_.fetched.clear();
   plan_.preempted.clear();
   plan_.admitted.clear();
   plan_.adopted.clear();
@@ -216,15 +218,28 @@ bool Scheduler::gathered(double now) const {
 void Scheduler::admit(double now) {
   if (waiting_.empty() || running() >= limits_.sequences) return;
   const bool open = gathered(now);
-  while (running() < limits_.sequences) {
+  const auto awaited = [now](const Entry& entry) {
+    return entry.fetch == Entry::Fetch::running && now < entry.fetch_until;
+  };
+  // Who is waited for has its place.
+  int64_t places = limits_.sequences - std::ranges::count_if(waiting_, awaited);
+  while (running() < places) {
     auto best = waiting_.end();
     double most = -1;
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-      if (!open && !it->started) continue;
+      if ((!open && !it->started) || awaited(*it)) continue;
       const double wants = urgency(*it, now);
       if (wants < most || (wants == most && it->request.id > best->request.id)) continue;
       best = it;
       most = wants;
+    }
+    if (best != waiting_.end() && best->fetch == Entry::Fetch::wanted) {
+      best->fetch = Entry::Fetch::running;
+      best->fetch_until = now + std::max(kLeastFetch, prompt_cost(*best));
+      plan_.fetched.push_back(best->request.id);
+      ++fetching_;
+      --places;
+      continue;
     }
     if (best == waiting_.end() || !place(*best)) return;
     Entry entry = std::move(*best);
@@ -323,7 +338,7 @@ int64_t Scheduler::adopt(Entry& entry) {
     cache_.use(block);
     entry.shared.push_back(block);
     entry.stored += limits_.block_tokens;
-    plan_.adopted.push_back({.id = entry.request.id, .block = block});
+    plan_.adopted.push_back({.id = entry.request.id, .block = block, .key = key_of(entry, index)});
     ++adopted;
   }
   return adopted;
@@ -343,15 +358,95 @@ const std::vector<Share>& Scheduler::share(RequestId id, std::span<const int32_t
       cache_.use(twin);
       ++free_;
     } else {
-      StepShape prefix;
-      prefix.add_prefill(0, (index + 1) * limits_.block_tokens, false);
-      entry->shares = cache_.insert(key, before, block_of(*entry, index), own, costs_.predict(prefix));
+      entry->shares = cache_.insert(key, before, block_of(*entry, index), own, prefix_cost(index + 1));
       if (!entry->shares) break;  // another prefix has this key: one in 2^64 prompts
     }
     entry->shared.push_back(twin >= 0 ? twin : own);
     shares_.push_back({.index = index, .block = entry->shared.back(), .kept = twin < 0});
   }
   return shares_;
+}
+
+// --- what is on disk ---
+
+Scheduler::Entry* Scheduler::find_any(RequestId id) {
+  const auto it = std::ranges::find_if(waiting_, [id](const Entry& entry) { return entry.request.id == id; });
+  return it == waiting_.end() ? find(id) : &*it;
+}
+
+double Scheduler::prefix_cost(int64_t blocks) const {
+  StepShape prefix;
+  prefix.add_prefill(0, blocks * limits_.block_tokens, false);
+  return costs_.predict(prefix);
+}
+
+Scheduler::Missing Scheduler::missing(RequestId id) {
+  Missing missing;
+  Entry* entry = find_any(id);
+  if (entry == nullptr || !entry->shares) return missing;
+  const int64_t most = (entry->tokens - 1) / limits_.block_tokens;  // the last token is computed in any case
+  while (missing.first < most && cache_.find(key_of(*entry, missing.first), block_of(*entry, missing.first)) >= 0) {
+    ++missing.first;
+  }
+  for (int64_t index = missing.first; index < most; ++index) missing.keys.push_back(key_of(*entry, index));
+  return missing;
+}
+
+void Scheduler::may_fetch(RequestId id) {
+  Entry* entry = find_any(id);
+  if (entry != nullptr && entry->fetch == Entry::Fetch::none) entry->fetch = Entry::Fetch::wanted;
+}
+
+void Scheduler::end_fetch(Entry& entry) {
+  if (entry.fetch == Entry::Fetch::running) --fetching_;
+  entry.fetch = Entry::Fetch::none;
+}
+
+void Scheduler::done_fetching(RequestId id) {
+  Entry* entry = find_any(id);
+  if (entry != nullptr) end_fetch(*entry);
+}
+
+// The block in front of one, which must be in the cache; -1: none is needed, -2: it is not there.
+int32_t Scheduler::front_of(Entry& entry, int64_t index) {
+  if (index == 0) return -1;
+  const int32_t front = cache_.find(key_of(entry, index - 1), block_of(entry, index - 1));
+  return front >= 0 ? front : -2;
+}
+
+Scheduler::Import Scheduler::accept(RequestId id, int64_t index, const PrefixKey& key,
+                                    std::span<const int32_t> tokens) {
+  Entry* entry = find_any(id);
+  if (entry == nullptr || !entry->shares || (index + 1) * limits_.block_tokens >= entry->tokens) return Import::stop;
+  const std::span<const int32_t> own = block_of(*entry, index);
+  if (key_of(*entry, index) != key || !std::equal(own.begin(), own.end(), tokens.begin())) return Import::stop;
+  const int32_t front = front_of(*entry, index);
+  if (front < -1) return Import::stop;
+  if (cache_.find(key, own) >= 0) return Import::skip;
+  if (free_ > 0) return Import::take;
+  const int32_t evicted = cache_.evict(front);
+  if (evicted < 0) return Import::stop;
+  evicted_.push_back(evicted);
+  ++stats_.evicted_blocks;
+  ++free_;
+  return Import::take;
+}
+
+void Scheduler::imported(RequestId id, int64_t index, int32_t block) {
+  Entry& entry = *find_any(id);
+  const bool kept = cache_.insert_unused(key_of(entry, index), front_of(entry, index), block_of(entry, index), block,
+                                         prefix_cost(index + 1));
+  AUTOGLM_CHECK(kept, "imported without having been accepted");
+  --free_;
+  stats_.fetched_tokens += limits_.block_tokens;
+}
+
+BlockRecord Scheduler::record(RequestId id, int64_t index) {
+  Entry& entry = *find_any(id);
+  BlockRecord record{
+      .key = key_of(entry, index), .before = index == 0 ? entry.request.root : key_of(entry, index - 1), .tokens = {}};
+  std::ranges::copy(block_of(entry, index), record.tokens.begin());
+  return record;
 }
 
 const std::vector<int32_t>& Scheduler::take_evicted() {
@@ -420,6 +515,11 @@ void Scheduler::check_integrity() const {
     own += entry.blocks - std::ssize(entry.shared);
     for (const int32_t block : entry.shared) ++users[block];
   }
+  int64_t fetching = 0;
+  for (const std::vector<Entry>* list : {&running_, &waiting_}) {
+    for (const Entry& entry : *list) fetching += entry.fetch == Entry::Fetch::running ? 1 : 0;
+  }
+  AUTOGLM_CHECK(fetching == fetching_, "a fetch is lost, or counted twice");
   for (const Entry& entry : waiting_) {
     AUTOGLM_CHECK(entry.blocks == 0 && entry.stored == 0 && entry.shared.empty(), "who waits holds nothing");
   }

@@ -12,6 +12,8 @@
 //    pass long ones, long ones at last pass whoever came later, and many requests of one client count as one.
 //  * A request is admitted when a sequence is free and blocks for all its tokens, and one for each that runs, are. The
 //    most urgent one is never passed by one that would fit.
+//  * A prompt whose beginning is on disk is fetched when its turn comes, and waits for that no longer than computing it
+//    would take; others may pass it meanwhile. It holds no block until it is admitted.
 //  * When blocks run out, those go that only the prefix cache holds; then the newest running request is preempted. Its
 //    full blocks stay in the cache as long as they can, and it resumes with the same bits.
 #pragma once
@@ -25,11 +27,13 @@
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
 #include "engine/step_cost.h"
+#include "format/kv_segment.h"
 
 namespace autoglm {
 
 constexpr double kAutomaticGap = 3;
 constexpr int64_t kLeastChunk = kKvBlock;
+constexpr double kLeastFetch = 0.05;  // seconds that a disk is waited for, however short a prompt is
 
 enum class Batching : uint8_t {
   none,        // one request at a time
@@ -75,10 +79,12 @@ struct Work {
 struct Adoption {
   RequestId id = 0;
   int32_t block = 0;
+  PrefixKey key{};
 };
 
-/// In the order to be carried out: preempt, admit, adopt, compute.
+/// In the order to be carried out: fetch, preempt, admit, adopt, compute.
 struct Plan {
+  std::vector<RequestId> fetched;  // missing() of these is to be brought from disk, and done_fetching() told
   std::vector<RequestId> preempted;
   std::vector<RequestId> admitted;
   std::vector<Adoption> adopted;
@@ -106,6 +112,7 @@ struct CacheStats {
   int64_t hit_tokens = 0;        // of those, what was there
   int64_t blocks = 0;            // now kept
   int64_t evicted_blocks = 0;
+  int64_t fetched_tokens = 0;  // that came from disk
 };
 
 class Scheduler {
@@ -132,6 +139,24 @@ class Scheduler {
   /// Once the planned step is computed, for each of its requests: `blocks` are the request's, by number. Returns what
   /// the cache shares of them from now on, in order. Valid until the next call.
   const std::vector<Share>& share(RequestId id, std::span<const int32_t> blocks);
+  /// Keys of a prompt's blocks that the cache has not, in order, and the index of the first.
+  struct Missing {
+    int64_t first = 0;
+    std::vector<PrefixKey> keys;
+  };
+  Missing missing(RequestId id);
+  /// Some of what a waiting request misses may be on disk: a plan will ask for it.
+  void may_fetch(RequestId id);
+  /// Nothing more comes for it.
+  void done_fetching(RequestId id);
+  /// Whether a fetched block is the one at `index` of a request's prompt and of use. take: a block is free for it
+  /// (take_evicted() first), and imported() must follow; skip: it was computed meanwhile; stop: nor is what follows.
+  enum class Import : uint8_t { take, skip, stop };
+  Import accept(RequestId id, int64_t index, const PrefixKey& key, std::span<const int32_t> tokens);
+  void imported(RequestId id, int64_t index, int32_t block);
+  /// Key and tokens of a request's block, and the key in front of it.
+  BlockRecord record(RequestId id, int64_t index);
+
   void grow(RequestId id, double now);  // a token was sampled for it
   /// Of what was reserved, so many tokens came true (each was grown): their keys and values are in the cache. The rest
   /// of the blocks is free again.
@@ -139,6 +164,7 @@ class Scheduler {
   void completed(double seconds);  // what the planned step took in all
 
   int64_t spare_rows() const { return spare_rows_; }  // of the planned step
+  bool fetching() const { return fetching_ > 0; }
   bool empty() const { return running_.empty() && waiting_.empty(); }
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
@@ -162,11 +188,17 @@ class Scheduler {
     bool shares = true;
     bool started = false;  // was admitted once
     double first = -1;     // when it had its first token; < 0: not yet
+    enum class Fetch : uint8_t { none, wanted, running } fetch = Fetch::none;
+    double fetch_until = 0;  // running: it is waited for
   };
   int64_t blocks_for(int64_t tokens) const { return (tokens + limits_.block_tokens - 1) / limits_.block_tokens; }
   std::span<const int32_t> block_of(const Entry& entry, int64_t index) const;
   const PrefixKey& key_of(Entry& entry, int64_t index) const;
   Entry* find(RequestId id);
+  Entry* find_any(RequestId id);
+  double prefix_cost(int64_t blocks) const;
+  int32_t front_of(Entry& entry, int64_t index);
+  void end_fetch(Entry& entry);
   double urgency(const Entry& entry, double now) const;
   double prompt_cost(const Entry& entry) const;
 
@@ -191,6 +223,7 @@ class Scheduler {
   CacheStats stats_;
   int64_t free_ = 0;  // blocks that nobody holds; of the others each belongs to one request or to the cache
   int64_t spare_rows_ = 0;
+  int64_t fetching_ = 0;        // entries with a fetch that runs
   std::vector<Entry> running_;  // by id
   std::vector<Entry> waiting_;
   std::unordered_map<uint64_t, int64_t> clients_;  // requests of each

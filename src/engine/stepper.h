@@ -28,6 +28,11 @@ class Stepper {
   virtual void replace(SequenceId id, int64_t index, int32_t block) = 0;
   virtual void retain(int32_t block) = 0;
   virtual void unretain(int32_t block) = 0;
+  /// A full block's bytes, for a cache outside memory. Export may be called by any thread while others compute: nobody
+  /// writes a full block that is retained. Import takes a free block, which is retained.
+  virtual int64_t block_bytes() const = 0;
+  virtual void export_block(int32_t block, std::span<std::byte> out) const = 0;
+  virtual int32_t import_block(std::span<const std::byte> bytes) = 0;
   /// How keys and values are stored.
   virtual std::string_view kv_type() const = 0;
   /// Called once, after the first step: memory that later steps need may be taken now.
@@ -53,6 +58,9 @@ class ModelStepper : public Stepper {
   void replace(SequenceId id, int64_t index, int32_t block) override { kv_->replace(id, index, block); }
   void retain(int32_t block) override { kv_->retain(block); }
   void unretain(int32_t block) override { kv_->unretain(block); }
+  int64_t block_bytes() const override { return kv_->block_bytes(); }
+  void export_block(int32_t block, std::span<std::byte> out) const override { kv_->export_block(block, out); }
+  int32_t import_block(std::span<const std::byte> bytes) override { return kv_->import_retained(bytes); }
   std::string_view kv_type() const override { return name(model_->kv_type()); }
   void settle() override { model_->settle(); }
   std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }

@@ -161,6 +161,14 @@ void KvCache::import_block(SequenceId id, int64_t index, std::span<const std::by
   store_->import_block(block, bytes);
 }
 
+int32_t KvCache::import_retained(std::span<const std::byte> bytes) {
+  AUTOGLM_CHECK(free_blocks() > 0, "no block is free for what is imported");
+  const int32_t block = take();
+  ++retained_[static_cast<size_t>(block)];
+  store_->import_block(block, bytes);
+  return block;
+}
+
 std::span<const int32_t> KvCache::blocks(SequenceId id) const { return at(id).blocks; }
 int64_t KvCache::free_blocks() const { return static_cast<int64_t>(free_.size()); }
 int64_t KvCache::total_blocks() const { return static_cast<int64_t>(references_.size()); }

@@ -35,6 +35,11 @@ class KvCache {
   /// Gives the sequence's block back and takes one that holds the same tokens instead.
   void replace(SequenceId id, int64_t index, int32_t block);
 
+  int64_t block_bytes() const { return store_->block_bytes(); }
+  /// A retained block's bytes, block_bytes() of them. Any thread, while others compute.
+  void export_block(int32_t block, std::span<std::byte> out) const { store_->export_block(block, out); }
+  /// A free block, of which there must be one, takes these bytes and is retained.
+  int32_t import_retained(std::span<const std::byte> bytes);
   std::vector<std::byte> export_block(SequenceId id, int64_t index) const;
   void import_block(SequenceId id, int64_t index, std::span<const std::byte> bytes);
 

@@ -236,6 +236,7 @@ void PrefixStore::read_one(Lock& lock) {
   if (!record || record->key != key) {
     ++stats_.damaged_blocks;
     places_.erase(key);
+    damaged_.push_back(where);
   } else if (wanted) {
     ++stats_.read_blocks;
     used_.insert(where.segment);

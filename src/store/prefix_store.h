@@ -109,7 +109,8 @@ class PrefixStore final : public BlockCache {
   void read_one(Lock& lock);
 
   /// Everything that was kept is written, and the index knows of it.
-  bool at_rest() const { return pending_.empty() && unsaved_.empty() && used_.empty() && !working_; }
+  bool at_rest() const { return pending_.empty() && !to_save() && !working_; }
+  bool to_save() const { return !unsaved_.empty() || !used_.empty() || !damaged_.empty(); }
   int64_t segment_records() const;
   void say(const std::string& text) const;
 
@@ -129,6 +130,7 @@ class PrefixStore final : public BlockCache {
   std::chrono::steady_clock::time_point last_moment_;  // to write, once stopping
   std::unordered_map<Hash128, Place, Hash> places_;
   std::map<int32_t, Segment> segments_;  // changed by the writing thread alone, which reads it without the lock
+  std::vector<Place> damaged_;           // records that are not what was written, since then
   std::set<int32_t> used_;               // segments, since the index was told
   std::map<uint64_t, Write> pending_;    // in the order they came
   std::unordered_map<int32_t, uint64_t> waiting_;  // where a block waits in pending_

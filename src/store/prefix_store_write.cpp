@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/error.h"
@@ -59,11 +60,11 @@ void PrefixStore::write_all() {
   read_wanted_.notify_all();
   while (true) {
     written_.notify_all();
-    write_wanted_.wait(lock, [&] { return stopping_ || !pending_.empty() || !used_.empty() || !unsaved_.empty(); });
+    write_wanted_.wait(lock, [&] { return stopping_ || !pending_.empty() || to_save(); });
     const bool late = stopping_ && std::chrono::steady_clock::now() >= last_moment_;
     if (!pending_.empty() && !late) {
       write(lock);
-    } else if (!used_.empty() || !unsaved_.empty()) {
+    } else if (to_save()) {
       working_ = true;
       lock.unlock();
       save();
@@ -153,7 +154,8 @@ void PrefixStore::load_segment(const fs::path& path) {
   const Lock lock(mutex_);
   if (std::ssize(segment.keys) > indexed) unsaved_[number] = indexed;
   for (int32_t record = 0; const Hash128& key : segment.keys) {
-    places_.emplace(key, Place{.segment = number, .record = record++});
+    if (key != Hash128{}) places_.insert_or_assign(key, Place{.segment = number, .record = record});
+    ++record;  // of two with one key the later one: the first was found to be damaged
   }
   segments_.emplace(number, std::move(segment));
 }
@@ -292,17 +294,24 @@ void PrefixStore::drop(const std::string& name) {
 void PrefixStore::save() {
   std::map<int32_t, int64_t> unsaved;
   std::set<int32_t> used;
+  std::vector<Place> damaged;
   {
     const Lock lock(mutex_);
     std::swap(unsaved, unsaved_);
     std::swap(used, used_);
+    std::swap(damaged, damaged_);
+    std::erase_if(damaged, [&](const Place& place) { return !segments_.contains(place.segment); });
+    for (const Place& place : damaged) segments_.at(place.segment).keys.at(static_cast<size_t>(place.record)) = {};
   }
-  if (!index_ || (unsaved.empty() && used.empty())) return;
+  if (!index_) return;
   try {
     index_->begin();
     for (const auto& [number, known] : unsaved) {
       const Segment& segment = segments_.at(number);
       index_->add(segment.file->name(), known, std::span(segment.keys).subspan(static_cast<size_t>(known)));
+    }
+    for (const Place& place : damaged) {
+      index_->add(segments_.at(place.segment).file->name(), place.record, std::array{Hash128{}});
     }
     for (const int32_t number : used) {
       const auto it = segments_.find(number);

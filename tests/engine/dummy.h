@@ -90,6 +90,9 @@ class DummyStepper : public Stepper {
   }
   void retain(int32_t block) override { kv().retain(block); }
   void unretain(int32_t block) override { kv().unretain(block); }
+  int64_t block_bytes() const override { return kKvBlock * sizeof(int32_t); }
+  void export_block(int32_t block, std::span<std::byte> out) const override { kv_->export_block(block, out); }
+  int32_t import_block(std::span<const std::byte> bytes) override { return kv().import_retained(bytes); }
   std::string_view kv_type() const override { return "dummy"; }
 
   KvCache& kv() {

@@ -142,5 +142,28 @@ TEST(PrefixCache, AUseRenewsAConversation) {
   }
 }
 
+TEST(PrefixCache, WhatComesFromElsewhereIsUnused) {
+  PrefixCache cache;
+  const Tokens a = tokens_from(1), b = tokens_from(2);
+  const PrefixKey first = chain_key(kRoot, a), second = chain_key(first, b);
+  EXPECT_TRUE(cache.insert_unused(first, -1, a, 5, 1));
+  EXPECT_FALSE(cache.insert_unused(first, -1, a, 6, 1)) << "it is there";
+  EXPECT_EQ(cache.unused(), 1);
+  EXPECT_EQ(cache.evict(5), -1) << "not the one that is needed";
+  EXPECT_TRUE(cache.insert_unused(second, 5, b, 7, 2));
+  cache.check_integrity();
+  EXPECT_EQ(cache.find(second, b), 7);
+  EXPECT_EQ(cache.find(second, a), -1) << "other tokens";
+  EXPECT_EQ(cache.find(second, 5, b), 7) << "and as any other block";
+  cache.use(5);
+  cache.use(7);
+  EXPECT_EQ(cache.unused(), 0);
+  cache.leave(7);
+  cache.leave(5);
+  EXPECT_EQ(cache.evict(), 7) << "the last of a chain first";
+  EXPECT_EQ(cache.evict(), 5);
+  cache.check_integrity();
+}
+
 }  // namespace
 }  // namespace autoglm

@@ -519,5 +519,100 @@ TEST(Scheduler, DraftsTakeWhatIsLeftAndGiveItBack) {
   driver.scheduler.check_integrity();
 }
 
+// --- what is on disk ---
+
+/// Hands the scheduler the blocks of a request's prompt as a disk would.
+Scheduler::Import give(Driver& driver, RequestId id, int64_t index, int32_t wrong_by = 0) {
+  BlockRecord record = driver.scheduler.record(id, index);
+  record.tokens[0] += wrong_by;
+  const auto tokens = std::span(record.tokens).first(kBlockTokens);
+  const Scheduler::Import answer = driver.scheduler.accept(id, index, record.key, tokens);
+  for (const int32_t block : driver.scheduler.take_evicted()) driver.evicted.push_back(block);
+  if (answer == Scheduler::Import::take) driver.scheduler.imported(id, index, driver.next_block++);
+  driver.scheduler.check_integrity();
+  return answer;
+}
+
+TEST(SchedulerFetch, WaitsForItsTurnAndThenForTheDisk) {
+  Driver driver(limits(64, 1, 100));
+  driver.add(1, 9);
+  driver.add(2, 18);
+  driver.scheduler.may_fetch(2);
+  const Scheduler::Missing missing = driver.scheduler.missing(2);
+  EXPECT_EQ(missing.first, 0);
+  EXPECT_EQ(missing.keys.size(), 4u) << "the last token is computed in any case";
+  EXPECT_THAT(driver.step_and_grow().fetched, IsEmpty()) << "another one runs";
+  driver.remove(1);
+  EXPECT_THAT(driver.step(1).fetched, ElementsAre(2));
+  EXPECT_TRUE(driver.scheduler.fetching());
+  EXPECT_THAT(driver.step(1.01).work, IsEmpty());
+  EXPECT_EQ(give(driver, 2, 0), Scheduler::Import::take);
+  EXPECT_EQ(give(driver, 2, 1), Scheduler::Import::take);
+  EXPECT_EQ(give(driver, 2, 1), Scheduler::Import::skip) << "it is there";
+  EXPECT_EQ(give(driver, 2, 3), Scheduler::Import::stop) << "what stands in front of it is not";
+  EXPECT_EQ(give(driver, 2, 2, 1), Scheduler::Import::stop) << "other tokens under the same key";
+  EXPECT_THAT(driver.step(1.02).work, IsEmpty());
+  driver.scheduler.done_fetching(2);
+  EXPECT_FALSE(driver.scheduler.fetching());
+  const Plan& plan = driver.step(1.03);
+  EXPECT_THAT(plan.admitted, ElementsAre(2));
+  EXPECT_THAT(plan.fetched, IsEmpty()) << "once is enough";
+  EXPECT_EQ(plan.adopted.size(), 2u);
+  ASSERT_EQ(plan.work.size(), 1u);
+  EXPECT_EQ(plan.work[0].begin, 8);
+  EXPECT_EQ(driver.scheduler.cache_stats().fetched_tokens, 8);
+  EXPECT_EQ(driver.scheduler.missing(2).keys.size(), 0u);
+}
+
+TEST(SchedulerFetch, OthersPassAndADiskThatIsSilentIsNotWaitedForLong) {
+  Driver driver(limits(64, 2, 100));
+  driver.add(1, 18);
+  driver.scheduler.may_fetch(1);
+  driver.add(2, 9);
+  const Plan& first = driver.step_and_grow(10);
+  EXPECT_THAT(first.fetched, ElementsAre(1));
+  EXPECT_THAT(ids(first), ElementsAre(2));
+  driver.add(3, 9, 10);
+  EXPECT_THAT(ids(driver.step_and_grow(10.001)), ElementsAre(2)) << "who waits for a disk has a place";
+  // What computing 18 tokens takes is 2.8 s by what this machine has shown.
+  EXPECT_THAT(ids(driver.step_and_grow(10.002)), ElementsAre(2));
+  EXPECT_THAT(ids(driver.step_and_grow(20)), UnorderedElementsAre(1, 2)) << "it is computed instead";
+  EXPECT_TRUE(driver.scheduler.fetching());
+  EXPECT_EQ(give(driver, 1, 0), Scheduler::Import::skip) << "what comes late is here already";
+  driver.scheduler.done_fetching(1);
+  driver.scheduler.done_fetching(77);  // long gone
+  EXPECT_FALSE(driver.scheduler.fetching());
+}
+
+TEST(SchedulerFetch, WhoEndsIsNotFetchedFor) {
+  Driver driver(limits(64, 2, 100));
+  driver.add(1, 18);
+  driver.scheduler.may_fetch(1);
+  driver.step();
+  EXPECT_TRUE(driver.scheduler.fetching());
+  driver.remove(1);
+  EXPECT_FALSE(driver.scheduler.fetching());
+  const BlockRecord nothing;
+  EXPECT_EQ(driver.scheduler.accept(1, 0, nothing.key, nothing.tokens), Scheduler::Import::stop);
+  EXPECT_EQ(driver.scheduler.missing(1).keys.size(), 0u);
+  driver.scheduler.may_fetch(1);
+}
+
+TEST(SchedulerFetch, MakesRoomAsFarAsNobodyNeedsIt) {
+  Driver driver(limits(64, 2, 8));
+  driver.add(1, 17);  // five blocks, of which four are kept
+  driver.step_and_grow();
+  driver.add(2, 26);
+  driver.scheduler.may_fetch(2);
+  driver.step(1);
+  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(give(driver, 2, i), Scheduler::Import::take) << i;
+  EXPECT_EQ(give(driver, 2, 3), Scheduler::Import::stop) << "all others are in use, and its own front is needed";
+  driver.remove(1);
+  EXPECT_EQ(give(driver, 2, 3), Scheduler::Import::take);
+  EXPECT_EQ(give(driver, 2, 4), Scheduler::Import::take) << "at the cost of what is of less value";
+  driver.scheduler.done_fetching(2);
+  EXPECT_EQ(driver.step(2).adopted.size(), 5u);
+}
+
 }  // namespace
 }  // namespace autoglm

@@ -268,6 +268,8 @@ TEST_F(PrefixStoreTest, AChangedByteIsAMiss) {
   const fs::path segment = only_segment(folder_);
   const int64_t stride = record_stride(kBlockBytes);
   const auto size = static_cast<int64_t>(fs::file_size(segment));
+  const fs::path whole = root_ / "whole";
+  fs::copy(folder_, whole);
   std::minstd_rand random(5);
   for (int i = 0; i < 120; ++i) {
     // Every byte of the headers' fields in turn, then any.
@@ -283,9 +285,9 @@ TEST_F(PrefixStoreTest, AChangedByteIsAMiss) {
       const int64_t got = opened.fetch(1, 6);
       EXPECT_EQ(got, padding ? 5 : record) << at;
     }
-    flip_byte(segment, at);
+    fs::remove_all(folder_);
+    fs::copy(whole, folder_);
   }
-  EXPECT_EQ(Opened(folder_).fetch(1, 6), 5);
 }
 
 TEST_F(PrefixStoreTest, ASegmentThatIsGoneIsAMiss) {
