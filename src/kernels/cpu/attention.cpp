@@ -67,11 +67,14 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
   }
 }
 
-void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
+void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& tile, const AttentionTile* after,
+                             Worker& worker) const {
   load_queries(task, tile, worker);
   const Splits splits = splits_of(task, tile);
   for (int64_t split = splits.first; split <= splits.last; ++split) {
-    attend_split(task, tile, split, worker);
+    SplitUnit next{&tile, split + 1};
+    if (split == splits.last) next = after != nullptr ? SplitUnit{after, splits_of(task, *after).first} : SplitUnit{};
+    attend_split(task, {&tile, split}, next, worker);
     merge(task, tile, worker.part, worker.part_max, worker.part_sum, split == splits.first, worker);
   }
   finish_tile(task, tile, worker);
@@ -119,6 +122,27 @@ bool CpuBackend::by_splits(const AttentionTask& task, int64_t tiles) const {
   return most > 1 && floats * 4 <= partial_pages_.size();
 }
 
+/// The splits of all tiles are numbered one tile after the other.
+SplitUnit CpuBackend::unit_at(const AttentionTask& task, int64_t tiles, int64_t unit) const {
+  const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const Splits splits = splits_of(task, list[tile]);
+    if (unit < splits.count()) return {list + tile, splits.first + unit};
+    unit -= splits.count();
+  }
+  return {};
+}
+
+/// Asks for the keys and values that a worker begins with.
+void CpuBackend::prefetch_unit(const AttentionTask& task, int64_t tiles, const Worker& worker) const {
+  const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
+  int64_t units = 0;
+  for (int64_t t = 0; t < tiles; ++t) units += splits_of(task, list[t]).count();
+  const UnitPieces pieces(task, unit_at(task, tiles, units * worker.index / pool_size()));
+  Ahead ahead = pieces.ahead();
+  ask_rest(ahead);
+}
+
 void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker) {
   const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
   const int64_t width = round_up(task.value_dim, 16);
@@ -127,18 +151,16 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int 
   const auto part_size = [&](int64_t tile) { return list[tile].rows * task.group * (width + 2); };
   int64_t units = 0;
   for (int64_t t = 0; t < tiles; ++t) units += splits_of(task, list[t]).count();
-  share(worker, loop, units, 1, [&](int64_t unit) {
+  share(worker, loop, units, 1, [&](int64_t number) {
+    const SplitUnit unit = unit_at(task, tiles, number);
     float* place = partials;
-    int64_t tile = 0;
-    for (; unit >= splits_of(task, list[tile]).count(); ++tile) {
-      const int64_t count = splits_of(task, list[tile]).count();
-      unit -= count;
-      place += count * part_size(tile);
+    for (const AttentionTile* tile = list; tile != unit.tile; ++tile) {
+      place += splits_of(task, *tile).count() * part_size(tile - list);
     }
-    place += unit * part_size(tile);
-    const int queries = list[tile].rows * task.group;
-    load_queries(task, list[tile], worker);
-    attend_split(task, list[tile], splits_of(task, list[tile]).first + unit, worker);
+    place += (unit.split - splits_of(task, *unit.tile).first) * part_size(unit.tile - list);
+    const int queries = unit.tile->rows * task.group;
+    load_queries(task, *unit.tile, worker);
+    attend_split(task, unit, unit_at(task, tiles, number + 1), worker);
     std::copy_n(worker.part, queries * width, place);
     std::copy_n(worker.part_max, queries, place + queries * width);
     std::copy_n(worker.part_sum, queries, place + queries * width + queries);
@@ -159,7 +181,8 @@ void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int 
 void CpuBackend::attend(const AttentionTask& task, int64_t tiles, bool splits, int loop, Worker& worker) {
   if (splits) return attend_by_splits(task, tiles, loop, worker);
   const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
-  share(worker, loop, tiles, 1, [&](int64_t tile) { attend_tile(task, list[tile], worker); });
+  share(worker, loop, tiles, 1,
+        [&](int64_t tile) { attend_tile(task, list[tile], tile + 1 < tiles ? list + tile + 1 : nullptr, worker); });
 }
 
 void CpuBackend::attention(const AttentionArgs& args) {
@@ -187,6 +210,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
   const bool splits = by_splits(task, tiles);
   const int64_t units = args.kv_heads + args.heads;
   parallel([&](Worker& worker) {
+    if (splits) prefetch_unit(task, tiles, worker);
     share(worker, 0, args.rows * units, args.rows < 4 ? 1 : units, [&](int64_t unit) {
       const int64_t row = unit / units;
       const auto head = static_cast<int>(unit % units);

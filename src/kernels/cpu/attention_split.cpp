@@ -133,13 +133,15 @@ void CpuBackend::score_blocks(const AttentionTask& task, const SplitBlocks& bloc
   }
 }
 
-void CpuBackend::attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split,
+/// `after`: what comes next, whose keys and values are asked for meanwhile.
+void CpuBackend::attend_split(const AttentionTask& task, const SplitUnit& unit, const SplitUnit& after,
                               Worker& worker) const {
   const KvLayout& layout = task.store->layout(task.layer);
+  const AttentionTile& tile = *unit.tile;
   const int queries = tile.rows * task.group;
-  const SplitView view(task, tile, split);
+  const SplitView view(task, tile, unit.split);
   const int begin = view.begin_of(0), end = view.end_of(queries - 1);
-  const SplitBlocks blocks(layout, task, tile, split, begin, end);
+  const SplitBlocks blocks(layout, task, tile, unit.split, begin, end, after);
   if (in_tiles(layout)) {
     attend_in_tiles(task, blocks, view, queries, worker);
   } else {
@@ -153,7 +155,8 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   const KvLayout& layout = task.store->layout(task.layer);
   const int begin = view.begin_of(0), end = view.end_of(queries - 1);
   const int first_block = begin / kBlockTokens, blocks_end = (end + kBlockTokens - 1) / kBlockTokens;
-  Ahead ahead{blocks.next, blocks.next_count, layout.head_bytes};
+  Ahead ahead = blocks.next.ahead();
+  if (layout.spec.type != KvType::q8) ask_rest(ahead);
   score_blocks(task, blocks, first_block, blocks_end, queries, ahead, worker);
   for (int n = 0; n < queries; ++n) {
     SoftmaxArgs args;
@@ -163,6 +166,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
     args.first = first_block * kBlockTokens;
     args.last = blocks_end * kBlockTokens;
     args.softcap = task.softcap;
+    args.ahead = &ahead;
     if (args.begin < args.end) {
       isa_.softmax(args);
     } else {
@@ -186,7 +190,10 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   sum.ahead = &ahead;
   sum.o = worker.part;
   sum.o_stride = sum.dim;
-  if (may_go_together(layout, blocks, view, queries)) return isa_.weighted_sum(sum);
+  if (may_go_together(layout, blocks, view, queries)) {
+    isa_.weighted_sum(sum);
+    return ask_rest(ahead);
+  }
   // Each query by itself over its own positions: the same bits.
   sum.nq = 1;
   for (int n = 0; n < queries; ++n, sum.p += sum.p_stride, sum.o += sum.o_stride) {
@@ -238,7 +245,7 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   tiles.values = blocks.values;
   tiles.key_scales = blocks.key_scales;
   tiles.value_scales = blocks.value_scales;
-  Ahead ahead{blocks.next, blocks.next_count, layout.head_bytes};
+  Ahead ahead = blocks.next.ahead();
   tiles.ahead = &ahead;
   tiles.row_stride = layout.row_stride;
   tiles.key_dim = layout.padded_key;

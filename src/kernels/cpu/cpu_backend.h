@@ -110,7 +110,13 @@ struct AttentionTask {
   int window = 0;
 };
 
-class SplitView;  // attention.cpp
+/// A tile in one split of the KV. No tile: there is none.
+struct SplitUnit {
+  const AttentionTile* tile = nullptr;
+  int64_t split = 0;
+};
+
+class SplitView;  // split.h
 struct SplitBlocks;
 
 /// Tokens whose products lie in a worker's tile at once; a multiple of 2, 3, 4, 6 and 16.
@@ -212,8 +218,11 @@ class CpuBackend final : public Backend {
   bool by_splits(const AttentionTask& task, int64_t tiles) const;
   void attend(const AttentionTask& task, int64_t tiles, bool splits, int loop, Worker& worker);
   void attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker);
-  void attend_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const;
-  void attend_split(const AttentionTask& task, const AttentionTile& tile, int64_t split, Worker& worker) const;
+  void attend_tile(const AttentionTask& task, const AttentionTile& tile, const AttentionTile* after,
+                   Worker& worker) const;
+  void attend_split(const AttentionTask& task, const SplitUnit& unit, const SplitUnit& after, Worker& worker) const;
+  void prefetch_unit(const AttentionTask& task, int64_t tiles, const Worker& worker) const;
+  SplitUnit unit_at(const AttentionTask& task, int64_t tiles, int64_t unit) const;
   void attend_by_blocks(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view, int queries,
                         Worker& worker) const;
   /// Whether attention over such a cache goes through IsaTable::attend.

@@ -218,8 +218,9 @@ struct SoftmaxArgs {
   int first = 0;
   int last = 0;
   float softcap = 0.0f;
-  float max = 0.0f;  // out
-  float sum = 0.0f;  // out
+  Ahead* ahead = nullptr;  // some of it is asked for
+  float max = 0.0f;        // out
+  float sum = 0.0f;        // out
 };
 
 /// o[q][d] = sum over tokens [begin, end) of a split of p[q][j] * value_j[d], in order of j.

@@ -30,6 +30,30 @@ class SplitView {
   int64_t base_, position_;
 };
 
+/// The memory that a unit will read, to be asked for before it does.
+struct UnitPieces {
+  const void* at[kSplitTokens / kBlockTokens] = {};
+  int count = 0;
+  int64_t bytes = 0;  // of each
+
+  UnitPieces(const AttentionTask& task, const SplitUnit& unit) : bytes(task.store->layout(task.layer).head_bytes) {
+    if (unit.tile == nullptr) return;
+    const auto& blocks = task.segments[static_cast<size_t>(unit.tile->segment)].blocks;
+    for (int64_t b = unit.split * std::ssize(at); b < std::ssize(blocks) && count < std::ssize(at); ++b) {
+      at[count++] = task.store->head(task.layer, blocks[static_cast<size_t>(b)], unit.tile->kv_head);
+    }
+  }
+  Ahead ahead() const { return {at, count, bytes}; }
+};
+
+/// Asks for all that is left.
+inline void ask_rest(Ahead& ahead) {
+  for (; ahead.count > 0; --ahead.count, ++ahead.pieces, ahead.at = 0) {
+    const auto* data = static_cast<const uint8_t*>(*ahead.pieces);
+    for (int64_t at = ahead.at; at < ahead.bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
+  }
+}
+
 /// The KV blocks of one head in one split.
 struct SplitBlocks {
   static constexpr int kMost = kSplitTokens / kBlockTokens;
@@ -37,11 +61,11 @@ struct SplitBlocks {
   const void* values[kMost] = {};
   const float* key_scales[kMost] = {};
   const float* value_scales[kMost] = {};
-  const void* next[kMost] = {};  // of the next split, as far as there is one
-  int next_count = 0;
+  UnitPieces next;  // of what is attended to after it
 
   SplitBlocks(const KvLayout& layout, const AttentionTask& task, const AttentionTile& tile, int64_t split, int begin,
-              int end) {
+              int end, const SplitUnit& after)
+      : next(task, after) {
     const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
     for (int b = begin / kBlockTokens; b * kBlockTokens < end; ++b) {
       const int32_t block = segment.blocks[static_cast<size_t>(split * kMost + b)];
@@ -50,9 +74,6 @@ struct SplitBlocks {
       values[b] = head + layout.value_at;
       key_scales[b] = reinterpret_cast<const float*>(head + layout.scales_at);
       value_scales[b] = layout.value_scales(head);
-    }
-    for (int64_t b = (split + 1) * kMost; b < std::ssize(segment.blocks) && next_count < kMost; ++b) {
-      next[next_count++] = task.store->head(task.layer, segment.blocks[static_cast<size_t>(b)], tile.kv_head);
     }
   }
 };

@@ -69,7 +69,7 @@ AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out)
   const float* scales[NV];
   keys_from(args, token, keys, scales);
   for (int quad = 0; quad < args.dim / 4; ++quad) {
-    ask(*args.ahead, 2);
+    ask(*args.ahead, 1);
     AUTOGLM_UNROLL
     for (int v = 0; v < NV; ++v) {
       const I quads = load_int(keys[v] + quad * 64);
@@ -120,7 +120,7 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, 
     const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
     AUTOGLM_NO_UNROLL
     for (int i = 0; i < quads; ++i) {
-      if (!has_pairs) ask(*args.ahead, 2);
+      if (!has_pairs) ask(*args.ahead, 1);
       quad(i);
     }
     AUTOGLM_UNROLL
@@ -249,6 +249,7 @@ void softmax(SoftmaxArgs& args) {
   const F max = bits_to_float(reduce_all(
       float_to_bits(either), [&](I a, I b) { return float_to_bits(larger(bits_to_float(a), bits_to_float(b))); }));
   for (int i = from; i < to; i += kStride) {
+    ask(*args.ahead, 5);
     AUTOGLM_UNROLL
     for (int k = 0; k < 4; ++k) store(s + i + k * W, weight_of(load(s + i + k * W) - max));
   }
@@ -372,7 +373,7 @@ struct ValueGroup {
       const int8_t* row = static_cast<const int8_t*>(args.blocks[b]) + at;
       int32_t* out = pairs[b * kBlockTokens / 2];
       for (int i = 0; i < kBlockTokens / 2; ++i, row += 2 * stride, out += kScaleGroup) {
-        ask(*args.ahead, 2);
+        ask(*args.ahead, 1);
         AUTOGLM_UNROLL
         for (int c = 0; c < count; c += W) *reinterpret_cast<IntUnaligned*>(out + c) = code_pair(row + c, row + stride + c);
       }
@@ -395,6 +396,7 @@ AUTOGLM_INLINE void integer_weights(const ValueGroup& group, int first, int16_t 
   Bits largest[NQ];
   for (int n = 0; n < NQ; ++n) largest[n] = (Bits)splat(1e-30f);
   for (int j = begin; j < end; j += W) {
+    ask(*group.args.ahead, 2);
     const F scale = load(scales + j);
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
@@ -411,6 +413,7 @@ AUTOGLM_INLINE void integer_weights(const ValueGroup& group, int first, int16_t 
     per_step[n] = splat(32767.0f / value);
   }
   for (int j = begin; j < end; j += W) {
+    ask(*group.args.ahead, 2);
     const F scale = load(scales + j);
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
@@ -427,7 +430,7 @@ AUTOGLM_INLINE void integer_tile(const ValueGroup& group, const int16_t (&weight
   const WeightedSumArgs& args = group.args;
   I sum[NQ][NV] = {};
   for (int j = args.begin / 2; j < (args.end + 1) / 2; ++j) {
-    if (!expanded) ask(*args.ahead, 2);
+    if (!expanded) ask(*args.ahead, 1);
     I v[NV];
     AUTOGLM_UNROLL
     for (int i = 0; i < NV; ++i) {
