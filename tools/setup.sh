@@ -10,7 +10,7 @@ set -euo pipefail
 level=${1:-build}
 build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config python3 python3-pip curl ca-certificates
   nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev
-  libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libedit-dev libsqlite3-dev)
+  libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libedit-dev libsqlite3-dev libboost1.81-dev prometheus-cpp-dev)
 test_packages=(git libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-format-19 clang-tidy-19 debootstrap patchelf
   locales-all qemu-user g++-12-aarch64-linux-gnu python3-jsonschema)
 bench_packages=(python3-venv g++)

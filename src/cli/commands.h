@@ -7,6 +7,7 @@ namespace autoglm {
 
 extern const Command kRun;
 extern const Command kChat;
+extern const Command kServe;
 extern const Command kInspect;
 extern const Command kTokenize;
 extern const Command kDetokenize;

@@ -87,6 +87,8 @@ Answer generate(Engine& engine, Request request, const std::function<bool()>& in
         answer.reasoning += event.text;
         show(think, event.text);
         return;
+      case Event::Kind::prompt:
+        return;  // not asked for
       case Event::Kind::finish:
         answer.finish = event.finish;
         answer.usage = event.usage;

@@ -29,6 +29,7 @@ namespace autoglm {
 namespace {
 
 constexpr size_t kMostText = size_t{256} << 20;
+constexpr int64_t kPromptScores = 16;  // rows of a step whose logits a server can give beside those of answers
 
 std::string read_descriptor(int descriptor, const std::string& what) {
   std::string text;
@@ -91,9 +92,15 @@ Runtime open_runtime(const Context& context) {
   return runtime;
 }
 
-LoadOptions load_options(const Context& context) {
+LoadOptions load_options(const Context& context, int64_t sequences) {
   const Settings& settings = context.settings();
   LoadOptions options;
+  options.batch_sequences = sequences;
+  if (context.command().name == "serve") {
+    options.kv_shared = true;
+    options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
+    options.logit_rows = sequences + kPromptScores;
+  }
   if (takes(context.command().name, *find_setting("context"))) {
     options.context = settings.integer_if("context").value_or(0);
   }
@@ -105,7 +112,7 @@ LoadOptions load_options(const Context& context) {
   if (takes(context.command().name, *find_setting("speculation"))) {  // commands with an engine
     const bool drafts = settings.text("speculation") != "off";
     const bool cache = settings.boolean("kv_cache.prefix_cache");
-    if (drafts) options.logit_rows = options.batch_sequences + kMostDraft;
+    if (drafts) options.logit_rows = std::max(options.logit_rows, sequences + kMostDraft);
     options.sequence_bytes = [drafts, cache](int64_t tokens) {
       return (drafts ? NgramIndex::bytes_for(tokens) : 0) + (cache ? PrefixCache::bytes_for(tokens) : 0);
     };

@@ -24,8 +24,9 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
 /// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say.
 Runtime open_runtime(const Context& context);
 
-/// --ctx, --kv-type, --precision and room for --speculation, where the command has them.
-LoadOptions load_options(const Context& context);
+/// --ctx, --kv-type, --precision and room for --speculation, where the command has them. `sequences`: requests that are
+/// computed together, whose keys and values share --kv-max-bytes.
+LoadOptions load_options(const Context& context, int64_t sequences = 1);
 
 /// Packs on disk as --cache, --cache-dir and --cache-max-bytes say; null if the user wants none, or (with a note) if
 /// there is no place for them. Its thread must start before a pool pins this one.

@@ -22,7 +22,11 @@ uint64_t client_number(const std::string& client) {
 
 SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) {
   const int64_t rows = options.step_rows > 0 ? std::min(options.step_rows, stepper.max_rows()) : stepper.max_rows();
-  return {.rows = rows, .sequences = options.max_sequences, .blocks = stepper.blocks(), .block_tokens = kKvBlock};
+  return {.rows = rows,
+          .sequences = options.max_sequences,
+          .blocks = stepper.blocks(),
+          .block_tokens = kKvBlock,
+          .scored_rows = std::max<int64_t>(0, stepper.max_logit_rows() - options.max_sequences)};
 }
 
 }  // namespace
@@ -86,6 +90,11 @@ struct Engine::Live {
   int64_t accepted_total = 0;
 
   int64_t cached = 0;
+
+  bool wants_scores() const { return request.prompt_logprobs && request.sampling.logprobs >= 0; }
+  Event scores;  // of the prompt's tokens, so far
+  bool scores_told = false;
+  int64_t scored_rows = 0;  // of the step's batch
 
   double submitted = 0;
   std::optional<double> started;  // to be computed
@@ -153,6 +162,10 @@ void Engine::check(const Request& request) const {
   if (request.grammar && request.grammar->vocabulary() != stepper_->vocabulary()) {
     fail(Code::bad_request, "the grammar was compiled for another vocabulary");
   }
+  const bool scores = request.prompt_logprobs && request.sampling.logprobs >= 0;
+  if (scores && stepper_->max_logit_rows() <= options_.max_sequences) {
+    fail(Code::bad_request, "there is no room for log-probabilities of prompts", "ask for those of the answer only");
+  }
   if (request.max_tokens < -1) fail(Code::bad_request, "max_tokens is negative", "give 0 or more, or leave it out");
   const int64_t least = request.max_tokens < 0 ? 1 : 0;
   if (prompt + least > context) {
@@ -200,10 +213,16 @@ RequestId Engine::submit(Request request, EventSink sink) {
                   .arrival = added.submitted,
                   .client = client_number(added.request.client),
                   .deadlines = deadlines,
-                  .root = root_});
-  if (most == 0) {
+                  .root = root_,
+                  .scored = added.wants_scores()});
+  if (added.wants_scores()) {
+    added.scores.kind = Event::Kind::prompt;
+    added.scores.tokens = added.request.prompt;
+    added.scores.logprobs = {{{added.request.prompt.front(), std::numeric_limits<float>::quiet_NaN()}}};
+    take_scores(added, {});
+  } else if (most == 0) {
     finish(added, FinishReason::length);
-  } else if (disk_) {
+  } else if (disk_ && !added.wants_scores()) {
     disk_->look_up(id);
   }
   return id;
@@ -212,6 +231,13 @@ RequestId Engine::submit(Request request, EventSink sink) {
 void Engine::cancel(RequestId id) {
   const auto it = live_.find(id);
   if (it != live_.end()) finish(*it->second, FinishReason::cancelled);
+}
+
+void Engine::cancel_all() {
+  std::vector<RequestId> ids;
+  for (const auto& [id, live] : live_) ids.push_back(id);
+  std::ranges::sort(ids);
+  for (const RequestId id : ids) cancel(id);
 }
 
 double Engine::idle_seconds() const {
@@ -247,15 +273,18 @@ void Engine::step() {
     size_t row = 0;
     const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
     for (const Work& work : plan.work) {
-      if (!work.sample) continue;
       Live& live = *live_.at(work.id);
-      const auto rows = static_cast<size_t>(1 + live.drafted);
-      take_rows(live, logits.subspan(row * vocabulary, rows * vocabulary));
-      row += rows;
+      const auto next = [&](int64_t rows) {
+        const auto begin = std::exchange(row, row + static_cast<size_t>(rows));
+        return logits.subspan(begin * vocabulary, static_cast<size_t>(rows) * vocabulary);
+      };
+      if (live.scored_rows > 0) take_scores(live, next(live.scored_rows));
+      if (work.sample) take_rows(live, next(1 + live.drafted));
     }
     const double seconds = options_.clock() - began;
     scheduler_.completed(seconds);
-    report_ = {.shape = plan.shape,
+    report_ = {.number = report_.number + 1,
+               .shape = plan.shape,
                .requests = std::ssize(plan.work),
                .predicted = plan.predicted,
                .limit = plan.limit,
@@ -362,13 +391,22 @@ std::span<const float> Engine::forward(const Plan& plan) {
   logit_rows_.clear();
   bool decodes = true;
   for (const Work& work : plan.work) {
-    const Live& live = *live_.at(work.id);
+    Live& live = *live_.at(work.id);
     const int64_t rows = work.rows + live.drafted;
     AUTOGLM_CHECK(stepper_->append(live.sequence, rows), "the scheduler counted blocks that the cache has not");
     sequences_.push_back(
         {.sequence = live.sequence, .row_begin = static_cast<int64_t>(tokens_.size()), .rows = rows, .adapter = 0});
     const auto begin = live.tokens.begin() + work.begin;
     tokens_.insert(tokens_.end(), begin, begin + work.rows);
+    live.scored_rows = 0;
+    if (live.wants_scores()) {
+      // Row p tells of token p + 1. After a preemption rows come again: those that are known are not wanted.
+      const int64_t last = std::min(work.begin + work.rows, std::ssize(live.request.prompt) - 1);
+      for (int64_t p = std::max(work.begin, std::ssize(live.scores.logprobs) - 1); p < last; ++p) {
+        logit_rows_.push_back(static_cast<int32_t>(std::ssize(tokens_) - work.rows + p - work.begin));
+        ++live.scored_rows;
+      }
+    }
     if (work.sample) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     for (int64_t i = 0; i < live.drafted; ++i) {
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
@@ -399,6 +437,30 @@ void Engine::take_rows(Live& live, std::span<const float> logits) {
   // Everything but the newest token is in the cache; what was rejected leaves it.
   if (row < live.drafted) stepper_->truncate(live.sequence, std::ssize(live.tokens) - 1);
   scheduler_.settle(live.id, row);
+}
+
+// Rows of a prompt that is scored. When all are there they are told, before anything of the answer.
+void Engine::take_scores(Live& live, std::span<const float> logits) {
+  if (live.ended) return;
+  const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
+  std::vector<std::vector<TokenLogprob>>& scores = live.scores.logprobs;
+  for (; !logits.empty(); logits = logits.subspan(vocabulary)) {
+    std::vector<TokenLogprob> row;
+    const int32_t token = live.request.prompt[scores.size()];
+    if (!sampler_.score(logits.first(vocabulary), token, live.request.sampling.logprobs, row)) {
+      finish(live, FinishReason::error, Error(Code::numeric, "the model computed a logit that is not a finite number"));
+      return;
+    }
+    scores.push_back(std::move(row));
+  }
+  if (scores.size() < live.request.prompt.size() || std::exchange(live.scores_told, true)) return;
+  try {
+    if (live.sink) live.sink(live.scores);
+  } catch (...) {
+    live.sink = nullptr;  // see emit()
+    finish(live, FinishReason::cancelled);
+  }
+  if (live.most == 0) finish(live, FinishReason::length);
 }
 
 // A row of logits becomes a token, the token becomes text, and the request may end. `row`: how many drafted tokens

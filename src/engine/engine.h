@@ -50,6 +50,7 @@ struct EngineStatus {
 
 /// The last step that computed something.
 struct StepReport {
+  int64_t number = 0;  // steps so far
   StepShape shape;
   int64_t requests = 0;
   double predicted = 0;  // seconds
@@ -73,6 +74,7 @@ class Engine {
   /// Ends a request now, with what was held back and a finish event "cancelled"; its blocks are free. Unknown ids, and
   /// calls from inside a sink, are allowed.
   void cancel(RequestId id);
+  void cancel_all();
   /// One step of every request that runs. Never throws: an exception fails the requests of its step.
   void step();
   bool has_work() const { return !scheduler_.empty(); }
@@ -95,6 +97,7 @@ class Engine {
   void draft(const Plan& plan);
   void take_rows(Live& live, std::span<const float> logits);
   bool take(Live& live, std::span<const float> logits, int64_t row);
+  void take_scores(Live& live, std::span<const float> logits);
   void emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error);
   void finish(Live& live, FinishReason reason, std::optional<Error> error = {});
   void fail_planned(const Plan& plan, const Error& error);

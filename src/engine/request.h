@@ -50,6 +50,7 @@ struct Request {
   /// What the answer's text must look like (text/grammar); null: anything. One that ends for length is cut, and its
   /// finish says so. Made for the model's vocabulary, else bad_request.
   std::shared_ptr<TokenGrammar> grammar;
+  bool prompt_logprobs = false;  // with sampling.logprobs: the prompt's own tokens too, in an event before all others
   ReasoningStart reasoning = ReasoningStart::none;
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own
@@ -62,7 +63,7 @@ std::string_view name(FinishReason reason);
 
 struct TokenLogprob {
   int32_t token = 0;
-  float logprob = 0.0f;
+  float logprob = 0.0f;  // NaN for a prompt's first token: nothing came before it
 };
 
 /// A request in numbers, given with its finish.
@@ -80,9 +81,9 @@ struct Usage {
 };
 
 /// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a
-/// stop string. The texts of one kind put together are the whole answer.
+/// stop string. The texts of one kind put together are the whole answer. `prompt` has the prompt's tokens and logprobs.
 struct Event {
-  enum class Kind : uint8_t { text, reasoning, finish } kind = Kind::text;
+  enum class Kind : uint8_t { text, reasoning, prompt, finish } kind = Kind::text;
   std::string text;
   std::vector<int32_t> tokens;                      // sampled since the event before
   std::vector<std::vector<TokenLogprob>> logprobs;  // a row a token: the chosen one first, then the best

@@ -217,6 +217,12 @@ void Sampler::mask_out(std::span<const float> logits, std::span<const uint64_t> 
   }
 }
 
+bool Sampler::score(std::span<const float> logits, int32_t token, int best, std::vector<TokenLogprob>& logprobs) {
+  const Scan found = scan<kBlock>(logits, maxima_);
+  if (found.finite) log_probabilities(logits, found.best, token, best, logprobs);
+  return found.finite;
+}
+
 namespace {
 
 // A tiny temperature only makes far tokens impossible, never a division by a denormal.

@@ -67,6 +67,9 @@ class Sampler {
   /// `allowed`: a bit a token, from the least significant of each word; empty: all. kNothingAllowed if none is set.
   int32_t sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs,
                  std::span<const uint64_t> allowed = {});
+  /// Log-probabilities of a token that was not sampled and of the `best` likeliest. False for logits that are no
+  /// numbers.
+  bool score(std::span<const float> logits, int32_t token, int best, std::vector<TokenLogprob>& logprobs);
 
  private:
   struct Candidate {

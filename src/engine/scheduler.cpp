@@ -62,6 +62,7 @@ const Plan& Scheduler::plan(double now) {
   plan_.limit = kNever;
   computing_.clear();
   spare_rows_ = limits_.rows;
+  spare_scored_rows_ = limits_.scored_rows;
   make_room();
   decode();
   // Who was preempted just now would be the first to be admitted again: let the others run a step first.
@@ -109,7 +110,9 @@ void Scheduler::prefill(double now) {
     Entry& entry = *candidate.entry;
     if (comes_anyway(entry)) continue;
     const int64_t rows = chunk(entry, computing_.empty());
+    if (rows == 0 && entry.request.scored) continue;  // others may have room yet
     if (rows == 0) return;
+    if (entry.request.scored) spare_scored_rows_ -= rows;
     plan_.shape.add_prefill(entry.stored, rows, entry.stored + rows == entry.tokens);
     compute(entry, rows);
     computing_.push_back(&entry);
@@ -120,7 +123,8 @@ void Scheduler::prefill(double now) {
 bool Scheduler::comes_anyway(Entry& entry) {
   const int64_t index = entry.stored / limits_.block_tokens;
   const int64_t end = (index + 1) * limits_.block_tokens;
-  if (!entry.shares || entry.stored % limits_.block_tokens != 0 || end >= entry.tokens) return false;
+  if (!entry.shares || entry.request.scored) return false;
+  if (entry.stored % limits_.block_tokens != 0 || end >= entry.tokens) return false;
   return std::ranges::any_of(computing_, [&](Entry* other) {
     return other->shares && other->stored >= end && key_of(*other, index) == key_of(entry, index);
   });
@@ -129,7 +133,7 @@ bool Scheduler::comes_anyway(Entry& entry) {
 // Rows of a prompt that this step has room and time for. The first one always gets some.
 int64_t Scheduler::chunk(const Entry& entry, bool first) {
   const int64_t lacking = entry.tokens - entry.stored;
-  const int64_t most = std::min(lacking, spare_rows_);
+  const int64_t most = std::min({lacking, spare_rows_, entry.request.scored ? spare_scored_rows_ : lacking});
   if (most == 0 || plan_.limit == kNever) return most;
   const auto seconds = [&](int64_t rows) {
     StepShape shape = plan_.shape;
@@ -328,7 +332,8 @@ void Scheduler::release(Entry& entry) {
 // Goes on with blocks that are computed already; returns how many. The last token is always computed: its logits are
 // wanted.
 int64_t Scheduler::adopt(Entry& entry) {
-  if (!entry.shares || entry.stored != std::ssize(entry.shared) * limits_.block_tokens) return 0;
+  if (!entry.shares || entry.request.scored) return 0;
+  if (entry.stored != std::ssize(entry.shared) * limits_.block_tokens) return 0;
   int64_t adopted = 0;
   while (entry.stored + limits_.block_tokens < entry.tokens) {
     const int64_t index = std::ssize(entry.shared);

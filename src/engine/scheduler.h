@@ -47,6 +47,7 @@ struct SchedulerLimits {
   int64_t sequences = 1;  // most requests that run at once
   int64_t blocks = 0;     // KV blocks in all
   int64_t block_tokens = kKvBlock;
+  int64_t scored_rows = 0;  // of prompts whose every row needs logits, in a step
 };
 
 struct SchedulerPolicy {
@@ -64,7 +65,8 @@ struct QueuedRequest {
   double arrival = 0;
   uint64_t client = 0;  // 0: nobody in particular, and never counted together
   Deadlines deadlines{};
-  PrefixKey root{};  // what its blocks' content depends on beside tokens
+  PrefixKey root{};     // what its blocks' content depends on beside tokens
+  bool scored = false;  // every row needs logits: chunks are short, and nothing is taken from the cache
 };
 
 /// Tokens [begin, begin + rows) of a request are computed; `sample`: they reach its end, so the last row gives a token.
@@ -224,6 +226,7 @@ class Scheduler {
   int64_t free_ = 0;  // blocks that nobody holds; of the others each belongs to one request or to the cache
   int64_t spare_rows_ = 0;
   int64_t fetching_ = 0;        // entries with a fetch that runs
+  int64_t spare_scored_rows_ = 0;
   std::vector<Entry> running_;  // by id
   std::vector<Entry> waiting_;
   std::unordered_map<uint64_t, int64_t> clients_;  // requests of each

@@ -63,6 +63,10 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   plan.process_bytes = kProcessBytes;
   plan.kv_per_token_bytes = block / kKvBlock;
   plan.kv_blocks = kv_blocks(context, in.options.batch_sequences);
+  if (in.options.kv_shared && in.options.kv_max_bytes == 0) {
+    plan.kv_blocks =
+        kv_blocks(context, 1) + kv_blocks(std::min(context, kSharedTokens), in.options.batch_sequences - 1);
+  }
   if (in.options.kv_max_bytes > 0) plan.kv_blocks = std::min(plan.kv_blocks, in.options.kv_max_bytes / block);
   plan.kv_bytes = block * plan.kv_blocks;
   plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +

@@ -26,14 +26,19 @@ using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 /// compares them.
 enum class WeightsMemory : uint8_t { shared, own };
 
+constexpr int64_t kSharedTokens = 1024;
+
 struct LoadOptions {
   Precision precision = Precision::automatic;
   KvType kv_type = KvType::q8;
   int64_t context = 0;          // tokens that KV is planned for; 0: the default rule of CLI.md
   int64_t batch_sequences = 1;  // sequences at once
   int64_t kv_max_bytes = 0;     // for keys and values of all sequences together; 0: the context for each of them
-  int64_t batch_rows = 512;     // most rows of a step
-  int64_t logit_rows = 0;       // most rows of a step that need logits; 0: batch_sequences
+  // Where kv_max_bytes is 0: sequences are requests of a server, of which few are as long as the context. One whole
+  // context, and kSharedTokens for each other sequence.
+  bool kv_shared = false;
+  int64_t batch_rows = 512;  // most rows of a step
+  int64_t logit_rows = 0;    // most rows of a step that need logits; 0: batch_sequences
   // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
   std::function<int64_t(int64_t tokens)> sequence_bytes{};
   LoadProgress progress{};

@@ -1,0 +1,65 @@
+// How many requests may be inside: those that are computed, and a bounded number that wait. Counted where requests
+// arrive, so that one too many hears so at once, whatever the engine and the helper are doing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace autoglm {
+
+class Admission {
+ public:
+  explicit Admission(int64_t most) : most_(most) {}
+
+  /// Places inside, given back when it goes.
+  class Ticket {
+   public:
+    Ticket() = default;
+    Ticket(Admission& owner, int64_t places) : owner_(&owner), places_(places) {}
+    Ticket(Ticket&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), places_(std::exchange(other.places_, 0)) {}
+    Ticket& operator=(Ticket&& other) noexcept {
+      std::swap(owner_, other.owner_);
+      std::swap(places_, other.places_);
+      return *this;
+    }
+    ~Ticket() {
+      if (owner_ != nullptr) owner_->inside_.fetch_sub(places_);
+    }
+    explicit operator bool() const { return owner_ != nullptr; }
+    /// Gives one place back.
+    void shrink() {
+      if (places_ == 0) return;
+      --places_;
+      owner_->inside_.fetch_sub(1);
+    }
+    /// Takes more places. False: there are none.
+    bool grow(int64_t more) {
+      if (!owner_->enter(more)) return false;
+      places_ += more;
+      return true;
+    }
+
+   private:
+    Admission* owner_ = nullptr;
+    int64_t places_ = 0;
+  };
+
+  /// An empty ticket: no.
+  Ticket try_enter() { return enter(1) ? Ticket(*this, 1) : Ticket(); }
+  int64_t inside() const { return inside_.load(std::memory_order_relaxed); }
+  int64_t most() const { return most_; }
+
+ private:
+  bool enter(int64_t places) {
+    if (inside_.fetch_add(places) + places <= most_) return true;
+    inside_.fetch_sub(places);
+    return false;
+  }
+
+  const int64_t most_;
+  std::atomic<int64_t> inside_{0};
+};
+
+}  // namespace autoglm

@@ -1,0 +1,167 @@
+// POST /v1/chat/completions
+#include <fmt/format.h>
+
+#include "server/api/messages.h"
+#include "server/api/openai_writer.h"
+#include "server/api/sampling.h"
+
+namespace autoglm {
+namespace {
+
+class ChatWriter final : public OpenAiWriter {
+ public:
+  ChatWriter(const Served& served, Form form, size_t choices, bool logprobs)
+      : OpenAiWriter(served, std::move(form), choices), logprobs_(logprobs) {}
+
+ private:
+  Json delta(int index, Choice& choice, const Event& event) override {
+    Json delta = Json::object();
+    if (!std::exchange(choice.opened, true)) delta["role"] = "assistant";
+    if (!event.text.empty()) delta[event.kind == Event::Kind::reasoning ? "reasoning_content" : "content"] = event.text;
+    Json body = Json::object();
+    body["index"] = index;
+    body["delta"] = std::move(delta);
+    body["logprobs"] = scores(choice);
+    body["finish_reason"] = event.kind == Event::Kind::finish ? Json(openai_finish(event.finish)) : Json();
+    return body;
+  }
+
+  Json whole(int index, Choice& choice) override {
+    Json message = Json::object();
+    message["role"] = "assistant";
+    message["content"] = choice.text;
+    message["refusal"] = nullptr;
+    if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+    Json body = Json::object();
+    body["index"] = index;
+    body["message"] = std::move(message);
+    body["logprobs"] = scores(choice);
+    body["finish_reason"] = openai_finish(choice.finish);
+    return body;
+  }
+
+  Json score(const TokenLogprob& one) const {
+    const std::string piece = served().tokenizer->piece(one.token, true);
+    Json bytes = Json::array();
+    for (const char c : piece) bytes.push_back(static_cast<unsigned char>(c));
+    Json body = Json::object();
+    body["token"] = token_text(one.token);
+    body["logprob"] = one.logprob;
+    body["bytes"] = std::move(bytes);
+    return body;
+  }
+
+  // Of the tokens since the last chunk; the chosen one comes first in a row, then the best.
+  Json scores(Choice& choice) const {
+    const ScoredTokens scored = std::exchange(choice.scored, {});
+    if (!logprobs_ || (stream() && scored.tokens.empty())) return {};
+    Json content = Json::array();
+    for (const std::vector<TokenLogprob>& row : scored.logprobs) {
+      Json token = score(row.front());
+      token["top_logprobs"] = Json::array();
+      for (size_t i = 1; i < row.size(); ++i) token["top_logprobs"].push_back(score(row[i]));
+      content.push_back(std::move(token));
+    }
+    return Json{{"content", std::move(content)}, {"refusal", nullptr}};
+  }
+
+  bool logprobs_;
+};
+
+int64_t read_most_tokens(Fields& fields) {
+  const auto old = fields.integer("max_tokens", 0, INT32_MAX);
+  const auto most = fields.integer("max_completion_tokens", 0, INT32_MAX);
+  if (old && most && *old != *most)
+    fields.refuse("max_tokens", "differs from max_completion_tokens", "give one of them");
+  return most ? *most : old.value_or(-1);
+}
+
+void read_logprobs(Fields& fields, Request& request) {
+  const bool wanted = fields.boolean("logprobs").value_or(false);
+  const auto top = fields.integer("top_logprobs", 0, 20);
+  if (top && *top > 0 && !wanted) fields.refuse("top_logprobs", "needs logprobs to be true");
+  if (wanted) request.sampling.logprobs = static_cast<int>(top.value_or(0));
+}
+
+// The switch of models that can reason: `chat_template_kwargs` (vLLM), `thinking` (GLM's own API), `reasoning_effort`.
+Json read_variables(Fields& fields, const Served& served) {
+  Json variables = Json::object();
+  if (const Json* given = fields.object("chat_template_kwargs")) variables = *given;
+  const ChatSpec* spec = served.chat->spec;
+  const std::string name = spec == nullptr ? "" : std::string(spec->thinking_variable);
+  const auto set = [&](std::string_view field, bool on) {
+    if (name.empty()) fields.refuse(field, "is given, and this model has no switch for its reasoning");
+    variables[name] = on;
+  };
+  if (const Json* thinking = fields.object("thinking")) {
+    Fields inner(*thinking, "thinking.");
+    const std::string type = inner.text("type").value_or("");
+    inner.done();
+    if (type != "enabled" && type != "disabled") inner.refuse("type", "must be 'enabled' or 'disabled'");
+    set("thinking", type == "enabled");
+  }
+  if (const auto effort = fields.text("reasoning_effort")) {
+    const bool off = *effort == "none" || *effort == "minimal";
+    if (!off && *effort != "low" && *effort != "medium" && *effort != "high") {
+      fields.refuse("reasoning_effort", "must be none, minimal, low, medium or high");
+    }
+    if (!off || !name.empty()) set("reasoning_effort", !off);
+  }
+  return variables;
+}
+
+// What would change the answer and cannot be done.
+void refuse_tools(Fields& fields) {
+  const Json* tools = fields.any("tools");
+  if (tools != nullptr && !(tools->is_array() && tools->empty())) fields.refuse("tools", "are not supported");
+  fields.only("tool_choice", "none", "there are no tools");
+  fields.ignore({"parallel_tool_calls"});
+  const Json* format = fields.object("response_format");
+  if (format != nullptr && format->value("type", "") != "text") {
+    fields.refuse("response_format", "can only be {\"type\": \"text\"}");
+  }
+  const Json text = Json::array({"text"});
+  fields.only("modalities", text, "answers are text");
+}
+
+}  // namespace
+
+Asked chat_completions(const Served& served, const HttpRequest& http, const Json& body) {
+  Fields fields(body);
+  const std::string model = fields.text("model").value_or(served.name);
+  check_model(served, model);
+  const Json* messages = fields.any("messages");
+  if (messages == nullptr) fields.refuse("messages", "is missing");
+  Request request = read_request(fields, served, http);
+  request.max_tokens = read_most_tokens(fields);
+  read_logprobs(fields, request);
+  const int64_t n = fields.integer("n", 1, served.most_choices).value_or(1);
+  const bool stream = fields.boolean("stream").value_or(false);
+  const bool include_usage = read_include_usage(fields, stream);
+  PromptOptions options;
+  options.variables = read_variables(fields, served);
+  options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  refuse_tools(fields);
+  ignore_harmless(fields);
+  fields.done();
+
+  Prompt prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), options);
+  request.prompt = std::move(prompt.tokens);
+  request.reasoning = prompt.reasoning;
+  OpenAiWriter::Form form = {.path = http.path,
+                             .id = fresh_id("chatcmpl-"),
+                             .object = "chat.completion",
+                             .chunk_object = "chat.completion.chunk",
+                             .model = model,
+                             .created = unix_time(),
+                             .stream = stream,
+                             .include_usage = include_usage,
+                             .choices_per_prompt = n};
+  Asked asked;
+  asked.writer =
+      std::make_unique<ChatWriter>(served, std::move(form), static_cast<size_t>(n), request.sampling.logprobs >= 0);
+  asked.requests = copies(request, n);
+  return asked;
+}
+
+}  // namespace autoglm

@@ -1,0 +1,132 @@
+#include "server/api/openai_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <random>
+#include <utility>
+
+#include "text/utf8.h"
+
+namespace autoglm {
+
+std::string fresh_id(std::string_view prefix) {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("{}{:016x}{:08x}", prefix, random(), random() & 0xFFFFFFFFU);
+}
+
+int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string_view openai_finish(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
+
+OpenAiWriter::OpenAiWriter(const Served& served, Form form, size_t choices)
+    : served_(&served), form_(std::move(form)), choices_(choices), open_(choices) {}
+
+std::string OpenAiWriter::token_text(int32_t token) const {
+  return utf8::lossy(served_->tokenizer->piece(token, true));
+}
+
+void OpenAiWriter::drop_end(Choice& choice) const {
+  std::vector<int32_t>& tokens = choice.scored.tokens;
+  if (choice.finish != FinishReason::stop || tokens.empty()) return;
+  if (!std::binary_search(served_->chat->ends.begin(), served_->chat->ends.end(), tokens.back())) return;
+  tokens.pop_back();
+  if (choice.scored.logprobs.size() > tokens.size()) choice.scored.logprobs.pop_back();
+}
+
+Json OpenAiWriter::head(std::string_view object) const {
+  Json body = Json::object();
+  body["id"] = form_.id;
+  body["object"] = object;
+  body["created"] = form_.created;
+  body["model"] = form_.model;
+  body["system_fingerprint"] = "autoglm-" + served_->version;
+  return body;
+}
+
+void OpenAiWriter::count(int index, const Usage& usage) {
+  completion_tokens_ += usage.completion_tokens;
+  if (index % form_.choices_per_prompt != 0) return;
+  prompt_tokens_ += usage.prompt_tokens;
+  cached_tokens_ += usage.cached_tokens;
+}
+
+Json OpenAiWriter::usage() const {
+  Json body = Json::object();
+  body["prompt_tokens"] = prompt_tokens_;
+  body["completion_tokens"] = completion_tokens_;
+  body["total_tokens"] = prompt_tokens_ + completion_tokens_;
+  body["prompt_tokens_details"] = Json{{"cached_tokens", cached_tokens_}};
+  body["completion_tokens_details"] = Json{{"reasoning_tokens", reasoning_tokens_}};
+  return body;
+}
+
+void OpenAiWriter::send(const Json& chunk, Piece& piece) const {
+  piece.bytes += "data: ";
+  piece.bytes += to_text(chunk);
+  piece.bytes += "\n\n";
+}
+
+// Before anything was sent a failure has its own status; afterwards it is the stream's last event.
+void OpenAiWriter::fail(const Error& error, Piece& piece) {
+  if (!begun_ || !form_.stream) {
+    piece.bytes.clear();
+    piece.whole = error_response(form_.path, error);
+    return;
+  }
+  send(openai_error_body(error), piece);
+  piece.bytes += "data: [DONE]\n\n";
+  piece.last = true;
+}
+
+void OpenAiWriter::take(Happening&& happening, Piece& piece) {
+  Event& event = happening.event;
+  Choice& one = choice(happening.choice);
+  const bool finish = event.kind == Event::Kind::finish;
+  if (event.error) return fail(*event.error, piece);
+  if (finish && event.finish == FinishReason::cancelled) {
+    return fail(Error(Code::cancelled, "the request was cancelled"), piece);
+  }
+  if (event.kind == Event::Kind::reasoning) reasoning_tokens_ += std::ssize(event.tokens);
+  std::ranges::move(event.tokens, std::back_inserter(one.scored.tokens));
+  std::ranges::move(event.logprobs, std::back_inserter(one.scored.logprobs));
+  if (finish) {
+    one.finish = event.finish;
+    drop_end(one);
+    count(happening.choice, event.usage);
+  }
+  if (form_.stream) {
+    begun_ = true;
+    Json chunk = head(form_.chunk_object);
+    chunk["choices"] = Json::array({delta(happening.choice, one, event)});
+    if (form_.include_usage) chunk["usage"] = nullptr;
+    send(chunk, piece);
+  } else {
+    (event.kind == Event::Kind::reasoning ? one.reasoning : one.text) += event.text;
+  }
+  if (!finish || --open_ > 0) return;
+  if (form_.stream) {
+    if (form_.include_usage) {
+      Json chunk = head(form_.chunk_object);
+      chunk["choices"] = Json::array();
+      chunk["usage"] = usage();
+      send(chunk, piece);
+    }
+    piece.bytes += "data: [DONE]\n\n";
+    piece.last = true;
+    return;
+  }
+  Json body = head(form_.object);
+  body["choices"] = Json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    body["choices"].push_back(whole(static_cast<int>(i), choices_[i]));
+  }
+  body["usage"] = usage();
+  piece.whole = HttpResponse{.status = 200, .body = to_text(body)};
+}
+
+}  // namespace autoglm

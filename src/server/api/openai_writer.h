@@ -1,0 +1,83 @@
+// What OpenAI's two completion APIs share when they answer: ids, streams of events, usage, failures.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/api/api.h"
+#include "server/api/errors.h"
+#include "server/api/fields.h"
+
+namespace autoglm {
+
+/// Tokens with their probabilities, since they were last written.
+struct ScoredTokens {
+  std::vector<int32_t> tokens;
+  std::vector<std::vector<TokenLogprob>> logprobs;
+};
+
+class OpenAiWriter : public Writer {
+ public:
+  struct Form {
+    std::string path;    // of the request, for the form of errors
+    std::string id;      // "chatcmpl-..."
+    std::string object;  // of the whole answer; a stream's chunks add to it
+    std::string chunk_object;
+    std::string model;  // as the client named it
+    int64_t created = 0;
+    bool stream = false;
+    bool include_usage = false;
+    int64_t choices_per_prompt = 1;  // a prompt counts once in `usage`
+  };
+  OpenAiWriter(const Served& served, Form form, size_t choices);
+
+  std::string_view content_type() const override { return "text/event-stream"; }
+  void take(Happening&& happening, Piece& piece) final;
+
+ protected:
+  struct Choice {
+    std::string text;
+    std::string reasoning;
+    ScoredTokens scored;  // not yet written
+    bool opened = false;  // of a stream: its first chunk was written
+    FinishReason finish = FinishReason::none;
+  };
+  /// A stream's chunk for an event of a choice; `delta` becomes "choices": [it].
+  virtual Json delta(int index, Choice& choice, const Event& event) = 0;
+  /// A choice of the whole answer.
+  virtual Json whole(int index, Choice& choice) = 0;
+
+  const Served& served() const { return *served_; }
+  bool stream() const { return form_.stream; }
+  Choice& choice(int index) { return choices_.at(static_cast<size_t>(index)); }
+  std::string token_text(int32_t token) const;
+  /// Without the token that ended the answer.
+  void drop_end(Choice& choice) const;
+
+ private:
+  Json head(std::string_view object) const;
+  Json usage() const;
+  void count(int index, const Usage& usage);
+  void fail(const Error& error, Piece& piece);
+  void send(const Json& chunk, Piece& piece) const;
+
+  const Served* served_;
+  Form form_;
+  std::vector<Choice> choices_;
+  size_t open_;
+  int64_t prompt_tokens_ = 0;
+  int64_t cached_tokens_ = 0;
+  int64_t completion_tokens_ = 0;
+  int64_t reasoning_tokens_ = 0;
+  bool begun_ = false;
+};
+
+/// "chatcmpl-" and 24 letters that no other answer has.
+std::string fresh_id(std::string_view prefix);
+int64_t unix_time();
+
+/// "stop", "length"; whoever cancels is not there to read.
+std::string_view openai_finish(FinishReason reason);
+
+}  // namespace autoglm

@@ -1,0 +1,89 @@
+// One request and its answer while it is being made: the only thing that the network thread, the helper and the engine
+// share about it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "server/http_message.h"
+
+namespace autoglm {
+
+/// What one of a request's answers (its `n`, its prompts) said.
+struct Happening {
+  int choice = 0;
+  Event event;
+};
+
+/// Bytes to send next.
+struct Piece {
+  std::string bytes{};                  // of a stream
+  std::optional<HttpResponse> whole{};  // the answer in one, instead of a stream
+  bool last = false;                    // of the stream
+};
+
+/// Turns happenings into an answer as one API words it. Used by one thread at a time: the network's.
+class Writer {
+ public:
+  virtual ~Writer() = default;
+  virtual std::string_view content_type() const = 0;  // of a stream
+  virtual void take(Happening&& happening, Piece& piece) = 0;
+};
+
+class Exchange {
+ public:
+  /// `wake` tells the network thread that there is news; called from any thread, at most once until take_news().
+  Exchange(HttpRequest request, size_t most_unsent, std::function<void()> wake);
+
+  const HttpRequest& request() const { return request_; }
+
+  // --- any thread ---
+  /// The whole answer. What comes later is ignored.
+  void respond(HttpResponse response);
+  /// Before the first push().
+  void set_writer(std::unique_ptr<Writer> writer);
+  /// Beyond `most_unsent` bytes that nobody fetches, the client counts as gone.
+  void push(int choice, const Event& event);
+  /// The client went away, or does not read.
+  bool gone() const { return gone_.load(std::memory_order_relaxed); }
+  /// `then` is called once when the client is gone: on the thread that finds out, or here if it is gone already.
+  void when_gone(std::function<void()> then);
+  void hang_up();
+  bool too_slow() const { return too_slow_.load(std::memory_order_relaxed); }
+
+  // --- the network thread ---
+  std::string take_body() { return std::move(request_.body); }
+  struct News {
+    std::optional<HttpResponse> response;
+    std::vector<Happening> happenings;
+    bool empty() const { return !response && happenings.empty(); }
+  };
+  News take_news();
+  /// Null before set_writer().
+  Writer* writer();
+
+ private:
+  void notify(std::unique_lock<std::mutex>& lock);
+
+  HttpRequest request_;
+  const size_t most_unsent_;
+  const std::function<void()> wake_;
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> too_slow_{false};
+
+  std::mutex mutex_;  // guards what follows
+  News news_;
+  size_t unsent_ = 0;
+  bool woken_ = false;
+  bool answered_ = false;
+  std::unique_ptr<Writer> writer_;
+  std::function<void()> then_;
+};
+
+}  // namespace autoglm

@@ -1,0 +1,56 @@
+// What the listener and its connections share. Only these two files see Boost.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_set>
+
+#include "server/http_server.h"
+
+namespace autoglm {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+/// A connection, as the listener knows it.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+  virtual bool waits() const = 0;  // for its next request
+  virtual void close() = 0;
+};
+
+struct HttpServer::Core : std::enable_shared_from_this<HttpServer::Core> {
+  Core(const HttpLimits& limits_in, HttpHandler& handler_in)
+      : limits(limits_in), handler(&handler_in), acceptor(io), signals(io), drain_timer(io) {}
+
+  void check_drained();
+  void finish_drain();
+
+  const HttpLimits limits;
+  HttpHandler* handler;
+  std::string address;
+  bool loopback = false;
+  bool draining = false;
+  std::function<void()> drained;
+  std::unordered_set<Connection*> connections;
+  std::atomic<int64_t> count{0};
+  uint64_t requests = 0;
+  asio::io_context io{1};  // connections end with it: after what they use
+  tcp::acceptor acceptor;
+  asio::signal_set signals;
+  asio::steady_timer drain_timer;
+  std::thread thread;
+};
+
+/// Serves one client to its end. `core` outlives it.
+void start_connection(HttpServer::Core& core, tcp::socket socket);
+
+}  // namespace autoglm

@@ -1,0 +1,73 @@
+#include "server/server.h"
+
+#include <atomic>
+#include <csignal>
+
+#include "base/log.h"
+#include "server/helper.h"
+#include "server/notify.h"
+
+namespace autoglm {
+
+// In the order in which they need each other: what is below ends first.
+struct Server::State {
+  explicit State(const ServerOptions& options_in)
+      : options(options_in),
+        metrics(options.model_name),
+        loop(metrics),
+        service(options.service, metrics, loop, helper),
+        http(options.host, options.port, options.http, service) {}
+
+  const ServerOptions options;
+  Metrics metrics;
+  EngineLoop loop;
+  Helper helper;
+  Service service;
+  HttpServer http;
+  std::atomic<int> stops{0};
+  std::atomic<int> signal{0};
+};
+
+Server::Server(const ServerOptions& options) : state_(std::make_unique<State>(options)) {
+  state_->service.set_connections([http = &state_->http] { return http->connections(); });
+}
+
+Server::~Server() = default;
+
+const std::string& Server::address() const { return state_->http.address(); }
+bool Server::loopback() const { return state_->http.loopback(); }
+bool Server::has_keys() const { return state_->service.has_keys(); }
+
+int Server::run(Engine& engine, const Served& served, const std::function<void()>& ready) {
+  State& s = *state_;
+  s.service.serve(served);
+  if (s.options.signals) {
+    s.http.catch_signals([this](int number) {
+      if (number == SIGHUP) {
+        state_->service.reload();
+      } else {
+        stop(number);
+      }
+    });
+  }
+  s.http.open();
+  ready();
+  notify_service_manager("READY=1");
+  s.loop.run(engine);
+  return s.signal.load();
+}
+
+void Server::stop(int signal) {
+  State& s = *state_;
+  int none = 0;
+  s.signal.compare_exchange_strong(none, signal);
+  if (s.stops.fetch_add(1) > 0) {
+    s.http.hang_up_all();
+    return;
+  }
+  notify_service_manager("STOPPING=1");
+  s.service.drain();
+  s.http.drain(s.options.drain_seconds, [&s] { s.loop.stop(); });
+}
+
+}  // namespace autoglm

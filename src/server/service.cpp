@@ -1,0 +1,195 @@
+#include "server/service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/log.h"
+#include "server/api/errors.h"
+#include "server/api/fields.h"
+#include "text/chat_messages.h"
+
+namespace autoglm {
+namespace {
+
+std::string_view key_of(const HttpRequest& request) {
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view authorization = request.header("authorization");
+  if (authorization.starts_with(kBearer)) return authorization.substr(kBearer.size());
+  return request.header("x-api-key");  // Anthropic's
+}
+
+const Route* find_route(std::string_view method, std::string_view path) {
+  for (const Route& route : routes()) {
+    if (route.path == path && route.method == method) return &route;
+  }
+  return nullptr;
+}
+
+std::string methods_of(std::string_view path) {
+  std::string methods;
+  const auto add = [&methods](std::string_view method) {
+    methods += methods.empty() ? "" : ", ";
+    methods += method;
+    if (method == "GET") methods += ", HEAD";
+  };
+  if (path == "/health" || path == "/metrics") add("GET");
+  for (const Route& route : routes()) {
+    if (route.path == path) add(route.method);
+  }
+  return methods;
+}
+
+}  // namespace
+
+Service::Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper)
+    : metrics_(&metrics),
+      loop_(&loop),
+      helper_(&helper),
+      log_(options.access_log),
+      cors_origins_(options.cors_origins),
+      admission_(options.most_inside) {
+  if (!options.api_key_file.empty()) keys_.emplace(options.api_key_file);
+}
+
+void Service::serve(const Served& served) { served_ = &served; }
+
+void Service::reload() {
+  log_.reopen();
+  if (!keys_) return;
+  try {
+    keys_->reload();
+  } catch (const Error& error) {
+    log(LogLevel::error, fmt::format("the API keys stay as they were: {}", error.what()));
+  }
+}
+
+void Service::add_cors(HttpRequest& request) const {
+  auto& headers = request.answer_headers;
+  const std::string origin(request.header("origin"));
+  if (origin.empty()) return;
+  const bool any = std::ranges::find(cors_origins_, "*") != cors_origins_.end();
+  if (!any && std::ranges::find(cors_origins_, origin) == cors_origins_.end()) return;
+  headers.emplace_back("Access-Control-Allow-Origin", any ? "*" : origin);
+  headers.emplace_back("Access-Control-Expose-Headers", "x-request-id");
+  if (!any) headers.emplace_back("Vary", "Origin");
+  if (request.method != "OPTIONS") return;
+  headers.emplace_back("Access-Control-Allow-Methods", methods_of(request.path));
+  headers.emplace_back("Access-Control-Allow-Headers", "*, Authorization, Content-Type");
+  headers.emplace_back("Access-Control-Max-Age", "600");
+}
+
+std::optional<HttpResponse> Service::head(HttpRequest& request) {
+  add_cors(request);
+  const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  const std::string methods = methods_of(request.path);
+  if (methods.empty()) {
+    return error_response(request.path, 404,
+                          Error(Code::bad_request, fmt::format("there is nothing at {}", request.path.substr(0, 200)),
+                                "docs/SERVING.md lists what there is"));
+  }
+  if (method == "OPTIONS") {
+    return HttpResponse{.status = 204, .content_type = "", .headers = {{"Allow", methods + ", OPTIONS"}}};
+  }
+  const Route* route = find_route(method, request.path);
+  const bool own = request.path == "/health" || request.path == "/metrics";
+  if (route == nullptr && !(own && method == "GET")) {
+    HttpResponse response = error_response(
+        request.path, 405,
+        Error(Code::bad_request, fmt::format("{} does not take {}", request.path, request.method.substr(0, 20)),
+              "it takes " + methods));
+    response.headers.emplace_back("Allow", methods + ", OPTIONS");
+    return response;
+  }
+  if (keys_ && request.path != "/health") {
+    const std::string_view key = key_of(request);
+    const std::optional<std::string> owner = keys_->owner(key);
+    if (!owner) {
+      return error_response(request.path,
+                            Error(Code::unauthorized, key.empty() ? "there is no API key" : "the API key is not known",
+                                  "send it as Authorization: Bearer KEY"));
+    }
+    request.client = *owner;
+  }
+  if (own || route->plain != nullptr) return plain(request, route);
+  if (!draining_.load()) return std::nullopt;
+  HttpResponse response =
+      error_response(request.path, 503, Error(Code::overloaded, "the server is shutting down", "try another one"));
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
+
+HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
+  if (route != nullptr) return route->plain(*served_);
+  if (request.path == "/metrics") {
+    const int64_t open = connections_ ? connections_() : 0;
+    return {.status = 200,
+            .body = metrics_->text(loop_->status(), admission_.inside(), open),
+            .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+  }
+  if (draining_.load()) return {.status = 503, .body = R"({"status":"stopping"})"};
+  return {.status = 200, .body = R"({"status":"ok"})"};
+}
+
+// When the prompts that are here will have been read, a request has a better chance.
+HttpResponse Service::overloaded(std::string_view path) const {
+  const double backlog = loop_->status().backlog_seconds;
+  const int seconds = static_cast<int>(std::clamp(std::ceil(backlog), 1.0, 60.0));
+  return error_response(
+      path,
+      Error(Code::overloaded, fmt::format("the queue is full: {} requests are here", admission_.inside()),
+            "try again later; server.max_queue (--max-queue) says how many may wait"),
+      seconds);
+}
+
+void Service::handle(const std::shared_ptr<Exchange>& exchange) {
+  const HttpRequest& request = exchange->request();
+  const Route* route = find_route(request.method, request.path);
+  auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter());
+  if (!*ticket) {
+    metrics_->refused(429);
+    return exchange->respond(overloaded(request.path));
+  }
+  helper_->post(request.body.size(),
+                [this, exchange, route, ticket] { prepare(exchange, *route, std::move(*ticket)); });
+}
+
+// On the helper: whatever can be wrong with a body is an answer.
+void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket) {
+  if (exchange->gone()) return;
+  const HttpRequest& request = exchange->request();
+  const auto respond = [&](HttpResponse response) {
+    if (response.status >= 400) metrics_->refused(response.status);
+    exchange->respond(std::move(response));
+  };
+  try {
+    const Json body = parse_chat_json(request.body, "the body");
+    if (route.compute != nullptr) return respond(route.compute(*served_, body));
+    Asked asked = route.ask(*served_, request, body);
+    if (!ticket.grow(std::ssize(asked.requests) - 1)) return respond(overloaded(request.path));
+    exchange->set_writer(std::move(asked.writer));
+    loop_->submit(exchange, std::move(asked.requests), std::move(ticket));
+  } catch (const Error& error) {
+    respond(error_response(request.path, error));
+  } catch (const Json::exception& error) {  // a value of a kind that nobody looked for
+    respond(error_response(request.path, Error(Code::bad_request, error.what())));
+  } catch (const std::exception& error) {
+    log(LogLevel::error, fmt::format("request {}: {}", request.id, error.what()));
+    respond(error_response(request.path, Error(Code::internal, error.what())));
+  }
+}
+
+HttpResponse Service::refusal(int status, const std::string& why) {
+  HttpResponse response = error_response("", status, Error(status >= 500 ? Code::overloaded : Code::bad_request, why));
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
+  metrics_->answered(outcome.status);
+  log_.write(request, outcome);
+}
+
+}  // namespace autoglm
