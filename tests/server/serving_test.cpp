@@ -135,14 +135,14 @@ TEST(Serving, AHangUpInAnyPhaseFreesAllAndChangesNobody) {
   std::string alone;
   {
     TestServer server;
-    alone = server.client().post("/v1/completions", completion("hello", 30)).json()["choices"][0]["text"];
+    alone = server.client().post("/v1/completions", completion("hello", 60)).json()["choices"][0]["text"];
   }
   const auto gate = std::make_shared<Gate>();
   ServerSetup setup = gated(gate);
   setup.engine.max_sequences = 3;
   TestServer server(std::move(setup));
   Client keeps = server.client();
-  keeps.start_post("/v1/completions", completion("hello", 30));
+  keeps.start_post("/v1/completions", completion("hello", 60));
   gate->wait_until_busy();
   Client decodes = server.client();
   decodes.start_post("/v1/completions", completion("some", 200, {{"stream", true}}));
