@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PROMPT ?= Why is the sky blue? Answer in two sentences.
 BIN = build/bin/autoglm
 
-.PHONY: build run test check bench fuzz format lint dist install uninstall clean setup help
+.PHONY: build run test check bench bench-serve fuzz format lint dist install uninstall clean setup help
 
 help:
 	@echo "make run        install what is needed, build, fetch a small model, answer a prompt (PROMPT='...')"
@@ -12,6 +12,7 @@ help:
 	@echo "make build      only $(BIN)"
 	@echo "make check      format, full clang-tidy, address/UB and thread sanitizers"
 	@echo "make bench      our speed beside llama.cpp and OpenVINO, with the machine's roofs (BENCH='--only smollm2 --reps 3')"
+	@echo "make bench-serve  our server beside llama.cpp's under load (BENCH='--only shared --reps 2')"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS (60)"
 	@echo "make format lint dist install uninstall clean"
 
@@ -40,6 +41,11 @@ bench: build
 	@tools/setup.sh bench
 	@tools/fetch_test_data.sh
 	@python3 bench/compare.py $(BENCH)
+
+bench-serve: build
+	@tools/setup.sh bench
+	@tools/fetch_test_data.sh
+	@nice -n 5 python3 bench/serve.py $(BENCH)
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)

@@ -94,15 +94,23 @@ def llama_source():
     return source
 
 
-def build_llama(folder, options):
+def build_llama(folder, options, target="llama-bench"):
     source = llama_source()
     jobs = run([str(ROOT / "tools" / "jobs.sh")]).strip()
-    say(f"building llama.cpp in {folder} (once; some minutes)")
-    flags = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF"]
+    say(f"building {target} in {folder} (once; some minutes)")
+    server = "ON" if target == "llama-server" else "OFF"
+    flags = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_UI=OFF"]
+    flags.append(f"-DLLAMA_BUILD_SERVER={server}")
     configure = ["cmake", "--fresh", "-S", str(source), "-B", str(folder), "-G", "Ninja"] + flags + options
     run(configure, log=PEERS / "llama-configure.log")
-    run(["cmake", "--build", str(folder), "-j", jobs, "--target", "llama-bench"], log=PEERS / "llama-build.log")
-    return folder / "bin" / "llama-bench"
+    run(["cmake", "--build", str(folder), "-j", jobs, "--target", target], log=PEERS / "llama-build.log")
+    return folder / "bin" / target
+
+
+def llama_server():
+    """llama.cpp's own server, without AMX: a native build crashes in some virtual machines."""
+    program = PEERS / "llama-server" / "bin" / "llama-server"
+    return program if program.exists() else build_llama(PEERS / "llama-server", options_without_amx(), "llama-server")
 
 
 def llama_bench(trial_model):

@@ -1,0 +1,97 @@
+"""The official client packages, unmodified, against the real server and a real model: whole answers and streams.
+
+    python3 tests/server/sdk_test.py AUTOGLM MODEL.gguf
+
+Needs the package openai (tools/check.sh puts it into build/sdk-venv). It is run by `make check`, not by `make test`: it
+fetches packages from PyPI.
+"""
+
+import re
+import subprocess
+import sys
+import unittest
+
+import openai
+
+AUTOGLM, MODEL = sys.argv[1:3]
+KEY = "key-of-the-test"
+QUESTION = [{"role": "user", "content": "What is 2+2? Answer with the number."}]
+
+
+class Server:
+    def __init__(self):
+        keys = "build/sdk-test-keys"
+        with open(keys, "w") as file:
+            file.write(KEY + "\n")
+        command = [AUTOGLM, "serve", MODEL, "--port", "0", "--alias", "tiny", "--api-key-file", keys, "--ctx", "1024"]
+        command += ["--no-kv-persist", "--quiet"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.address = re.fullmatch(r"listening on (http://\S+)\n", line)[1]
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+class OpenAi(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = openai.OpenAI(base_url=server.address + "/v1", api_key=KEY, max_retries=0)
+
+    def test_chat_whole_and_streamed_are_the_same(self):
+        ask = dict(model="tiny", messages=QUESTION, temperature=0, max_tokens=40, seed=1)
+        whole = self.client.chat.completions.create(**ask)
+        self.assertIn("4", whole.choices[0].message.content)
+        self.assertIn(whole.choices[0].finish_reason, ("stop", "length"))
+        text, usage = "", None
+        for chunk in self.client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **ask):
+            usage = chunk.usage or usage
+            if chunk.choices:
+                text += chunk.choices[0].delta.content or ""
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual(usage.completion_tokens, whole.usage.completion_tokens)
+        self.assertGreater(usage.prompt_tokens_details.cached_tokens, 0)
+
+    def test_scores_choices_and_stops(self):
+        answer = self.client.chat.completions.create(
+            model="tiny", messages=QUESTION, n=2, max_tokens=8, logprobs=True, top_logprobs=3, temperature=1.0, seed=3
+        )
+        self.assertEqual(len(answer.choices), 2)
+        for choice in answer.choices:
+            for token in choice.logprobs.content:
+                self.assertLessEqual(token.logprob, 0)
+                self.assertEqual(len(token.top_logprobs), 3)
+                self.assertEqual(bytes(token.bytes).decode(errors="replace"), token.token)
+        stopped = self.client.completions.create(model="tiny", prompt="one two three four", stop=[" "], temperature=0)
+        self.assertNotIn(" ", stopped.choices[0].text)
+
+    def test_completions_echo_and_stream(self):
+        ask = dict(model="default", prompt="The capital of France is", max_tokens=6, temperature=0, echo=True, logprobs=1)
+        whole = self.client.completions.create(**ask)
+        self.assertTrue(whole.choices[0].text.startswith("The capital of France is"))
+        self.assertIsNone(whole.choices[0].logprobs.token_logprobs[0])
+        text = "".join(chunk.choices[0].text for chunk in self.client.completions.create(stream=True, **ask))
+        self.assertEqual(text, whole.choices[0].text)
+
+    def test_models_and_errors(self):
+        self.assertIn("tiny", [model.id for model in self.client.models.list()])
+        with self.assertRaises(openai.NotFoundError) as missing:
+            self.client.chat.completions.create(model="gpt-4", messages=QUESTION)
+        self.assertIn("tiny", str(missing.exception))
+        with self.assertRaises(openai.BadRequestError) as bad:
+            self.client.chat.completions.create(model="tiny", messages=QUESTION, temperature=-1)
+        self.assertEqual(bad.exception.param, "temperature")
+        with self.assertRaises(openai.BadRequestError) as longer:
+            self.client.completions.create(model="tiny", prompt="word " * 2000)
+        self.assertEqual(longer.exception.code, "context_exceeded")
+        stranger = openai.OpenAI(base_url=server.address + "/v1", api_key="another-key-here", max_retries=0)
+        with self.assertRaises(openai.AuthenticationError):
+            stranger.models.list()
+
+
+if __name__ == "__main__":
+    server = Server()
+    result = unittest.main(argv=sys.argv[:1], exit=False).result
+    code = server.stop()
+    sys.exit(0 if result.wasSuccessful() and code == 0 else 1)
