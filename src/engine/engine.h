@@ -127,7 +127,7 @@ class Engine {
   std::vector<int32_t> tokens_;  // of the step's batch
   std::vector<BatchSequence> sequences_;
   std::vector<int32_t> logit_rows_;
-  std::vector<uint64_t> allowed_;  // tokens of a row whose request has a grammar
+  std::vector<uint64_t> allowed_;   // tokens of a row whose request has a grammar
   std::unique_ptr<DiskTier> disk_;  // null without one. Last: it uses the stepper and the scheduler
 };
 

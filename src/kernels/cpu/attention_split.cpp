@@ -207,11 +207,9 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   }
 }
 
-/// Queries [first, first + n) of a tile whose keys and values are in the worker's tiles.
-void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view, int first, int n, Ahead& ahead,
-                                Worker& worker) const {
+/// Queries [first, first + n) of a tile, without the positions that they see.
+AttendArgs CpuBackend::attend_args(const AttentionTask& task, int first, int n, Ahead& ahead, Worker& worker) const {
   const int64_t width = round_up(task.value_dim, 16), padded = query_stride(task.store->layout(task.layer));
-  int begins[kAttendQueries], ends[kAttendQueries];
   AttendArgs args;
   args.key_dim = static_cast<int>(padded);
   args.value_dim = static_cast<int>(width);
@@ -219,14 +217,22 @@ void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view
   args.keys = worker.key_tiles;
   args.values = worker.value_tiles;
   args.nq = n;
-  args.begin = begins;
-  args.end = ends;
   args.softcap = task.softcap;
   args.ahead = &ahead;
   args.max = worker.part_max + first;
   args.sum = worker.part_sum + first;
   args.o = worker.part + first * width;
   args.o_stride = width;
+  return args;
+}
+
+/// The same, with their keys and values in the worker's tiles.
+void CpuBackend::attend_queries(const AttentionTask& task, const SplitView& view, int first, int n, Ahead& ahead,
+                                Worker& worker) const {
+  int begins[kAttendQueries], ends[kAttendQueries];
+  AttendArgs args = attend_args(task, first, n, ahead, worker);
+  args.begin = begins;
+  args.end = ends;
   for (int i = 0; i < n; ++i) {
     begins[i] = view.begin_of(first + i);
     ends[i] = view.end_of(first + i);
@@ -254,6 +260,10 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   tiles.end = view.end_of(queries - 1);
   tiles.key_tiles = worker.key_tiles;
   tiles.value_tiles = worker.value_tiles;
+  const bool whole = view.begin_of(queries - 1) == 0 && view.end_of(0) == kSplitTokens;
+  if (whole && queries <= 16 && isa_.attend_few(tiles, attend_args(task, 0, queries, ahead, worker))) {
+    return ask_rest(ahead);
+  }
   isa_.kv_tiles(tiles);
   if (may_go_together(layout, blocks, view, queries)) {
     for (int first = 0; first < queries; first += kAttendQueries) {

@@ -229,6 +229,7 @@ class CpuBackend final : public Backend {
   bool in_tiles(const KvLayout& layout) const;
   void attend_in_tiles(const AttentionTask& task, const SplitBlocks& blocks, const SplitView& view, int queries,
                        Worker& worker) const;
+  AttendArgs attend_args(const AttentionTask& task, int first, int n, Ahead& ahead, Worker& worker) const;
   void attend_queries(const AttentionTask& task, const SplitView& view, int first, int n, Ahead& ahead,
                       Worker& worker) const;
   void merge(const AttentionTask& task, const AttentionTile& tile, const float* part, const float* part_max,

@@ -333,6 +333,9 @@ struct IsaTable {
   /// Another way for bf16 and q8 caches, for any number of queries. Null: there is none.
   void (*kv_tiles)(const KvTilesArgs& args);
   void (*attend)(const AttendArgs& args);
+  /// Both in one, for up to 16 queries that all see the whole split: the same bits, sooner; tiles of keys and values
+  /// are not kept. False: do it the other way.
+  bool (*attend_few)(const KvTilesArgs& source, const AttendArgs& args);
 
   // Roofs: loops that do nothing but what they measure.
   /// `rounds` rounds of the multiply-adds that gemm_quant and gemm_bf16 use, on registers; returns multiply-adds done.

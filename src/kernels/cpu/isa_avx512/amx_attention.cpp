@@ -110,30 +110,33 @@ static void value_block(const void* block, const float* scales, int64_t stride, 
   }
 }
 
+/// Values of block b into its half of the tiles of a step.
+template <KvCode code>
+static void values_of(const KvTilesArgs& args, int b, uint16_t* step) {
+  const int begin = args.begin - b * kBlockTokens, end = args.end - b * kBlockTokens, tiles = args.value_dim / 16;
+  uint16_t* out = step + b % 2 * (kTile / 2);
+  if (begin >= kBlockTokens || end <= 0) {
+    value_block<code, false>(nullptr, nullptr, 0, tiles, 0, 0, *args.ahead, out);
+  } else if (begin <= 0 && end >= kBlockTokens) {
+    value_block<code, true>(args.values[b], args.value_scales[b], args.row_stride, tiles, 0, 0, *args.ahead, out);
+  } else {
+    value_block<code, false>(args.values[b], args.value_scales[b], args.row_stride, tiles, begin, end, *args.ahead,
+                             out);
+  }
+}
+
 template <KvCode code>
 static void tiles_of(const KvTilesArgs& args) {
   const int64_t key_size = static_cast<int64_t>(args.key_dim + kStep - 1) / kStep * kTile;
-  const int tiles = args.value_dim / 16;
+  const int64_t step_size = args.value_dim / 16 * kTile;
   configure(1);
   for (int b = args.begin / kStep * 2; b * kBlockTokens < args.end || b % 2 != 0; ++b) {
-    const int begin = args.begin - b * kBlockTokens, end = args.end - b * kBlockTokens;
     // Keeps the tile unit awake: its first product after some microseconds waits for half of one.
     if (b % 2 == 0) _tile_dpbf16ps(0, 4, 6);
-    const bool any = begin < kBlockTokens && end > 0;
-    uint16_t* values = args.value_tiles + static_cast<int64_t>(b / 2) * tiles * kTile + b % 2 * (kTile / 2);
-    if (!any) {
-      value_block<code, false>(nullptr, nullptr, 0, tiles, 0, 0, *args.ahead, values);
-      continue;
-    }
-    if (args.key_tiles != nullptr) {
+    if (args.key_tiles != nullptr && b * kBlockTokens < args.end && (b + 1) * kBlockTokens > args.begin) {
       key_block<code>(args.keys[b], args.key_scales[b], args.key_dim, *args.ahead, args.key_tiles + b * key_size);
     }
-    const float* scales = args.value_scales[b];
-    if (begin <= 0 && end >= kBlockTokens) {
-      value_block<code, true>(args.values[b], scales, args.row_stride, tiles, 0, 0, *args.ahead, values);
-    } else {
-      value_block<code, false>(args.values[b], scales, args.row_stride, tiles, begin, end, *args.ahead, values);
-    }
+    values_of<code>(args, b, args.value_tiles + b / 2 * step_size);
   }
 }
 
@@ -374,12 +377,26 @@ AUTOGLM_INLINE void sum_columns(const AttendArgs& args, const uint16_t* weights,
   if constexpr (two_queries && two_columns) _tile_stored(3, out + kRows * args.o_stride + 16, stride);
 }
 
+alignas(64) constexpr uint32_t kOnes[kRows] = {0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
+                                               0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
+                                               0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80};
+
+/// f(Count<0>) to f(Count<3>): tile registers are named in the instruction.
+template <int i>
+struct Count {
+  static constexpr int value = i;
+};
+template <typename Fn>
+AUTOGLM_INLINE void for_four(Fn f) {
+  f(Count<0>{});
+  f(Count<1>{});
+  f(Count<2>{});
+  f(Count<3>{});
+}
+
 /// Weighted sums of the queries of a tile or of two, and the sums of their weights, as if there were a column of ones.
 template <int n>
 static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weights, Softmax* softmax) {
-  alignas(64) static constexpr uint32_t kOnes[kRows] = {
-      0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
-      0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80};
   const int tiles = args.value_dim / 16;
   float* out = args.o + tile * kRows * args.o_stride;
   int t = 0;
@@ -398,6 +415,97 @@ static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weig
   }
   _tile_stored(0, softmax[0].sums, 64);
   if constexpr (n == 2) _tile_stored(1, softmax[1].sums, 64);
+}
+
+/// Weighted sums of a chunk's two steps, added to what is in `out` and `sums`: in the order of weighted_sums().
+static void add_chunk(const AttendArgs& args, bool first, const uint16_t* weights, const uint16_t* values, float* out,
+                      float* sums) {
+  const int tiles = args.value_dim / 16;
+  const auto stride = static_cast<size_t>(args.o_stride) * 4;
+  _tile_loadd(4, weights, 64);
+  _tile_loadd(5, weights + kTile, 64);
+  // Products of the first step of several columns, then of the second: a product waits for the one that it adds to.
+  for (int t = 0; t < tiles; t += 4) {
+    const int n = tiles - t < 4 ? tiles - t : 4;
+    const uint16_t* step = values + static_cast<int64_t>(t) * kTile;
+    const auto columns = [&](auto constant) __attribute__((always_inline)) {
+      constexpr int i = decltype(constant)::value;
+      if (i >= n) return;
+      if (first) {
+        _tile_zero(i);
+      } else {
+        _tile_loadd(i, out + (t + i) * 16, stride);
+      }
+      _tile_loadd(6, step + i * kTile, 64);
+      _tile_dpbf16ps(i, 4, 6);
+    };
+    const auto second = [&](auto constant) __attribute__((always_inline)) {
+      constexpr int i = decltype(constant)::value;
+      if (i >= n) return;
+      _tile_loadd(7, step + (tiles + i) * kTile, 64);
+      _tile_dpbf16ps(i, 5, 7);
+    };
+    const auto done = [&](auto constant) __attribute__((always_inline)) {
+      constexpr int i = decltype(constant)::value;
+      if (i < n) _tile_stored(i, out + (t + i) * 16, stride);
+    };
+    for_four(columns);
+    for_four(second);
+    for_four(done);
+  }
+  if (first) {
+    _tile_zero(0);
+  } else {
+    _tile_loadd(0, sums, 64);
+  }
+  _tile_loadd(6, kOnes, 0);
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(0, 5, 6);
+  _tile_stored(0, sums, 64);
+}
+
+/// One tile of queries that see the whole split, whose keys and values are turned into tiles a chunk at a time: they
+/// are used while they are in the first-level cache. False: the scores are too far from their reference.
+template <KvCode code>
+static bool attend_passing(const KvTilesArgs& source, const AttendArgs& all) {
+  alignas(64) float scores[kChunk * kBlockScores];
+  alignas(64) uint16_t weights[kChunk / 2 * kTile];
+  Softmax softmax;
+  AttendArgs args = all;
+  args.keys = source.key_tiles;
+  const int64_t key_size = static_cast<int64_t>(args.key_dim) / kStep * kTile, step_size = args.value_dim / 16 * kTile;
+  configure(args.nq);
+  for (int chunk = 0; chunk < kBlocks / kChunk; ++chunk) {
+    for (int i = 0; i < kChunk; ++i) {
+      const int b = chunk * kChunk + i;
+      key_block<code>(source.keys[b], source.key_scales[b], source.key_dim, *source.ahead,
+                      source.key_tiles + i * key_size);
+    }
+    ChunkScores(args, 0, 0, scores).all();
+    for (int i = 0; i < kChunk; ++i) {
+      values_of<code>(source, chunk * kChunk + i, source.value_tiles + i / 2 * step_size);
+    }
+    ask(*source.ahead, 3 * kBlockTokens);
+    if (args.softcap > 0.0f) soft_cap_scores(scores, kChunk, args.softcap);
+    if (chunk == 0) {
+      F rows[kRows];
+      for (int q = 0; q < kRows; ++q) rows[q] = load(scores + q * W);
+      store(softmax.reference, ceilings(rows));
+    }
+    chunk_weights(scores, softmax.reference, 0, args.nq, weights);
+    add_chunk(args, chunk == 0, weights, source.value_tiles, args.o, softmax.sums[0]);
+  }
+  _tile_release();
+  for (int q = 0; q < args.nq; ++q) {
+    args.max[q] = softmax.reference[q] * kLn2;
+    args.sum[q] = softmax.sums[q][0];
+  }
+  return softmax.usable(args.nq);
+}
+
+static bool attend_few(const KvTilesArgs& source, const AttendArgs& args) {
+  return source.code == KvCode::bf16 ? attend_passing<KvCode::bf16>(source, args)
+                                     : attend_passing<KvCode::q8>(source, args);
 }
 
 static void attend(const AttendArgs& args) {
@@ -454,6 +562,7 @@ static void attend(const AttendArgs& args) {
 void use_amx_attention(IsaTable& table) {
   table.kv_tiles = avx512amx::kv_tiles;
   table.attend = avx512amx::attend;
+  table.attend_few = avx512amx::attend_few;
 }
 
 }  // namespace autoglm::cpu

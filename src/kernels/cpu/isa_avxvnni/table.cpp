@@ -41,6 +41,7 @@ const IsaTable& avxvnni_table() {
       .merge = merge,
       .kv_tiles = nullptr,
       .attend = nullptr,
+      .attend_few = nullptr,
       .probe_int8 = probe_int8,
       .probe_bf16 = probe_bf16,
       .probe_read = probe_read,
