@@ -68,7 +68,9 @@ std::vector<bool> hold(const Grammar& grammar, size_t nodes, Text text, bool byt
     result[node] = true;
     for (const Node parent : parents[node]) {
       uint32_t& left = missing[static_cast<size_t>(parent)];
-      if (left > 0 && --left == 0) ready.push_back(parent);
+      if (left == 0) continue;
+      --left;
+      if (left == 0) ready.push_back(parent);
     }
     for (const Grammar::Rule rule : bodies[node]) {
       const auto& places = calls[static_cast<size_t>(rule)];
