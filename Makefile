@@ -45,7 +45,7 @@ bench: build
 bench-serve: build
 	@tools/setup.sh bench
 	@tools/fetch_test_data.sh
-	@nice -n 5 python3 bench/serve.py $(BENCH)
+	@python3 bench/serve.py $(BENCH)
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
