@@ -552,7 +552,8 @@ void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::o
                    .decode_ms = began ? 1e3 * (live.last - live.first) : 0.0,
                    .preemptions = live.preemptions,
                    .drafted_tokens = live.drafted_total,
-                   .accepted_tokens = live.accepted_total};
+                   .accepted_tokens = live.accepted_total,
+                   .stop = live.stops.matched()};
     give(std::move(event));
   } catch (...) {
     // Whoever listens is gone: nothing can be told to them, and nobody else may suffer.

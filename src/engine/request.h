@@ -78,6 +78,7 @@ struct Usage {
   int64_t preemptions = 0;
   int64_t drafted_tokens = 0;   // computed ahead by speculation
   int64_t accepted_tokens = 0;  // of those, which the answer took
+  std::string stop{};           // the stop string that ended it, if one did
 };
 
 /// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a

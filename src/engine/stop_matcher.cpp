@@ -28,7 +28,10 @@ std::string StopMatcher::push(std::string_view text) {
   size_t found = std::string::npos;
   size_t hold = 0;
   for (const std::string& stop : stops_) {
-    found = std::min(found, held_.find(stop));
+    if (const size_t at = held_.find(stop); at < found) {
+      found = at;
+      matched_ = stop;
+    }
     hold = std::max(hold, partial(held_, stop));
   }
   stopped_ = found != std::string::npos;

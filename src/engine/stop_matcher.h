@@ -20,9 +20,11 @@ class StopMatcher {
   /// The end of the text: what was held back.
   std::string finish();
   bool stopped() const { return stopped_; }
+  const std::string& matched() const { return matched_; }
 
  private:
   std::vector<std::string> stops_;
+  std::string matched_;
   std::string held_;
   bool stopped_ = false;
 };

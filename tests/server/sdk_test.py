@@ -2,7 +2,7 @@
 
     python3 tests/server/sdk_test.py AUTOGLM MODEL.gguf
 
-Needs the package openai (tools/check.sh puts it into build/sdk-venv). It is run by `make check`, not by `make test`: it
+Needs the packages openai, anthropic and ollama (tools/check.sh puts it into build/sdk-venv). It is run by `make check`, not by `make test`: it
 fetches packages from PyPI.
 """
 
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import unittest
 
+import anthropic
+import ollama
 import openai
 
 AUTOGLM, MODEL = sys.argv[1:3]
@@ -88,6 +90,57 @@ class OpenAi(unittest.TestCase):
         stranger = openai.OpenAI(base_url=server.address + "/v1", api_key="another-key-here", max_retries=0)
         with self.assertRaises(openai.AuthenticationError):
             stranger.models.list()
+
+
+class Anthropic(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = anthropic.Anthropic(base_url=server.address, api_key=KEY, max_retries=0)
+
+    def test_messages_whole_and_streamed_are_the_same(self):
+        ask = dict(model="tiny", messages=QUESTION, max_tokens=40, system="Be brief.")
+        # The argument is gone from newer packages; the field is the API's still.
+        greedy = {"extra_body": {"temperature": 0}}
+        whole = self.client.messages.create(**ask, **greedy)
+        self.assertEqual(whole.content[0].type, "text")
+        self.assertIn(whole.stop_reason, ("end_turn", "max_tokens"))
+        with self.client.messages.stream(**ask, **greedy) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        self.assertEqual(text, whole.content[0].text)
+        self.assertEqual(final.usage.output_tokens, whole.usage.output_tokens)
+        counted = self.client.messages.count_tokens(model="tiny", messages=QUESTION, system="Be brief.")
+        self.assertEqual(counted.input_tokens, whole.usage.input_tokens + whole.usage.cache_read_input_tokens)
+
+    def test_errors(self):
+        with self.assertRaises(anthropic.NotFoundError):
+            self.client.messages.create(model="other", messages=QUESTION, max_tokens=1)
+        stranger = anthropic.Anthropic(base_url=server.address, api_key="another-key-here", max_retries=0)
+        with self.assertRaises(anthropic.AuthenticationError):
+            stranger.messages.create(model="tiny", messages=QUESTION, max_tokens=1)
+
+
+class Ollama(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = ollama.Client(host=server.address, headers={"Authorization": "Bearer " + KEY})
+
+    def test_chat_and_generate(self):
+        options = {"temperature": 0, "num_predict": 30}
+        whole = self.client.chat(model="tiny", messages=QUESTION, options=options)
+        parts = list(self.client.chat(model="tiny", messages=QUESTION, options=options, stream=True))
+        self.assertEqual("".join(part.message.content for part in parts), whole.message.content)
+        self.assertTrue(parts[-1].done)
+        self.assertEqual(parts[-1].eval_count, whole.eval_count)
+        said = self.client.generate(model="tiny", prompt=QUESTION[0]["content"], options=options)
+        self.assertEqual(said.response, whole.message.content)
+
+    def test_names_and_errors(self):
+        self.assertIn("tiny", [model.model for model in self.client.list().models])
+        self.assertIn("completion", self.client.show("tiny").capabilities)
+        with self.assertRaises(ollama.ResponseError) as missing:
+            self.client.chat(model="other", messages=QUESTION)
+        self.assertEqual(missing.exception.status_code, 404)
 
 
 if __name__ == "__main__":

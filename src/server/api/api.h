@@ -47,6 +47,12 @@ HttpResponse list_models(const Served& served);
 HttpResponse tokenize(const Served& served, const Json& body);
 HttpResponse detokenize(const Served& served, const Json& body);
 Asked chat_completions(const Served& served, const HttpRequest& request, const Json& body);
+Asked anthropic_messages(const Served& served, const HttpRequest& request, const Json& body);
+HttpResponse count_tokens(const Served& served, const Json& body);
+Asked ollama_chat(const Served& served, const HttpRequest& request, const Json& body);
+Asked ollama_generate(const Served& served, const HttpRequest& request, const Json& body);
+HttpResponse ollama_tags(const Served& served);
+HttpResponse ollama_show(const Served& served, const Json& body);
 Asked completions(const Served& served, const HttpRequest& request, const Json& body);
 
 /// Error model_not_found that lists the known ones, unless `name` is one of them.

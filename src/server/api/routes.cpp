@@ -10,6 +10,13 @@ std::span<const Route> routes() {
       {.method = "POST", .path = "/detokenize", .compute = detokenize},
       {.method = "POST", .path = "/v1/chat/completions", .ask = chat_completions},
       {.method = "POST", .path = "/v1/completions", .ask = completions},
+      {.method = "POST", .path = "/v1/messages", .ask = anthropic_messages},
+      {.method = "POST", .path = "/v1/messages/count_tokens", .compute = count_tokens},
+      {.method = "POST", .path = "/api/chat", .ask = ollama_chat},
+      {.method = "POST", .path = "/api/generate", .ask = ollama_generate},
+      {.method = "GET", .path = "/api/tags", .plain = ollama_tags},
+      {.method = "POST", .path = "/api/show", .compute = ollama_show},
+      {.method = "GET", .path = "/api/version", .plain = version_info},
   };
   return kRoutes;
 }
