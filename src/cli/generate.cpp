@@ -87,8 +87,9 @@ Answer generate(Engine& engine, Request request, const std::function<bool()>& in
         answer.reasoning += event.text;
         show(think, event.text);
         return;
+      case Event::Kind::tool_call:  // neither is asked for
       case Event::Kind::prompt:
-        return;  // not asked for
+        return;
       case Event::Kind::finish:
         answer.finish = event.finish;
         answer.usage = event.usage;

@@ -10,6 +10,7 @@
 #include "engine/ngram_index.h"
 #include "engine/stop_matcher.h"
 #include "text/grammar/matcher.h"
+#include "text/tool_calls.h"
 
 namespace autoglm {
 namespace {
@@ -58,7 +59,11 @@ struct Engine::Live {
                   spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
         tokens(request.prompt) {
     if (request.grammar) matcher.emplace(request.grammar);
+    if (request.tools && spec != nullptr) calls.emplace(spec->tool_calls, *request.tools);
   }
+
+  /// What the answer says with this text more, as thoughts, text and calls; the last time with what was held back.
+  std::vector<Event> tell(std::string_view text, bool at_end);
 
   /// What is likely to come next, if anything is.
   void predict();
@@ -73,9 +78,10 @@ struct Engine::Live {
   Detokenizer detokenizer;
   StopMatcher stops;
   ReasoningSplitter reasoning;
-  std::vector<int32_t> tokens;  // prompt and answer
-  int64_t most = 0;             // tokens that may be sampled
-  SequenceId sequence = -1;     // -1: waits
+  std::optional<ToolCallSplitter> calls;  // with tools
+  std::vector<int32_t> tokens;            // prompt and answer
+  int64_t most = 0;                       // tokens that may be sampled
+  SequenceId sequence = -1;               // -1: waits
   bool ended = false;
   Event pending;  // tokens whose text is still held back
   int64_t preemptions = 0;
@@ -101,6 +107,36 @@ struct Engine::Live {
   double first = 0;               // token
   double last = 0;
 };
+
+std::vector<Event> Engine::Live::tell(std::string_view text, bool at_end) {
+  std::vector<ReasoningSplitter::Part> parts = reasoning.push(text);
+  if (at_end) std::ranges::move(reasoning.finish(), std::back_inserter(parts));
+  std::vector<Event> events;
+  const auto add = [&events](Event::Kind kind, std::string said, std::string tool = {}) {
+    Event& event = events.emplace_back();
+    event.kind = kind;
+    event.text = std::move(said);
+    event.tool = std::move(tool);
+  };
+  const auto add_all = [&add](std::vector<ToolCallSplitter::Part> found) {
+    for (ToolCallSplitter::Part& part : found) {
+      if (part.is_call()) {
+        add(Event::Kind::tool_call, std::move(part.call.arguments), std::move(part.call.name));
+      } else {
+        add(Event::Kind::text, std::move(part.text));
+      }
+    }
+  };
+  for (ReasoningSplitter::Part& part : parts) {
+    if (calls && part.kind == Event::Kind::text) {
+      add_all(calls->push(part.text));
+    } else {
+      add(part.kind, std::move(part.text));
+    }
+  }
+  if (calls && at_end) add_all(calls->finish());
+  return events;
+}
 
 void Engine::Live::predict() {
   predicted_count = drafted = match_length = 0;
@@ -138,12 +174,7 @@ Engine::Engine(std::unique_ptr<Stepper> stepper, const Tokenizer& tokenizer, Cha
     disk_ = std::make_unique<DiskTier>(*options.disk, *stepper_, scheduler_, root_, options.model_name);
   }
   if (chat_.spec == nullptr) return;
-  const auto control_id = [&](std::string_view mark) {
-    const std::optional<int32_t> id = mark.empty() ? std::nullopt : tokenizer.find(mark);
-    return id && tokenizer.kind(*id) == TokenKind::control ? *id : -1;
-  };
-  open_mark_ = control_id(chat_.spec->reasoning_open);
-  close_mark_ = control_id(chat_.spec->reasoning_close);
+  marks_ = printed_marks(tokenizer, chat_.spec);
 }
 
 Engine::~Engine() = default;
@@ -512,27 +543,26 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
 
 std::string Engine::printed(int32_t token, Live& live) const {
   std::string text = live.detokenizer.push(token);
-  if (token == open_mark_) text += chat_.spec->reasoning_open;
-  if (token == close_mark_) text += chat_.spec->reasoning_close;
+  for (const auto& [mark, meaning] : marks_) {
+    if (token != mark) continue;
+    const bool thought = meaning == chat_.spec->reasoning_open || meaning == chat_.spec->reasoning_close;
+    if (thought || live.calls) text += meaning;
+  }
   return text;
 }
 
 // Gives text to the sink, as reasoning or answer; with a finish, what is left and the finish itself.
 void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error) {
-  std::vector<ReasoningSplitter::Part> parts = live.reasoning.push(text);
   const bool last = reason != FinishReason::none;
-  if (last) std::ranges::move(live.reasoning.finish(), std::back_inserter(parts));
+  std::vector<Event> events = live.tell(text, last);
   const auto give = [&live](Event event) {
     event.tokens = std::exchange(live.pending.tokens, {});
     event.logprobs = std::exchange(live.pending.logprobs, {});
     if (live.sink) live.sink(event);
   };
   try {
-    for (ReasoningSplitter::Part& part : parts) {
+    for (Event& event : events) {
       if (live.ended && !last) return;  // the sink cancelled it: its finish has been told
-      Event event;
-      event.kind = part.kind;
-      event.text = std::move(part.text);
       give(std::move(event));
     }
     if (!last) return;

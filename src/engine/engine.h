@@ -111,8 +111,7 @@ class Engine {
   ChatModel chat_;
   EngineOptions options_;
   PrefixKey root_;
-  int32_t open_mark_ = -1;  // id of the reasoning marks where they are control tokens, which print nothing
-  int32_t close_mark_ = -1;
+  std::vector<std::pair<int32_t, std::string>> marks_;  // what control tokens print that are marks of the family
   Scheduler scheduler_;
   Sampler sampler_;
   std::unordered_map<RequestId, std::unique_ptr<Live>> live_;

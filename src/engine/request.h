@@ -14,6 +14,7 @@
 namespace autoglm {
 
 class TokenGrammar;
+class ToolSet;
 
 /// Checked by check(): a value outside its range is Error bad_request that names it.
 struct SamplingParams {
@@ -51,6 +52,8 @@ struct Request {
   /// finish says so. Made for the model's vocabulary, else bad_request.
   std::shared_ptr<TokenGrammar> grammar;
   bool prompt_logprobs = false;  // with sampling.logprobs: the prompt's own tokens too, in an event before all others
+  /// Tools that the answer may call, in its family's form (text/tool_calls.h); null: everything is text.
+  std::shared_ptr<const ToolSet> tools;
   ReasoningStart reasoning = ReasoningStart::none;
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own
@@ -82,10 +85,12 @@ struct Usage {
 };
 
 /// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a
-/// stop string. The texts of one kind put together are the whole answer. `prompt` has the prompt's tokens and logprobs.
+/// stop string. The texts of one kind put together are the whole answer; a tool call comes whole, when it is complete.
+/// `prompt` has the prompt's tokens and logprobs.
 struct Event {
-  enum class Kind : uint8_t { text, reasoning, prompt, finish } kind = Kind::text;
-  std::string text;
+  enum class Kind : uint8_t { text, reasoning, tool_call, prompt, finish } kind = Kind::text;
+  std::string text;                                 // of a tool call: its arguments, a JSON object
+  std::string tool;                                 // its name
   std::vector<int32_t> tokens;                      // sampled since the event before
   std::vector<std::vector<TokenLogprob>> logprobs;  // a row a token: the chosen one first, then the best
   FinishReason finish = FinishReason::none;

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/answer_grammar.h"
 #include "engine/dummy.h"
 #include "engine/engine.h"
 #include "text/grammar/gbnf.h"
 #include "text/grammar/matcher.h"
 #include "text/grammar/regex_grammar.h"
+#include "text/tool_calls.h"
 
 namespace autoglm {
 namespace {
@@ -170,6 +172,78 @@ TEST(EngineGrammar, NeighboursPreemptionAndSpeculationChangeNothing) {
       EXPECT_EQ(preemptions > 0, blocks == 9);
     }
   }
+}
+
+// A thought comes first, as free text; the answer behind it obeys.
+TEST(GrammarCompiler, ThoughtsAreFree) {
+  DummyTokenizer tokenizer;
+  ChatSpec spec;
+  spec.reasoning_open = "(";
+  spec.reasoning_close = ")";
+  ChatModel chat;
+  chat.spec = &spec;
+  chat.ends = {38};
+  tokenizer.pieces[40] = "(";
+  tokenizer.pieces[41] = ")";
+  tokenizer.pieces[42] = "\n";
+  GrammarCompiler compiler(tokenizer, chat, 50);
+  EXPECT_EQ(compiler.compile({}), nullptr);
+  const AnswerShape shape{.kind = AnswerShape::Kind::regex, .text = "ab+"};
+  const auto allows = [&](ReasoningStart start, std::string_view text) {
+    GrammarMatcher matcher(compiler.compile(shape, start));
+    return matcher.accept(text) && matcher.may_end();
+  };
+  EXPECT_TRUE(allows(ReasoningStart::none, "abb"));
+  EXPECT_FALSE(allows(ReasoningStart::none, "(x)abb"));
+  EXPECT_TRUE(allows(ReasoningStart::at_mark, "abb"));
+  EXPECT_TRUE(allows(ReasoningStart::at_mark, "\n(any thought)\n\nabb"));
+  EXPECT_FALSE(allows(ReasoningStart::at_mark, "(any thought)x"));
+  EXPECT_TRUE(allows(ReasoningStart::open, "any (thought)abb"));
+  EXPECT_FALSE(allows(ReasoningStart::open, "abb"));
+  EXPECT_EQ(compiler.compile(shape, ReasoningStart::open), compiler.compile(shape, ReasoningStart::open)) << "kept";
+  EXPECT_NE(compiler.compile(shape, ReasoningStart::open), compiler.compile(shape, ReasoningStart::none));
+  EXPECT_GT(compiler.bytes(), 0);
+}
+
+// A model made to call a tool does, and the sink hears the call and no text; marks that are control tokens count.
+TEST(EngineTools, CallsAreEvents) {
+  static const ChatSpec spec = {.family = "test",
+                                .architectures = {},
+                                .default_template = "",
+                                .ends = {},
+                                .reasoning_open = "",
+                                .reasoning_close = "",
+                                .thinking_variable = "",
+                                .tool_calls = ToolCallForm::glm_xml,
+                                .marker = ""};
+  DummyTokenizer tokenizer;
+  tokenizer.pieces[40] = "<tool_call>";
+  tokenizer.pieces[41] = "</tool_call>";
+  tokenizer.pieces[42] = "<arg_key>";
+  tokenizer.pieces[43] = "</arg_key>";
+  tokenizer.pieces[44] = "<arg_value>";
+  tokenizer.pieces[45] = "</arg_value>";
+  tokenizer.pieces[38] = "<end>";
+  tokenizer.controls = {38, 40, 41};
+  ChatModel chat;
+  chat.spec = &spec;
+  chat.ends = {38};
+  const Json tools = Json::parse(
+      R"([{"name": "go", "parameters": {"type": "object", "properties": {"to": {"enum": ["a", "b"]}}, "required": ["to"]}}])");
+  GrammarCompiler compiler(tokenizer, chat, 50);
+  Engine engine(std::make_unique<DummyStepper>(), tokenizer, chat, {});
+  Request asked = request(compiler.compile({.kind = AnswerShape::Kind::tool_calls, .tools = tools}), 3, 40);
+  asked.tools = std::make_shared<const ToolSet>(tools);
+  std::vector<Event> events;
+  engine.submit(asked, [&events](const Event& event) { events.push_back(event); });
+  while (engine.has_work()) engine.step();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].kind, Event::Kind::tool_call);
+  EXPECT_EQ(events[0].tool, "go");
+  EXPECT_TRUE(events[0].text == R"({"to":"a"})" || events[0].text == R"({"to":"b"})") << events[0].text;
+  EXPECT_FALSE(events[0].tokens.empty());
+  EXPECT_EQ(events[1].kind, Event::Kind::finish);
+  EXPECT_EQ(events[1].finish, FinishReason::stop);
 }
 
 }  // namespace
