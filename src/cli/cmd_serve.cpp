@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/generate.h"
 #include "cli/version.h"
+#include "engine/answer_grammar.h"
 #include "server/options.h"
 
 namespace autoglm {
@@ -47,7 +48,9 @@ int run(Context& context) {
   warn_of_strangers(context, server);
 
   const auto opened = open_and_load(context, load_options(context, options.max_sequences), true);
-  const Served served = served_model(context, *opened, options);
+  Served served = served_model(context, *opened, options);
+  GrammarCompiler grammars(*opened->tokenizer, opened->chat, opened->model->spec().vocabulary);
+  served.grammars = &grammars;
   options.max_queue = -1;  // the server has counted who may come in
   Engine engine(*opened->model, *opened->tokenizer, opened->chat, options);
   const int signal =

@@ -6,6 +6,7 @@ Needs the packages openai, anthropic and ollama (tools/check.sh puts it into bui
 fetches packages from PyPI.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -75,6 +76,42 @@ class OpenAi(unittest.TestCase):
         self.assertIsNone(whole.choices[0].logprobs.token_logprobs[0])
         text = "".join(chunk.choices[0].text for chunk in self.client.completions.create(stream=True, **ask))
         self.assertEqual(text, whole.choices[0].text)
+
+    def test_answers_of_a_schema_validate(self):
+        schema = {
+            "type": "object",
+            "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "maximum": 150}},
+            "required": ["name", "age"],
+            "additionalProperties": False,
+        }
+        form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
+        for seed in range(3):
+            answer = self.client.chat.completions.create(
+                model="tiny", messages=QUESTION, response_format=form, seed=seed, temperature=1.0, max_tokens=300
+            )
+            if answer.choices[0].finish_reason == "stop":
+                person = json.loads(answer.choices[0].message.content)
+                self.assertEqual(set(person), {"name", "age"})
+                self.assertLessEqual(person["age"], 150)
+        form["json_schema"]["schema"] = {"type": "array", "uniqueItems": True}
+        with self.assertRaises(openai.BadRequestError) as bad:
+            self.client.chat.completions.create(model="tiny", messages=QUESTION, response_format=form)
+        self.assertEqual(bad.exception.param, "response_format")
+
+    def test_tools_that_must_be_called_are(self):
+        parameters = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+        tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters}}]
+        ask = dict(model="tiny", messages=QUESTION, tools=tools, max_tokens=300, temperature=1.0, seed=1)
+        answer = self.client.chat.completions.create(
+            tool_choice={"type": "function", "function": {"name": "weather"}}, parallel_tool_calls=False, **ask
+        )
+        if answer.choices[0].finish_reason != "length":
+            self.assertEqual(answer.choices[0].finish_reason, "tool_calls")
+            call = answer.choices[0].message.tool_calls[0].function
+            self.assertEqual(call.name, "weather")
+            self.assertIn(json.loads(call.arguments)["city"], ("Paris", "Rome"))
+        with self.assertRaises(openai.BadRequestError):
+            self.client.chat.completions.create(tool_choice={"type": "function", "function": {"name": "other"}}, **ask)
 
     def test_models_and_errors(self):
         self.assertIn("tiny", [model.id for model in self.client.models.list()])

@@ -12,6 +12,8 @@
 
 namespace autoglm {
 
+class GrammarCompiler;
+
 /// The model that is served, as APIs see it. Read-only while the server runs.
 struct Served {
   std::string name;
@@ -19,7 +21,8 @@ struct Served {
   std::string version;               // of this program
   const Tokenizer* tokenizer = nullptr;
   const ChatModel* chat = nullptr;
-  Request defaults;  // sampling where a request says nothing
+  GrammarCompiler* grammars = nullptr;  // null: answers are free
+  Request defaults;                     // sampling where a request says nothing
   int64_t context = 0;
   int64_t vocabulary = 0;
   int64_t most_choices = 1;  // answers that one request may ask for

@@ -4,6 +4,7 @@
 #include "server/api/messages.h"
 #include "server/api/openai_writer.h"
 #include "server/api/sampling.h"
+#include "server/api/shape.h"
 
 namespace autoglm {
 namespace {
@@ -17,28 +18,49 @@ class ChatWriter final : public OpenAiWriter {
   Json delta(int index, Choice& choice, const Event& event) override {
     Json delta = Json::object();
     if (!std::exchange(choice.opened, true)) delta["role"] = "assistant";
-    if (!event.text.empty()) delta[event.kind == Event::Kind::reasoning ? "reasoning_content" : "content"] = event.text;
+    if (event.kind == Event::Kind::tool_call) {
+      delta["tool_calls"] = Json::array({called(std::ssize(choice.calls), event)});
+      choice.calls.push_back(Json());
+    } else if (!event.text.empty())
+      delta[event.kind == Event::Kind::reasoning ? "reasoning_content" : "content"] = event.text;
     Json body = Json::object();
     body["index"] = index;
     body["delta"] = std::move(delta);
     body["logprobs"] = scores(choice);
-    body["finish_reason"] = event.kind == Event::Kind::finish ? Json(openai_finish(event.finish)) : Json();
+    body["finish_reason"] = event.kind == Event::Kind::finish ? Json(finish_of(choice)) : Json();
     return body;
   }
 
   Json whole(int index, Choice& choice) override {
     Json message = Json::object();
     message["role"] = "assistant";
-    message["content"] = choice.text;
+    message["content"] = choice.text.empty() && !choice.calls.empty() ? Json() : Json(choice.text);
     message["refusal"] = nullptr;
     if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+    if (!choice.calls.empty()) message["tool_calls"] = choice.calls;
     Json body = Json::object();
     body["index"] = index;
     body["message"] = std::move(message);
     body["logprobs"] = scores(choice);
-    body["finish_reason"] = openai_finish(choice.finish);
+    body["finish_reason"] = finish_of(choice);
     return body;
   }
+
+  // Clients look for calls only where the reason says so.
+  static std::string_view finish_of(const Choice& choice) {
+    return choice.finish == FinishReason::stop && !choice.calls.empty() ? "tool_calls" : openai_finish(choice.finish);
+  }
+
+  static Json called(int64_t index, const Event& event) {
+    Json call = Json::object();
+    if (index >= 0) call["index"] = index;
+    call["id"] = fresh_id("call_");
+    call["type"] = "function";
+    call["function"] = Json{{"name", event.tool}, {"arguments", event.text}};
+    return call;
+  }
+
+  void add_call(Choice& choice, const Event& event) override { choice.calls.push_back(called(-1, event)); }
 
   Json score(const TokenLogprob& one) const {
     const std::string piece = served().tokenizer->piece(one.token, true);
@@ -110,20 +132,6 @@ Json read_variables(Fields& fields, const Served& served) {
   return variables;
 }
 
-// What would change the answer and cannot be done.
-void refuse_tools(Fields& fields) {
-  const Json* tools = fields.any("tools");
-  if (tools != nullptr && !(tools->is_array() && tools->empty())) fields.refuse("tools", "are not supported");
-  fields.only("tool_choice", "none", "there are no tools");
-  fields.ignore({"parallel_tool_calls"});
-  const Json* format = fields.object("response_format");
-  if (format != nullptr && format->value("type", "") != "text") {
-    fields.refuse("response_format", "can only be {\"type\": \"text\"}");
-  }
-  const Json text = Json::array({"text"});
-  fields.only("modalities", text, "answers are text");
-}
-
 }  // namespace
 
 Asked chat_completions(const Served& served, const HttpRequest& http, const Json& body) {
@@ -141,13 +149,17 @@ Asked chat_completions(const Served& served, const HttpRequest& http, const Json
   PromptOptions options;
   options.variables = read_variables(fields, served);
   options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
-  refuse_tools(fields);
+  const AskedShape shape = read_shape(fields, served);
+  options.tools = shape.tools_for_template;
+  const Json text = Json::array({"text"});
+  fields.only("modalities", text, "answers are text");
   ignore_harmless(fields);
   fields.done();
 
   Prompt prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), options);
   request.prompt = std::move(prompt.tokens);
   request.reasoning = prompt.reasoning;
+  apply_shape(served, shape, prompt.reasoning, request);
   OpenAiWriter::Form form = {.path = http.path,
                              .id = fresh_id("chatcmpl-"),
                              .object = "chat.completion",

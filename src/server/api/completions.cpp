@@ -32,6 +32,8 @@ class CompletionWriter final : public OpenAiWriter {
                    event.kind == Event::Kind::finish ? Json(openai_finish(event.finish)) : Json());
   }
 
+  void add_call(Choice& choice, const Event& event) override { choice.text += event.text; }  // none: no tools are given
+
   Json whole(int index, Choice& choice) override {
     return body_of(index, choice, echo_of(index) + choice.text, Json(openai_finish(choice.finish)));
   }

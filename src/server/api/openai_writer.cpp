@@ -105,6 +105,8 @@ void OpenAiWriter::take(Happening&& happening, Piece& piece) {
     chunk["choices"] = Json::array({delta(happening.choice, one, event)});
     if (form_.include_usage) chunk["usage"] = nullptr;
     send(chunk, piece);
+  } else if (event.kind == Event::Kind::tool_call) {
+    add_call(one, event);
   } else {
     (event.kind == Event::Kind::reasoning ? one.reasoning : one.text) += event.text;
   }

@@ -39,12 +39,15 @@ class OpenAiWriter : public Writer {
   struct Choice {
     std::string text;
     std::string reasoning;
+    std::vector<Json> calls;
     ScoredTokens scored;  // not yet written
     bool opened = false;  // of a stream: its first chunk was written
     FinishReason finish = FinishReason::none;
   };
   /// A stream's chunk for an event of a choice; `delta` becomes "choices": [it].
   virtual Json delta(int index, Choice& choice, const Event& event) = 0;
+  /// A call of a tool, of a whole answer.
+  virtual void add_call(Choice& choice, const Event& event) = 0;
   /// A choice of the whole answer.
   virtual Json whole(int index, Choice& choice) = 0;
 
