@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "engine/answer_grammar.h"
 #include "engine/chat.h"
 #include "engine/dummy.h"
 #include "engine/engine.h"
@@ -222,6 +223,39 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBits,
                                                ? std::vector<Precision>{Precision::automatic}
                                                : std::vector<Precision>{Precision::automatic, Precision::f32}),
                          [](const auto& it) { return it.param == Precision::f32 ? "f32" : "automatic"; });
+
+// A model that knows little of JSON writes what was asked for, however it is computed.
+TEST(RealModel, AnswersFollowASchema) {
+  const Loaded loaded(Precision::automatic);
+  GrammarCompiler compiler(*loaded.tokenizer, loaded.chat, loaded.model->spec().vocabulary);
+  const Json schema = Json::parse(R"({"type": "object", "properties": {
+      "name": {"type": "string", "maxLength": 30}, "age": {"type": "integer", "minimum": 20, "maximum": 60},
+      "hobbies": {"type": "array", "items": {"type": "string", "maxLength": 20}, "minItems": 1, "maxItems": 3},
+      "married": {"type": "boolean"}}, "required": ["name", "age", "hobbies", "married"]})");
+  const auto grammar = compiler.compile({.kind = AnswerShape::Kind::json_schema, .schema = schema});
+  for (const float temperature : {0.0f, 1.5f}) {
+    std::vector<Heard> heard(2);
+    for (const Speculation speculation : {Speculation::off, Speculation::always}) {
+      Engine engine(*loaded.model, *loaded.tokenizer, loaded.chat, {.max_sequences = 2, .speculation = speculation});
+      Heard& answer = heard[speculation == Speculation::off ? 0 : 1];
+      Heard neighbour;
+      Request asked = loaded.ask("Describe a person as JSON.", 250, temperature);
+      asked.grammar = grammar;
+      engine.submit(asked, answer.sink());
+      if (speculation == Speculation::off) engine.submit(loaded.ask("Tell me a story.", 40, 1.0f), neighbour.sink());
+      while (engine.has_work()) engine.step();
+      ASSERT_FALSE(answer.error) << answer.error->what();
+      ASSERT_EQ(answer.finish, FinishReason::stop) << answer.text;
+      const Json value = Json::parse(answer.text, nullptr, false);
+      ASSERT_TRUE(value.is_object()) << answer.text;
+      EXPECT_GE(value["age"].get<int>(), 20);
+      EXPECT_LE(value["age"].get<int>(), 60);
+      EXPECT_LE(value["hobbies"].size(), 3U);
+      EXPECT_TRUE(value["married"].is_boolean());
+    }
+    expect_same_bits(heard[1], heard[0]);
+  }
+}
 
 // Random weights say the same few tokens in changing order: many drafts, many of them wrong, at every place of a block.
 TEST(TinyModel, SpeculationLeavesEveryBit) {
