@@ -61,6 +61,12 @@ constexpr Setting kTable[] = {
      .help = {"room for packed weights on disk; the least recently used go first; auto: a tenth of that disk",
               "磁盘上权重包可占用的空间，最久未用的先删除；auto：该磁盘的十分之一"}},
 
+    {.key = "cache.prefix_max_bytes", .flag = "--prefix-cache-max-bytes", .type = size, .default_value = "auto",
+     .min = kMiB, .max = 1024 * kTiB, .commands = kSamples,
+     .help = {"room for the prefix cache on disk; the least recently used go first; auto: a twentieth of that disk, 16 GiB "
+              "at most",
+              "磁盘上前缀缓存可占用的空间，最久未用的先删除；auto：该磁盘的二十分之一，最多 16 GiB"}},
+
     // --- the machine ---
     {.key = "runtime.threads", .flag = "--threads", .short_flag = "-t", .type = integer,
      .default_value = "auto", .min = 1, .max = 1024, .unit = "threads", .commands = "*",
@@ -117,9 +123,12 @@ constexpr Setting kTable[] = {
      .commands = kSamples,
      .help = {"reuse the keys and values of prompts that begin alike; answers stay the same",
               "重用开头相同的提示的键值缓存；回答不变"}},
-    {.key = "kv_cache.persist", .flag = "--kv-persist", .type = boolean, .default_value = "true",
-     .commands = kServes,
-     .help = {"keep shared prefixes on disk across restarts", "重启后仍在磁盘上保留共享前缀"}},
+    {.key = "kv_cache.persist", .flag = "--kv-persist", .type = boolean, .default_value = "auto",
+     .commands = kSamples,
+     .help = {"keep the keys and values of prompts and answers on disk, readable for this user alone, so that a prompt that "
+              "begins like an earlier one starts at once, after a restart too; auto: with serve",
+              "把提示和回答的键值缓存保存在磁盘上（仅当前用户可读），重启后开头相同的提示也能立即开始；"
+              "auto：serve 时启用"}},
 
     {.key = "speculation", .flag = "--speculation", .type = choice, .default_value = "auto", .choices = "off",
      .commands = kSamples,

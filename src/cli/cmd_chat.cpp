@@ -38,7 +38,7 @@ class Chat {
   Chat(Context& context, OpenedModel& opened)
       : context_(context),
         opened_(opened),
-        engine_(*opened.model, *opened.tokenizer, opened.chat, single_options(context.settings())),
+        engine_(*opened.model, *opened.tokenizer, opened.chat, engine_options(context, opened)),
         conversation_(*opened.tokenizer, opened.chat),
         request_(request_from_settings(context.settings(), *opened.source, opened.model->spec().vocabulary)) {
     const Settings& settings = context.settings();

@@ -51,6 +51,7 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
       {"text", answer.text},
       {"token_ids", answer.tokens},
       {"prompt_tokens", answer.usage.prompt_tokens},
+      {"cached_tokens", answer.usage.cached_tokens},
       {"completion_tokens", answer.usage.completion_tokens},
       {"finish_reason", name(answer.finish)},
       {"seed", answer.usage.seed},
@@ -75,7 +76,7 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
 }
 
 Answer ask(Context& context, OpenedModel& opened, Request request, bool stream) {
-  Engine engine(*opened.model, *opened.tokenizer, opened.chat, single_options(context.settings()));
+  Engine engine(*opened.model, *opened.tokenizer, opened.chat, engine_options(context, opened));
   const auto interrupted = [&context] { return context.interrupt().requested(); };
   if (!stream) return generate(engine, std::move(request), interrupted, nullptr, nullptr);
   return generate(

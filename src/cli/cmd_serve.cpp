@@ -52,6 +52,7 @@ int run(Context& context) {
   GrammarCompiler grammars(*opened->tokenizer, opened->chat, opened->model->spec().vocabulary);
   served.grammars = &grammars;
   options.max_queue = -1;  // the server has counted who may come in
+  keep_prefixes(*opened, options);
   Engine engine(*opened->model, *opened->tokenizer, opened->chat, options);
   const int signal =
       server.run(engine, served, [&] { context.print(fmt::format("listening on {}\n", server.address())); });

@@ -51,6 +51,12 @@ Request request_from_settings(const Settings& settings, const ModelSource& sourc
   return request;
 }
 
+EngineOptions engine_options(const Context& context, const OpenedModel& opened) {
+  EngineOptions options = single_options(context.settings());
+  keep_prefixes(opened, options);
+  return options;
+}
+
 double Answer::decode_tps() const {
   return tokens.size() < 2 || usage.decode_ms <= 0 ? 0.0
                                                    : static_cast<double>(tokens.size() - 1) * 1e3 / usage.decode_ms;

@@ -15,6 +15,9 @@ namespace autoglm {
 /// The model's own recommendation, with what was asked for in its place. `max_tokens`, `stop` too.
 Request request_from_settings(const Settings& settings, const ModelSource& source, int64_t vocabulary);
 
+/// For one request at a time; prefixes are kept on disk where the user wants that.
+EngineOptions engine_options(const Context& context, const OpenedModel& opened);
+
 /// One answer, whole.
 struct Answer {
   std::string text;

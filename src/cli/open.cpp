@@ -18,10 +18,12 @@
 #include "cli/kernel_tunings.h"
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
+#include "cli/version.h"
 #include "engine/ngram_index.h"
 #include "engine/prefix_cache.h"
 #include "engine/speculation.h"
 #include "model/families/family.h"
+#include "model/identity.h"
 #include "store/places.h"
 #include "text/utf8.h"
 
@@ -57,6 +59,33 @@ void print_plan(const Context& context, const MemoryPlan& plan) {
   if (!plan.context_reason.empty()) {
     context.note(fmt::format("context: {} tokens ({})", plan.context, plan.context_reason));
   }
+}
+
+// Whether prefixes are to be kept on disk, and where.
+std::optional<std::filesystem::path> prefix_folder(const Context& context) {
+  const Settings& settings = context.settings();
+  if (!takes(context.command().name, *find_setting("kv_cache.persist"))) return std::nullopt;
+  const bool wanted =
+      settings.is_set("kv_cache.persist") ? settings.boolean("kv_cache.persist") : context.command().name == "serve";
+  if (!wanted || !settings.boolean("kv_cache.prefix_cache") || !settings.boolean("cache.enabled")) return std::nullopt;
+  const auto cache = cache_folder(context);
+  if (!cache) return std::nullopt;
+  return *cache / "prefixes";
+}
+
+int64_t prefix_max_bytes(const Settings& settings, const std::filesystem::path& folder) {
+  const auto given = settings.bytes_if("cache.prefix_max_bytes");
+  return given ? *given : PrefixStore::automatic_max_bytes(folder);
+}
+
+// Kernels of another build may add in another order. A build that is not exactly a commit is told by its file.
+std::string program_identity() {
+  std::string text = fmt::format("{} {}", program_version(), program_commit());
+  if (program_commit() == "unknown" || program_commit().ends_with("-dirty")) {
+    const auto stamp = stamp_of(std::filesystem::path("/proc/self/exe"));
+    if (stamp) text += fmt::format(" {} {} {}", stamp->inode, stamp->size, stamp->modified_ns);
+  }
+  return text;
 }
 
 struct Speech {
@@ -117,6 +146,11 @@ LoadOptions load_options(const Context& context, int64_t sequences) {
       return (drafts ? NgramIndex::bytes_for(tokens) : 0) + (cache ? PrefixCache::bytes_for(tokens) : 0);
     };
   }
+  if (const auto folder = prefix_folder(context)) {
+    options.cache_bytes = [most = prefix_max_bytes(settings, *folder)](int64_t block_bytes) {
+      return PrefixStore::bytes_for(block_bytes, most);
+    };
+  }
   const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
   options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;
   return options;
@@ -136,6 +170,25 @@ std::unique_ptr<PackStore> open_packs(const Context& context) {
   options.say = [&context](const std::string& text) { context.note(text); };
   options.interrupted = [&context] { return context.interrupt().requested(); };
   return std::make_unique<PackStore>(std::move(options));
+}
+
+std::unique_ptr<PrefixStore> open_prefixes(const Context& context) {
+  const auto folder = prefix_folder(context);
+  if (!folder) return nullptr;
+  PrefixStoreOptions options;
+  options.folder = *folder;
+  options.max_bytes = prefix_max_bytes(context.settings(), *folder);
+  options.say = [&context](const std::string& text) { context.note(text); };
+  return std::make_unique<PrefixStore>(std::move(options));
+}
+
+void keep_prefixes(const OpenedModel& opened, EngineOptions& options) {
+  if (!opened.prefixes) return;
+  const std::string weights = weights_identity(*opened.source, *opened.runtime.backend, opened.model->precision());
+  if (weights.empty()) return;
+  options.model_identity = weights + program_identity();
+  options.model_name = opened.source->path().filename().string();
+  options.disk = opened.prefixes.get();
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source) {
@@ -194,7 +247,9 @@ std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& 
     });
   }
   opened->packs = open_packs(context);
+  opened->prefixes = open_prefixes(context);
   opened->runtime = open_runtime(context);
+  if (opened->prefixes) opened->prefixes->book_in(*opened->runtime.ledger);
   context.interrupt().check();
   load_into(context, *opened, options, tokens);
   if (with_tokenizer) {

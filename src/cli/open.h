@@ -6,9 +6,11 @@
 #include <string>
 
 #include "cli/command.h"
+#include "engine/engine.h"
 #include "format/model_source.h"
 #include "model/model.h"
 #include "store/pack_store.h"
+#include "store/prefix_store.h"
 #include "text/chat_spec.h"
 #include "text/tokenizer.h"
 
@@ -32,13 +34,18 @@ LoadOptions load_options(const Context& context, int64_t sequences = 1);
 /// there is no place for them. Its thread must start before a pool pins this one.
 std::unique_ptr<PackStore> open_packs(const Context& context);
 
+/// The prefix cache on disk as --kv-persist, --prefix-cache-max-bytes and --cache-dir say; null where there is to be
+/// none. Its threads, too, must start before a pool pins this one.
+std::unique_ptr<PrefixStore> open_prefixes(const Context& context);
+
 /// The tokenizer, or Error bad_model_file for a source without one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source);
 
 /// Everything loaded. Stays where it was made: the model points into it.
 struct OpenedModel {
   std::shared_ptr<const ModelSource> source;
-  std::unique_ptr<PackStore> packs;  // null with --no-cache, and where weights are made up
+  std::unique_ptr<PackStore> packs;       // null with --no-cache, and where weights are made up
+  std::unique_ptr<PrefixStore> prefixes;  // null where nothing is kept between runs
   Runtime runtime;
   std::unique_ptr<Tokenizer> tokenizer;  // null unless it was asked for
   ChatModel chat;                        // with the tokenizer
@@ -50,6 +57,9 @@ struct OpenedModel {
 /// command needs. Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than
 /// the model or --ctx holds.
 void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens = 0);
+
+/// Has an engine of this model keep its prefixes on disk, if opened.prefixes is there. One engine a model.
+void keep_prefixes(const OpenedModel& opened, EngineOptions& options);
 
 /// Opens MODEL and loads it.
 std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,

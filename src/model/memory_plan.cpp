@@ -74,8 +74,9 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   if (in.options.sequence_bytes) {
     plan.activations_bytes += in.options.batch_sequences * in.options.sequence_bytes(context);
   }
-  plan.total_bytes =
-      plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.tokenizer_bytes + plan.process_bytes;
+  if (in.options.cache_bytes) plan.cache_bytes = in.options.cache_bytes(block);
+  plan.total_bytes = plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.cache_bytes +
+                     plan.tokenizer_bytes + plan.process_bytes;
 }
 
 // The largest context up to `most`, in whole blocks, that fits; 0 if none does. More context never needs less memory.

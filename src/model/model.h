@@ -41,6 +41,8 @@ struct LoadOptions {
   int64_t logit_rows = 0;    // most rows of a step that need logits; 0: batch_sequences
   // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
   std::function<int64_t(int64_t tokens)> sequence_bytes{};
+  // What keeping KV blocks of so many bytes outside the KV cache takes, to be planned for (booked by who does it).
+  std::function<int64_t(int64_t block_bytes)> cache_bytes{};
   LoadProgress progress{};
   WeightsMemory weights_memory = WeightsMemory::shared;
   PackCache* cache = nullptr;  // where packed weights are kept between runs; null: nowhere. Used by load() only
@@ -53,6 +55,7 @@ struct MemoryPlan {
   int64_t kv_blocks = 0;
   int64_t kv_bytes = 0;
   int64_t activations_bytes = 0;  // and what each sequence takes beside the model
+  int64_t cache_bytes = 0;        // LoadOptions::cache_bytes
   int64_t tokenizer_bytes = 0;
   int64_t process_bytes = 0;
   int64_t total_bytes = 0;

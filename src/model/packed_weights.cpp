@@ -13,21 +13,6 @@ namespace {
 constexpr int64_t kAlign = 64;
 constexpr int64_t kPiecesPerRound = 64;  // between two looks at Ctrl-C
 
-// What stands before the tensors in each file: names, shapes and places, and all other metadata.
-Hash128 hash_of_headers(const ModelSource& source) {
-  std::vector<Hash128> hashes;
-  for (const WeightFile& file : source.weight_files()) {
-    size_t end = file.bytes.size();
-    for (const TensorEntry& tensor : source.tensors()) {
-      const auto begin = reinterpret_cast<uintptr_t>(file.bytes.data());
-      const auto at = reinterpret_cast<uintptr_t>(tensor.data.data());
-      if (at >= begin && at < begin + file.bytes.size()) end = std::min<size_t>(end, at - begin);
-    }
-    hashes.push_back(pack_hash(file.bytes.first(end)));
-  }
-  return pack_hash(std::as_bytes(std::span(hashes)));
-}
-
 PackHeader describe(const ModelSource& source, const PackPlan& plan, const Backend& backend, Precision precision) {
   PackHeader header;
   if (plan.bytes == 0 || source.weight_files().empty()) return header;
@@ -45,6 +30,20 @@ PackHeader describe(const ModelSource& source, const PackPlan& plan, const Backe
 }
 
 }  // namespace
+
+Hash128 hash_of_headers(const ModelSource& source) {
+  std::vector<Hash128> hashes;
+  for (const WeightFile& file : source.weight_files()) {
+    size_t end = file.bytes.size();
+    for (const TensorEntry& tensor : source.tensors()) {
+      const auto begin = reinterpret_cast<uintptr_t>(file.bytes.data());
+      const auto at = reinterpret_cast<uintptr_t>(tensor.data.data());
+      if (at >= begin && at < begin + file.bytes.size()) end = std::min<size_t>(end, at - begin);
+    }
+    hashes.push_back(pack_hash(file.bytes.first(end)));
+  }
+  return pack_hash(std::as_bytes(std::span(hashes)));
+}
 
 WeightSource weight_source(const LocatedTensor& tensor, std::span<const std::byte> data, bool mapped) {
   return {.name = tensor.name,

@@ -32,6 +32,9 @@ struct PackedPlace {
   int64_t bytes = 0;  // 0: not packed
 };
 
+/// Of what stands before the tensors in each of a model's files: names, shapes and places, and all other metadata.
+Hash128 hash_of_headers(const ModelSource& source);
+
 struct PackPlan {
   std::vector<PackedPlace> places;  // one a tensor
   std::vector<PackSegment> segments;

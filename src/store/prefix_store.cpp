@@ -53,9 +53,9 @@ void PrefixStore::attach(BlockOwner owner) {
   AUTOGLM_CHECK(owner.block_bytes > 0 && owner.copy, "whose blocks are they?");
   const int64_t limit = options_.max_bytes > 0 ? options_.max_bytes : automatic_max_bytes(options_.folder);
   try {
-    if (options_.ledger != nullptr) {
-      memory_ = Reservation(*options_.ledger, MemoryLine::cache, bytes_for(owner.block_bytes, limit),
-                            "the prefix cache on disk");
+    if (ledger_ != nullptr) {
+      memory_ =
+          Reservation(*ledger_, MemoryLine::cache, bytes_for(owner.block_bytes, limit), "the prefix cache on disk");
     }
     slots_.resize(static_cast<size_t>(buffers_for(owner.block_bytes) * owner.block_bytes));
     staging_.resize(static_cast<size_t>(owner.block_bytes));

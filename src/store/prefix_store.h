@@ -29,9 +29,8 @@
 namespace autoglm {
 
 struct PrefixStoreOptions {
-  std::filesystem::path folder{};  // made when first needed
-  int64_t max_bytes = 0;           // of all segments; 0: a twentieth of the disk, 16 GiB at most
-  Ledger* ledger = nullptr;        // in which the buffers and the keys are booked from attach() on; outlives the store
+  std::filesystem::path folder{};                 // made when first needed
+  int64_t max_bytes = 0;                          // of all segments; 0: a twentieth of the disk, 16 GiB at most
   std::chrono::milliseconds drain{2000};          // for what still waits to be written at the end
   std::function<void(const std::string&)> say{};  // a sentence for the user; called by any thread
   std::function<int64_t()> free_bytes{};          // of the disk, in place of asking it (tests)
@@ -47,6 +46,8 @@ class PrefixStore final : public BlockCache {
   PrefixStore(const PrefixStore&) = delete;
   PrefixStore& operator=(const PrefixStore&) = delete;
 
+  /// Where buffers and keys are booked from attach() on; outlives the store.
+  void book_in(Ledger& ledger) { ledger_ = &ledger; }
   void attach(BlockOwner owner) override;
   void detach() override;
   void keep(int32_t block, const BlockRecord& record) override;
@@ -119,6 +120,7 @@ class PrefixStore final : public BlockCache {
   int64_t max_bytes_ = 0;
   int64_t stride_ = 0;
   int64_t most_blocks_ = 0;  // whose keys are held
+  Ledger* ledger_ = nullptr;
   Reservation memory_;
 
   mutable std::mutex mutex_;

@@ -1,6 +1,9 @@
 // The prefix cache on disk under an engine: what another engine computed in the same folder has the bits of what is
 // computed here; and a disk that is slow, silent or wrong delays nobody else and changes no answer.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <deque>
 #include <filesystem>
@@ -223,6 +226,42 @@ TEST(DiskTier, RandomLivesChangeNoAnswer) {
     }
   }
   EXPECT_GT(fetched, 5000) << "it was put to use";
+}
+
+// A process dies in the middle of an answer; what it had written, the next one does not compute again.
+TEST(DiskTier, OutlivesAKilledProcess) {
+  test::TemporaryFolder folder;
+  std::minstd_rand random(3);
+  Request asked = dummy_request(random, 10);
+  asked.prompt.assign(100, 7);
+  asked.max_tokens = 50;
+  const Heard expected = alone(asked);
+  const auto live = [&](bool die, Heard& heard) {
+    const auto store = open_store(folder.path());
+    DummyTokenizer tokenizer;
+    Engine engine(std::make_unique<DummyStepper>(), tokenizer, {},
+                  {.model_identity = "dummy", .disk = store.get(), .clock = slow_clock()});
+    engine.submit(asked, heard.sink());
+    while (engine.has_work()) {
+      engine.step();
+      if (!die || heard.tokens.size() < 20) continue;
+      store->flush();
+      ::kill(::getpid(), SIGKILL);
+    }
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Heard heard;
+    live(true, heard);
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  Heard heard;
+  live(false, heard);
+  EXPECT_EQ(heard.tokens, expected.tokens);
+  EXPECT_EQ(heard.usage.cached_tokens, 96);
 }
 
 /// A disk that the test speaks for.

@@ -43,7 +43,7 @@ void fill(uint64_t n, std::span<std::byte> out) {
 class Opened {
  public:
   explicit Opened(const fs::path& folder, PrefixStoreOptions options = {}, Hash128 identity = {.low = 1, .high = 2},
-                  int64_t block_bytes = kBlockBytes) {
+                  int64_t block_bytes = kBlockBytes, Ledger* ledger = nullptr) {
     options.folder = folder;
     if (options.max_bytes == 0) options.max_bytes = int64_t{64} << 20;
     options.say = [this](const std::string& text) {
@@ -52,6 +52,7 @@ class Opened {
     };
     if (!options.free_bytes) options.free_bytes = [] { return int64_t{1} << 40; };
     store = std::make_unique<PrefixStore>(std::move(options));
+    if (ledger != nullptr) store->book_in(*ledger);
     store->attach({.identity = identity,
                    .block_bytes = block_bytes,
                    .label = "a model",
@@ -411,12 +412,12 @@ TEST_F(PrefixStoreTest, NothingIsKeptBelowOneBlock) {
 TEST_F(PrefixStoreTest, MemoryIsBooked) {
   Ledger ledger(0);
   {
-    Opened opened(folder_, {.max_bytes = 1 << 20, .ledger = &ledger});
+    Opened opened(folder_, {.max_bytes = 1 << 20}, {.low = 1, .high = 2}, kBlockBytes, &ledger);
     EXPECT_EQ(ledger.used(MemoryLine::cache), PrefixStore::bytes_for(kBlockBytes, 1 << 20));
   }
   EXPECT_EQ(ledger.used(MemoryLine::cache), 0);
   Ledger full(1000);
-  Opened opened(folder_, {.ledger = &full});
+  Opened opened(folder_, {}, {.low = 1, .high = 2}, kBlockBytes, &full);
   EXPECT_EQ(opened.said().size(), 1u);
   opened.keep(1);
   EXPECT_EQ(opened.fetch(1, 2), 0) << "goes on without";
