@@ -228,6 +228,7 @@ RequestId Engine::submit(Request request, EventSink sink) {
          "ask for fewer tokens or give a larger --ctx");
   }
   check_queue();
+  watch_.observe(request.prompt);
   const RequestId id = next_id_++;
   auto live =
       std::make_unique<Live>(id, std::move(request), std::move(sink), *tokenizer_, chat_.spec, stepper_->vocabulary());
@@ -283,7 +284,8 @@ EngineStatus Engine::status() const {
           .free_blocks = scheduler_.free_blocks(),
           .backlog_seconds = scheduler_.backlog(),
           .cache = scheduler_.cache_stats(),
-          .disk = disk_ ? disk_->stats() : BlockCacheStats{}};
+          .disk = disk_ ? disk_->stats() : BlockCacheStats{},
+          .reuse = watch_.counters()};
 }
 
 void Engine::step() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/disk_tier.h"
+#include "engine/prefix_watch.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -46,6 +47,7 @@ struct EngineStatus {
   double backlog_seconds = 0;  // prompts that are still to be computed, as predicted
   CacheStats cache;
   BlockCacheStats disk;
+  ReuseCounters reuse;
 };
 
 /// The last step that computed something.
@@ -113,6 +115,7 @@ class Engine {
   PrefixKey root_;
   std::vector<std::pair<int32_t, std::string>> marks_;  // what control tokens print that are marks of the family
   Scheduler scheduler_;
+  PrefixWatch watch_;
   Sampler sampler_;
   std::unordered_map<RequestId, std::unique_ptr<Live>> live_;
   std::vector<RequestId> ended_;  // to be dropped when nobody holds them any more

@@ -32,6 +32,18 @@ struct RunFacts {
   bool cache_enabled = true;         // whether packed weights may be kept
 };
 
+/// What the requests of a server had in common, since it started or in a stretch of time.
+struct ReuseFacts {
+  int64_t requests = 0;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;      // of them, that were not computed again
+  int64_t same_start_tokens = 0;  // that a recent prompt began with, too
+  int64_t repeated_tokens = 0;    // that stood in a recent prompt, wherever
+  int64_t evicted_blocks = 0;     // that the cache in memory gave up
+  bool prefix_cache = true;       // --prefix-cache
+  bool persist = true;            // --kv-persist
+};
+
 struct Facts {
   int threads = 1;                  // in use
   int suggested_threads = 1;        // the least of affinity, quota and cores
@@ -53,6 +65,7 @@ struct Facts {
   Interval load;  // reading the model; zeros without one
   Interval work;  // the measured run, or the probing of the roofs
   std::optional<RunFacts> run;
+  std::optional<ReuseFacts> reuse;  // none: no server was asked
 };
 
 }  // namespace autoglm

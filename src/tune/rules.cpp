@@ -17,6 +17,9 @@ constexpr double kRunDelay = 0.05;
 // A page from a solid-state disk takes about 0.1 ms, from a slower one more: the prediction is a lower bound.
 constexpr double kFaultSeconds = 1e-4;
 constexpr double kFaultShare = 0.02;
+// Of all prompt tokens; fewer requests than this show no habit.
+constexpr double kReuse = 0.2;
+constexpr int64_t kLeastRequests = 4;
 // Where the kernels stand when nothing holds them back (docs/PERFORMANCE.md): what is far below asks for a reason.
 constexpr double kDecodeBound = 0.6;
 constexpr double kDecodeReach = 0.9;
@@ -154,6 +157,51 @@ Judged cold_pack(const Facts& f, Language l) {
       without(*f.run->packing_ms / std::max(1e-9, f.run->load_ms))};
 }
 
+// The part of all prompt tokens that is lost, if it is worth a word.
+std::optional<double> lost_reuse(const Facts& f, int64_t (*tokens)(const ReuseFacts&)) {
+  if (!f.reuse || f.reuse->requests < kLeastRequests || f.reuse->prompt_tokens <= 0) return {};
+  const double share = static_cast<double>(tokens(*f.reuse)) / static_cast<double>(f.reuse->prompt_tokens);
+  return share < kReuse ? std::nullopt : std::optional(share);
+}
+
+// Begun alike and yet not cached: switched off, given up for lack of memory, or lost with an earlier process.
+Judged cold_cache(const Facts& f, Language l) {
+  const auto share = lost_reuse(
+      f, [](const ReuseFacts& r) { return r.same_start_tokens - std::min(r.cached_tokens, r.same_start_tokens); });
+  if (!share) return {};
+  const ReuseFacts& reuse = *f.reuse;
+  std::string fix;
+  if (!reuse.prefix_cache) {
+    fix = say(l, "--prefix-cache", "--prefix-cache");
+  } else if (reuse.evicted_blocks > 0) {
+    fix = say(l, "the cache in memory gave up {} blocks: raise --kv-max-bytes{}",
+              "内存缓存丢弃了 {} 个块：调大 --kv-max-bytes{}", reuse.evicted_blocks,
+              reuse.persist ? say(l, " and --prefix-cache-max-bytes", " 和 --prefix-cache-max-bytes")
+                            : say(l, ", or keep them on disk with --kv-persist", "，或用 --kv-persist 保存到磁盘"));
+  } else if (!reuse.persist) {
+    fix = say(l, "--kv-persist keeps prompts over a restart", "--kv-persist 可在重启后保留提示的缓存");
+  } else {
+    fix = say(l, "requests with one start came at once, or just after a start: send one of them ahead",
+              "开头相同的请求同时到达或在启动后立即到达：先发送其中一个");
+  }
+  return Judgement{
+      say(l, "{:.0f} % of {} prompt tokens began as in a recent prompt and were computed again",
+          "{1} 个提示 token 中有 {0:.0f} % 与近期提示开头相同却被重新计算", 100 * *share, reuse.prompt_tokens),
+      std::move(fix), without(*share)};
+}
+
+// The same text, but behind something else: no prefix is shared.
+Judged changing_start(const Facts& f, Language l) {
+  const auto share = lost_reuse(f, [](const ReuseFacts& r) { return r.repeated_tokens - r.same_start_tokens; });
+  if (!share) return {};
+  return Judgement{
+      say(l, "{:.0f} % of {} prompt tokens stood in a recent prompt, but behind a different start",
+          "{1} 个提示 token 中有 {0:.0f} % 在近期提示中出现过，但前面的内容不同", 100 * *share, f.reuse->prompt_tokens),
+      say(l, "put what changes (date, names, ids, the user's documents) behind what stays the same",
+          "把会变化的内容（日期、姓名、编号、用户文档）放到不变内容之后"),
+      without(*share)};
+}
+
 Judged exact_path(const Facts& f, Language l) {
   if (!f.run || !f.run->exact || f.run->weight_bits > 16) return {};
   return Judgement{say(l, "--precision f32 on weights of {:.1f} bits", "对 {:.1f} 位的权重使用了 --precision f32",
@@ -232,6 +280,11 @@ constexpr Rule kRules[] = {
     {"major_faults", {"files are read from disk again and again", "反复从磁盘读取文件"}, "all", faulting},
     {"cold_file", {"the model was not in memory", "模型不在内存中"}, "start", cold_file},
     {"cold_pack", {"weights were packed at this start", "本次启动时打包权重"}, "start", cold_pack},
+    {"cold_cache",
+     {"prompts that were computed before are computed again", "重复计算已经算过的提示"},
+     "prefill",
+     cold_cache},
+    {"changing_start", {"prompts change at their start", "提示的开头在变化"}, "prefill", changing_start},
     {"exact_precision", {"the exact path is slow", "精确路径较慢"}, "all", exact_path},
     {"clock", {"the clock is held down", "频率被限制"}, "all", slow_clock},
     {"huge_pages", {"no huge pages", "没有大页"}, "decode", small_pages},

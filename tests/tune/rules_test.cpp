@@ -49,6 +49,14 @@ struct Fault {
   double gain;           // 0: none can be predicted
 };
 
+/// Ten requests of 1,000 tokens; what was repeated began the prompts, if nothing else is said.
+ReuseFacts reused(ReuseFacts facts) {
+  facts.requests = 10;
+  facts.prompt_tokens = 10000;
+  facts.repeated_tokens = std::max(facts.repeated_tokens, facts.same_start_tokens);
+  return facts;
+}
+
 const std::vector<Fault>& faults() {
   static const std::vector<Fault> all = {
       {"quota_throttling",
@@ -78,6 +86,10 @@ const std::vector<Fault>& faults() {
       {"major_faults", [](Facts& f) { f.work.major_faults = 10000; }, "10000 pages", 2.0},
       {"cold_file", [](Facts& f) { f.load.major_faults = 5000; }, "5000 pages", 2.0},
       {"cold_pack", [](Facts& f) { f.run->packing_ms = 800; }, "800 of 1000 ms", 5.0},
+      {"cold_cache",
+       [](Facts& f) { f.reuse = reused({.cached_tokens = 1000, .same_start_tokens = 6000, .persist = false}); },
+       "50 % of 10000", 2.0},
+      {"changing_start", [](Facts& f) { f.reuse = reused({.repeated_tokens = 7500}); }, "75 % of 10000", 4.0},
       {"exact_precision", [](Facts& f) { f.run->exact = true; }, "--precision f32", 0},
       {"clock", [](Facts& f) { f.clock_share = 0.5; }, "50 %", 2.0},
       {"clock", [](Facts& f) { f.governor = "powersave"; }, "powersave", 0},
@@ -138,6 +150,27 @@ TEST(Doctor, EveryRuleHasAFaultThatShowsIt) {
   for (const Fault& fault : faults()) tested.insert(fault.cause);
   for (const Rule& rule : doctor_rules()) EXPECT_TRUE(tested.contains(rule.cause)) << rule.cause;
   EXPECT_EQ(tested.size(), doctor_rules().size());
+}
+
+TEST(Doctor, AColdCacheIsMendedByWhatMadeItCold) {
+  Facts facts = without_bandwidth();
+  const auto fix = [&](const ReuseFacts& reuse) {
+    facts.reuse = reused(reuse);
+    const std::vector<Finding> findings = diagnose(facts, Language::en);
+    return findings.size() == 1 && findings[0].cause == "cold_cache" ? findings[0].fix : "no such finding";
+  };
+  EXPECT_EQ(fix({.same_start_tokens = 6000, .prefix_cache = false}), "--prefix-cache");
+  EXPECT_THAT(fix({.same_start_tokens = 6000, .evicted_blocks = 70, .persist = false}),
+              HasSubstr("or keep them on disk"));
+  EXPECT_THAT(fix({.same_start_tokens = 6000, .evicted_blocks = 70}), HasSubstr("--prefix-cache-max-bytes"));
+  EXPECT_THAT(fix({.same_start_tokens = 6000, .persist = false}), HasSubstr("--kv-persist"));
+  EXPECT_THAT(fix({.same_start_tokens = 6000}), HasSubstr("came at once"));
+  EXPECT_EQ(fix({.cached_tokens = 5000, .same_start_tokens = 6000}), "no such finding");
+  EXPECT_EQ(fix({.cached_tokens = 9000, .same_start_tokens = 6000}), "no such finding") << "from long ago";
+  facts.reuse = ReuseFacts{.requests = 3, .prompt_tokens = 100, .same_start_tokens = 90, .repeated_tokens = 90};
+  EXPECT_THAT(causes(facts), IsEmpty()) << "too few to tell";
+  facts.reuse = ReuseFacts{};
+  EXPECT_THAT(causes(facts), IsEmpty());
 }
 
 TEST(Doctor, PutsTheLargestGainFirstAndTheUnknownLast) {
