@@ -87,6 +87,7 @@ void PrefixStore::detach() {
   read_wanted_.notify_all();
   if (writer_.joinable()) writer_.join();
   if (reader_.joinable()) reader_.join();
+  memory_ = {};  // the ledger may go before this does
 }
 
 void PrefixStore::keep(int32_t block, const BlockRecord& record) {
