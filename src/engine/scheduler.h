@@ -225,7 +225,7 @@ class Scheduler {
   CacheStats stats_;
   int64_t free_ = 0;  // blocks that nobody holds; of the others each belongs to one request or to the cache
   int64_t spare_rows_ = 0;
-  int64_t fetching_ = 0;        // entries with a fetch that runs
+  int64_t fetching_ = 0;  // entries with a fetch that runs
   int64_t spare_scored_rows_ = 0;
   std::vector<Entry> running_;  // by id
   std::vector<Entry> waiting_;
