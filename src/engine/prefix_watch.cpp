@@ -48,7 +48,8 @@ PrefixWatch::Prompt PrefixWatch::marks_of(std::span<const int32_t> prompt) {
 void PrefixWatch::count(Counts& counts, const Marks& marks, int32_t by) {
   for (const uint64_t mark : marks) {
     const auto it = counts.try_emplace(mark, 0).first;
-    if ((it->second += by) == 0) counts.erase(it);
+    it->second += by;
+    if (it->second == 0) counts.erase(it);
   }
 }
 

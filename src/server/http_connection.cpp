@@ -13,6 +13,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <cctype>
+#include <tuple>
 #include <utility>
 
 #include "server/http_core.h"
@@ -65,7 +66,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     core_.connections.insert(this);
     core_.count.store(std::ssize(core_.connections));
     error_code error;
-    stream_.socket().set_option(tcp::no_delay(true), error);
+    std::ignore = stream_.socket().set_option(tcp::no_delay(true), error);
     const auto remote = stream_.socket().remote_endpoint(error);
     if (!error) remote_ = remote.address().to_string();
   }
@@ -79,7 +80,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   bool waits() const override { return waits_; }
   void close() override {
     error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    std::ignore = stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
     stream_.close();
     if (exchange_) exchange_->hang_up();
     news_.cancel();
@@ -90,7 +91,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     while (co_await turn()) {
     }
     error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    std::ignore = stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
   }
 
  private:
@@ -265,13 +266,13 @@ asio::awaitable<bool> Session::answer(bool keep) {
     if (piece.whole && begun_) co_return false;
     if (piece.whole) {
       error_code ignored;
-      stream_.socket().cancel(ignored);  // watched no more
+      std::ignore = stream_.socket().cancel(ignored);  // watched no more
       co_return co_await send_whole(exchange->request(), *piece.whole, kept);
     }
     if (piece.bytes.empty() && !piece.last) continue;
     if (piece.last) {
       error_code ignored;
-      stream_.socket().cancel(ignored);
+      std::ignore = stream_.socket().cancel(ignored);
     }
     const bool sent = co_await send_piece(*writer, piece.bytes, piece.last, kept);
     if (!sent || piece.last) {
@@ -342,7 +343,7 @@ asio::awaitable<bool> Session::write(std::string_view bytes) {
 // A client that still sends would see its connection reset before it reads why: what comes is thrown away for a while.
 asio::awaitable<void> Session::linger() {
   error_code ignored;
-  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  std::ignore = stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
   stream_.expires_after(std::chrono::seconds(1));
   buffer_.clear();
   for (size_t left = 4 << 20; left > 0;) {

@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -42,10 +43,10 @@ tcp::endpoint resolve(asio::io_context& io, const std::string& host, int port) {
 void listen(HttpServer::Core& core, const std::string& host, int port) {
   const tcp::endpoint endpoint = resolve(core.io, host, port);
   error_code error;
-  core.acceptor.open(endpoint.protocol(), error);
-  if (!error) core.acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) core.acceptor.bind(endpoint, error);
-  if (!error) core.acceptor.listen(asio::socket_base::max_listen_connections, error);
+  std::ignore = core.acceptor.open(endpoint.protocol(), error);
+  if (!error) std::ignore = core.acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) std::ignore = core.acceptor.bind(endpoint, error);
+  if (!error) std::ignore = core.acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error == asio::error::address_in_use) {
     fail(Code::bad_flag, fmt::format("port {} is taken by another program", port),
          "stop it, or give another --port; 0 takes any that is free");
@@ -71,7 +72,7 @@ asio::awaitable<void> turn_away(HttpServer::Core& core, tcp::socket socket) {
                            response.body;
   co_await asio::async_write(socket, asio::buffer(text), kTuple);  // a few bytes into an empty buffer: never waits
   error_code ignored;
-  socket.shutdown(tcp::socket::shutdown_both, ignored);
+  std::ignore = socket.shutdown(tcp::socket::shutdown_both, ignored);
 }
 
 asio::awaitable<void> accept_all(HttpServer::Core& core) {
@@ -144,7 +145,7 @@ void HttpServer::drain(double seconds, std::function<void()> done) {
     core->draining = true;
     core->drained = std::move(done);
     error_code ignored;
-    core->acceptor.close(ignored);
+    std::ignore = core->acceptor.close(ignored);
     const std::vector<Connection*> all(core->connections.begin(), core->connections.end());
     for (Connection* connection : all) {
       if (connection->waits()) connection->close();

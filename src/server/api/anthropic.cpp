@@ -106,7 +106,7 @@ class MessageWriter final : public Writer {
 
   int64_t index() const { return std::ssize(content_) - 1; }
 
-  static void send(std::string_view type, Json members, Piece& piece) {
+  static void send(std::string_view type, const Json& members, Piece& piece) {
     Json body = Json::object();
     body["type"] = type;
     if (members.is_object()) body.update(members);

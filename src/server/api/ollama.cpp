@@ -138,7 +138,8 @@ Common read_common(Fields& fields, const Served& served) {
   Common common;
   common.stream = fields.boolean("stream").value_or(true);
   const Json* format = fields.any("format");
-  if (format != nullptr && *format != "") fields.refuse("format", "is not supported");
+  if (format != nullptr && !(format->is_string() && format->get_ref<const std::string&>().empty()))
+    fields.refuse("format", "is not supported");
   const Json* think = fields.any("think");
   if (think != nullptr) {
     if (!think->is_boolean()) fields.refuse("think", "must be true or false");
