@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import statistics
@@ -279,7 +280,9 @@ def round_of(load, ours, options):
     if ours:
         cache = peers.PEERS / "serve-cache"
         command = [options.autoglm, "serve", str(load.model), "--ctx", str(load.ctx), "--cache-dir", str(cache)] + load.ours
-        if load.name != "prefix":
+        if load.restarts:
+            shutil.rmtree(cache / "prefixes", ignore_errors=True)  # a round begins cold
+        else:
             command += ["--no-kv-persist"]
     else:
         # Its context is shared by its slots; every slot gets what one of our requests may have.
