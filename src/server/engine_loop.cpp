@@ -149,6 +149,7 @@ void EngineLoop::run(Engine& engine) {
     Inbox inbox = wait(engine);
     for (Submission& submission : inbox.submissions) begin(engine, std::move(submission));
     for (const RequestId id : inbox.cancellations) engine.cancel(id);
+    said_();  // what was refused does not wait for a step
     if (inbox.stop) break;
     if (engine.has_work()) {
       {
@@ -161,9 +162,11 @@ void EngineLoop::run(Engine& engine) {
       steps = engine.last_step().number;
       metrics_->step(engine.last_step());
     }
+    said_();
     after_step(engine);
   }
   engine.cancel_all();
+  said_();
   after_step(engine);
 }
 

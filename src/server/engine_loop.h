@@ -3,8 +3,8 @@
 
 #include <pthread.h>
 
-#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -31,6 +31,9 @@ class EngineLoop {
   /// last asked: a step that computes for long is alive, one that hangs is not.
   double seconds_without_progress() const;
 
+  /// Before run(): called after each step that had something to say, to have it sent.
+  void when_said(std::function<void()> then) { said_ = std::move(then); }
+
   // --- worker 0 ---
   /// Until stop().
   void run(Engine& engine);
@@ -55,6 +58,7 @@ class EngineLoop {
   Inbox wait(const Engine& engine);
 
   Metrics* metrics_;
+  std::function<void()> said_ = [] {};
   std::mutex mutex_;  // guards inbox_
   std::condition_variable changed_;
   Inbox inbox_;

@@ -14,20 +14,21 @@ size_t size_of(const Event& event) {
 
 }  // namespace
 
-Exchange::Exchange(HttpRequest request, size_t most_unsent, std::function<void()> wake)
-    : request_(std::move(request)), most_unsent_(most_unsent), wake_(std::move(wake)) {}
-
-void Exchange::notify(std::unique_lock<std::mutex>& lock) {
-  const bool first = !std::exchange(woken_, true);
-  lock.unlock();
-  if (first) wake_();
-}
+Exchange::Exchange(HttpRequest request, size_t most_unsent, std::weak_ptr<Doorbell> bell,
+                   std::weak_ptr<Listener> listener)
+    : request_(std::move(request)), most_unsent_(most_unsent), bell_(std::move(bell)), listener_(std::move(listener)) {}
 
 void Exchange::respond(HttpResponse response) {
-  std::unique_lock lock(mutex_);
-  if (std::exchange(answered_, true)) return;
-  news_.response = std::move(response);
-  notify(lock);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::exchange(answered_, true)) return;
+    news_.response = std::move(response);
+    noted_ = true;
+  }
+  if (const auto bell = bell_.lock()) {
+    bell->note(listener_);
+    bell->ring();
+  }
 }
 
 void Exchange::set_writer(std::unique_ptr<Writer> writer) {
@@ -41,18 +42,24 @@ Writer* Exchange::writer() {
 }
 
 void Exchange::push(int choice, const Event& event) {
-  std::unique_lock lock(mutex_);
-  if (answered_) return;
-  unsent_ += size_of(event);
-  if (unsent_ > most_unsent_) {
-    lock.unlock();
+  bool slow = false;
+  bool first = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (answered_) return;
+    unsent_ += size_of(event);
+    slow = unsent_ > most_unsent_;
+    if (!slow) news_.happenings.push_back({choice, event});
+    const bool due = slow || event.kind == Event::Kind::finish || news_.happenings.size() >= kWholeEvents ||
+                     (writer_ && writer_->streams());
+    first = due && !std::exchange(noted_, true);
+  }
+  if (slow) {
     too_slow_.store(true, std::memory_order_relaxed);
     hang_up();
-    wake_();
-    return;
   }
-  news_.happenings.push_back({choice, event});
-  notify(lock);
+  const auto bell = first ? bell_.lock() : nullptr;
+  if (bell) bell->note(listener_);
 }
 
 void Exchange::when_gone(std::function<void()> then) {
@@ -78,7 +85,7 @@ void Exchange::hang_up() {
 
 Exchange::News Exchange::take_news() {
   const std::scoped_lock lock(mutex_);
-  woken_ = false;
+  noted_ = false;
   unsent_ = 0;
   return std::exchange(news_, {});
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "server/doorbell.h"
 #include "server/http_message.h"
 
 namespace autoglm {
@@ -33,22 +34,25 @@ class Writer {
  public:
   virtual ~Writer() = default;
   virtual std::string_view content_type() const = 0;  // of a stream
+  /// False: nothing is sent before the last happening.
+  virtual bool streams() const = 0;
   virtual void take(Happening&& happening, Piece& piece) = 0;
 };
 
 class Exchange {
  public:
-  /// `wake` tells the network thread that there is news; called from any thread, at most once until take_news().
-  Exchange(HttpRequest request, size_t most_unsent, std::function<void()> wake);
+  /// Notes at the bell that `listener` has news, at most once until take_news().
+  Exchange(HttpRequest request, size_t most_unsent, std::weak_ptr<Doorbell> bell, std::weak_ptr<Listener> listener);
 
   const HttpRequest& request() const { return request_; }
 
   // --- any thread ---
-  /// The whole answer. What comes later is ignored.
+  /// The whole answer; rings the bell. What comes later is ignored.
   void respond(HttpResponse response);
   /// Before the first push().
   void set_writer(std::unique_ptr<Writer> writer);
-  /// Beyond `most_unsent` bytes that nobody fetches, the client counts as gone.
+  /// The bell is rung by the caller, after a step. Beyond `most_unsent` bytes that nobody fetches, the client counts
+  /// as gone.
   void push(int choice, const Event& event);
   /// The client went away, or does not read.
   bool gone() const { return gone_.load(std::memory_order_relaxed); }
@@ -69,18 +73,19 @@ class Exchange {
   Writer* writer();
 
  private:
-  void notify(std::unique_lock<std::mutex>& lock);
+  static constexpr size_t kWholeEvents = 64;  // of an answer that is sent as a whole: fetched so many at a time
 
   HttpRequest request_;
   const size_t most_unsent_;
-  const std::function<void()> wake_;
+  const std::weak_ptr<Doorbell> bell_;
+  const std::weak_ptr<Listener> listener_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> too_slow_{false};
 
   std::mutex mutex_;  // guards what follows
   News news_;
   size_t unsent_ = 0;
-  bool woken_ = false;
+  bool noted_ = false;
   bool answered_ = false;
   std::unique_ptr<Writer> writer_;
   std::function<void()> then_;

@@ -5,7 +5,6 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -67,6 +66,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     core_.count.store(std::ssize(core_.connections));
     error_code error;
     std::ignore = stream_.socket().set_option(tcp::no_delay(true), error);
+    std::ignore = stream_.socket().non_blocking(true, error);
     const auto remote = stream_.socket().remote_endpoint(error);
     if (!error) remote_ = remote.address().to_string();
   }
@@ -85,7 +85,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     if (exchange_) exchange_->hang_up();
     news_.cancel();
   }
-  void wake() { news_.cancel(); }
+  void wake() override { news_.cancel(); }
 
   asio::awaitable<void> run() {
     while (co_await turn()) {
@@ -179,14 +179,7 @@ asio::awaitable<bool> Session::turn() {
   const error_code failed = co_await read_body(parser);
   if (failed) co_return co_await refuse(status_of(failed), request);
   request.body = std::move(parser.get().body());
-  exchange_ = std::make_shared<Exchange>(std::move(request), core_.limits.unsent_bytes,
-                                         [core = core_.weak_from_this(), session = weak_from_this()] {
-                                           const auto alive = core.lock();
-                                           if (!alive) return;
-                                           asio::post(alive->io, [session] {
-                                             if (const auto woken = session.lock()) woken->wake();
-                                           });
-                                         });
+  exchange_ = std::make_shared<Exchange>(std::move(request), core_.limits.unsent_bytes, core_.bell, weak_from_this());
   core_.handler->handle(exchange_);
   const bool more = co_await answer(keep);
   exchange_->hang_up();  // whatever is left of it is for nobody
@@ -241,6 +234,7 @@ void Session::watch(const std::shared_ptr<Exchange>& exchange) {
 asio::awaitable<bool> Session::answer(bool keep) {
   const std::shared_ptr<Exchange> exchange = exchange_;
   watch(exchange);
+  stream_.expires_never();
   while (true) {
     Exchange::News news = exchange->take_news();
     if (exchange->gone()) {
@@ -329,14 +323,17 @@ asio::awaitable<bool> Session::send_piece(const Writer& writer, std::string_view
   co_return co_await write(text);
 }
 
+// What a stream sends nearly always fits into the socket's buffer: that is done without timers and without the reactor.
 asio::awaitable<bool> Session::write(std::string_view bytes) {
+  error_code failed;
+  bytes.remove_prefix(stream_.socket().write_some(asio::buffer(bytes), failed));
+  if (failed && failed != asio::error::would_block) co_return false;
   while (!bytes.empty()) {
     stream_.expires_after(seconds(core_.limits.idle_seconds));
     auto [error, sent] = co_await stream_.async_write_some(asio::buffer(bytes), kTuple);
     if (error) co_return false;
     bytes.remove_prefix(sent);
   }
-  stream_.expires_never();
   co_return true;
 }
 

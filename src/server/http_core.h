@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
@@ -20,9 +21,8 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 /// A connection, as the listener knows it.
-class Connection {
+class Connection : public Listener {
  public:
-  virtual ~Connection() = default;
   virtual bool waits() const = 0;  // for its next request
   virtual void close() = 0;
 };
@@ -43,6 +43,7 @@ struct HttpServer::Core : std::enable_shared_from_this<HttpServer::Core> {
   std::unordered_set<Connection*> connections;
   std::atomic<int64_t> count{0};
   uint64_t requests = 0;
+  const std::shared_ptr<Doorbell> bell = std::make_shared<Doorbell>();
   asio::io_context io{1};  // connections end with it: after what they use
   tcp::acceptor acceptor;
   asio::signal_set signals;

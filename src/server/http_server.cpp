@@ -94,6 +94,15 @@ asio::awaitable<void> accept_all(HttpServer::Core& core) {
   }
 }
 
+asio::awaitable<void> answer_bell(HttpServer::Core& core, asio::posix::stream_descriptor bell) {
+  uint64_t rings = 0;
+  while (true) {
+    auto [error, bytes] = co_await bell.async_read_some(asio::buffer(&rings, sizeof rings), kTuple);
+    if (error) co_return;
+    core.bell->answer();
+  }
+}
+
 void wait_for_signal(HttpServer::Core& core, const std::shared_ptr<std::function<void(int)>>& then) {
   core.signals.async_wait([&core, then](const error_code& error, int number) {
     if (error) return;
@@ -116,6 +125,8 @@ void HttpServer::Core::finish_drain() {
 HttpServer::HttpServer(const std::string& host, int port, const HttpLimits& limits, HttpHandler& handler)
     : core_(std::make_shared<Core>(limits, handler)) {
   listen(*core_, host, port);
+  asio::posix::stream_descriptor bell(core_->io, core_->bell->descriptor());
+  asio::co_spawn(core_->io, answer_bell(*core_, std::move(bell)), asio::detached);
   core_->thread = std::thread([core = core_.get()] {
     ::pthread_setname_np(::pthread_self(), "autoglm-net");
     const auto keep = asio::make_work_guard(core->io);
@@ -130,6 +141,7 @@ HttpServer::~HttpServer() {
 
 const std::string& HttpServer::address() const { return core_->address; }
 bool HttpServer::loopback() const { return core_->loopback; }
+void HttpServer::ring() { core_->bell->ring(); }
 int64_t HttpServer::connections() const { return core_->count.load(); }
 
 void HttpServer::open() { asio::co_spawn(core_->io, accept_all(*core_), asio::detached); }

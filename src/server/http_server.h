@@ -60,6 +60,8 @@ class HttpServer {
   /// Hangs up on everybody now; drain's `done` follows.
   void hang_up_all();
   int64_t connections() const;
+  /// Has what exchanges noted since the last ring sent. Any thread.
+  void ring();
 
  private:
   std::shared_ptr<Core> core_;

@@ -16,6 +16,7 @@ class MessageWriter final : public Writer {
 
   std::string_view content_type() const override { return "text/event-stream"; }
 
+  bool streams() const override { return stream_; }
   void take(Happening&& happening, Piece& piece) override {
     const Event& event = happening.event;
     if (event.error) return fail(*event.error, piece);

@@ -23,6 +23,7 @@ class OllamaWriter final : public Writer {
 
   std::string_view content_type() const override { return "application/x-ndjson"; }
 
+  bool streams() const override { return stream_; }
   void take(Happening&& happening, Piece& piece) override {
     const Event& event = happening.event;
     if (event.error) return fail(*event.error, piece);

@@ -71,6 +71,18 @@ void OpenAiWriter::send(const Json& chunk, Piece& piece) const {
   piece.bytes += "\n\n";
 }
 
+// The part that is the same in all chunks is worded once: this is done for every token.
+void OpenAiWriter::send_delta(const Json& delta, Piece& piece) {
+  if (chunk_head_.empty()) {
+    chunk_head_ = "data: " + to_text(head(form_.chunk_object));
+    chunk_head_.back() = ',';  // was the object's closing brace
+    chunk_head_ += "\"choices\":[";
+  }
+  piece.bytes += chunk_head_;
+  piece.bytes += to_text(delta);
+  piece.bytes += form_.include_usage ? "],\"usage\":null}\n\n" : "]}\n\n";
+}
+
 // Before anything was sent a failure has its own status; afterwards it is the stream's last event.
 void OpenAiWriter::fail(const Error& error, Piece& piece) {
   if (!begun_ || !form_.stream) {
@@ -101,10 +113,7 @@ void OpenAiWriter::take(Happening&& happening, Piece& piece) {
   }
   if (form_.stream) {
     begun_ = true;
-    Json chunk = head(form_.chunk_object);
-    chunk["choices"] = Json::array({delta(happening.choice, one, event)});
-    if (form_.include_usage) chunk["usage"] = nullptr;
-    send(chunk, piece);
+    send_delta(delta(happening.choice, one, event), piece);
   } else if (event.kind == Event::Kind::tool_call) {
     add_call(one, event);
   } else {

@@ -33,6 +33,7 @@ class OpenAiWriter : public Writer {
   OpenAiWriter(const Served& served, Form form, size_t choices);
 
   std::string_view content_type() const override { return "text/event-stream"; }
+  bool streams() const final { return form_.stream; }
   void take(Happening&& happening, Piece& piece) final;
 
  protected:
@@ -60,6 +61,7 @@ class OpenAiWriter : public Writer {
 
  private:
   Json head(std::string_view object) const;
+  void send_delta(const Json& delta, Piece& piece);
   Json usage() const;
   void count(int index, const Usage& usage);
   void fail(const Error& error, Piece& piece);
@@ -73,6 +75,7 @@ class OpenAiWriter : public Writer {
   int64_t cached_tokens_ = 0;
   int64_t completion_tokens_ = 0;
   int64_t reasoning_tokens_ = 0;
+  std::string chunk_head_;  // of a stream: every chunk up to its choices
   bool begun_ = false;
 };
 
