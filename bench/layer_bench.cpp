@@ -1,5 +1,6 @@
 // Speed of the kernels on a model's shape with random weights, beside the machine's roofs: what the layers alone could
 // give, without tokenizer, engine and sampler.   usage: layer_bench [isa] [threads] [rows] [steps] [depth]
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -161,7 +162,9 @@ int run(int argc, char** argv) {
       kLayers * (2.0 * kHidden * kHidden + 2.0 * kKvHeads * kHeadDim * kHidden + 3.0 * kHidden * kInner);
   for (int round = 0; round < 3; ++round) {
     double prefill[6] = {}, decode[6] = {};
-    model.step(rows, depth, prefill);
+    const int64_t repeats = std::max<int64_t>(1, 512 / rows);  // short steps: the mean of some
+    for (int64_t i = 0; i < repeats; ++i) model.step(rows, depth, prefill);
+    for (double& t : prefill) t /= static_cast<double>(repeats);
     report("prefill", static_cast<double>(rows), prefill);
     for (int i = 0; i < steps; ++i) model.step(1, depth + rows + i, decode);
     report("decode", steps, decode);

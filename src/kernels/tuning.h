@@ -15,8 +15,8 @@ namespace autoglm {
 
 /// How one matrix is multiplied.
 struct ShapeTuning {
-  int32_t expand_rows = 12;    // rows of a step from which a panel is decoded once, not for every tile of rows
-  int32_t tile_rows = 24;      // rows from which AMX tiles are used: below, AVX-512 on the decoded panel wins
+  int32_t expand_rows = 56;    // rows of a step from which a panel is decoded once, not for every tile of rows
+  int32_t tile_rows = 32;      // rows from which AMX tiles are used: below, AVX-512 wins
   int32_t prefetch = 8 << 10;  // bytes ahead that weights are asked for where memory bounds the speed
   bool operator==(const ShapeTuning&) const = default;
 };
@@ -49,7 +49,7 @@ class KernelTuning {
 };
 
 /// Rows of the largest step that a TuningChoice names.
-inline constexpr int kMostTunedRows = 32;
+inline constexpr int kMostTunedRows = 64;
 
 /// Another tuning of a matrix that may be faster, and the numbers of rows by which a step tells it from the current
 /// one.

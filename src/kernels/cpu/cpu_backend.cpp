@@ -111,7 +111,7 @@ std::vector<TuningChoice> CpuBackend::tuning_choices(const Weight& weight, const
   if (w.kind != Kind::quant) return choices;
   // A threshold matters for the rows between its old and its new value, below `limit`.
   const auto thresholds = [&](int32_t ShapeTuning::* field, int32_t limit) {
-    for (const int32_t rows : {4, 6, 8, 10, 16, 20, 24, 32}) {
+    for (const int32_t rows : {8, 12, 16, 24, 32, 40, 48, 64}) {
       const int32_t low = std::min(rows, current.*field), high = std::min(std::max(rows, current.*field), limit);
       if (low >= high) continue;
       TuningChoice choice{current, {low}};
