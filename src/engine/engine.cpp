@@ -343,7 +343,9 @@ void Engine::apply(const Plan& plan) {
     Live& live = *live_.at(id);
     live.sequence = stepper_->create();
     if (options_.speculation != Speculation::off) live.index.emplace(std::ssize(live.request.prompt) + live.most);
-    if (!live.started) live.started = options_.clock();
+    if (live.started) continue;
+    live.started = options_.clock();
+    if (live.request.when_started) live.request.when_started();
   }
   for (const Adoption& adoption : plan.adopted) {
     Live& live = *live_.at(adoption.id);

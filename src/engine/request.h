@@ -57,6 +57,7 @@ struct Request {
   ReasoningStart reasoning = ReasoningStart::none;
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own
+  std::function<void()> when_started{};  // on the engine's thread, once, before its first row; must not throw
 };
 
 enum class FinishReason : uint8_t { none, stop, length, error, cancelled };

@@ -9,13 +9,28 @@
 namespace autoglm {
 namespace {
 
-double seconds_now() { return std::chrono::duration<double>(ServerClock::now().time_since_epoch()).count(); }
-
 double seconds_of(clockid_t clock) {
   timespec time{};
   return ::clock_gettime(clock, &time) == 0
              ? static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec)
              : 0;
+}
+
+// Before the event is given away: whoever sends the last byte finds it here.
+void note_end(RequestRecord& record, const Event& event, double now) {
+  const Usage& usage = event.usage;
+  ++record.choices;
+  record.prompt_tokens += usage.prompt_tokens;
+  record.cached_tokens += usage.cached_tokens;
+  record.completion_tokens += usage.completion_tokens;
+  record.preemptions += usage.preemptions;
+  record.finish = name(event.finish);
+  RequestTimes& times = record.times;
+  times.done = now;
+  if (usage.completion_tokens == 0) return;
+  // The token itself; heard of it was only when it had become text.
+  const double first = times.submitted + (usage.queue_ms + usage.prefill_ms) / 1e3;
+  times.first_token = times.first_token > 0 ? std::min(times.first_token, first) : first;
 }
 
 }  // namespace
@@ -29,11 +44,14 @@ struct EngineLoop::Choice {
   double last_token = 0;
 
   void hear(const Event& event) {
-    const double now = seconds_now();
-    const double arrived = std::chrono::duration<double>(exchange->request().received.time_since_epoch()).count();
+    const double now = steady_seconds();
+    const double arrived = steady_seconds(exchange->request().received);
     if (!event.tokens.empty() && event.kind != Event::Kind::prompt) {
       if (last_token == 0) {
         metrics->first_token(now - arrived);
+        exchange->note([now](RequestRecord& record) {
+          if (record.times.first_token == 0) record.times.first_token = now;
+        });
       } else {
         metrics->gap((now - last_token) / static_cast<double>(event.tokens.size()));
       }
@@ -41,6 +59,7 @@ struct EngineLoop::Choice {
     }
     if (event.kind == Event::Kind::finish) {
       metrics->ended(event.finish, event.usage, now - arrived);
+      exchange->note([&](RequestRecord& record) { note_end(record, event, now); });
       ticket->shrink();
     }
     exchange->push(index, event);
@@ -79,7 +98,7 @@ EngineStatus EngineLoop::status() const {
 double EngineLoop::seconds_without_progress() const {
   const std::scoped_lock lock(status_mutex_);
   if (!busy_) return 0;
-  const double now = seconds_now();
+  const double now = steady_seconds();
   const double cpu = has_clock_ ? seconds_of(cpu_clock_) : 0;
   if (cpu > last_cpu_ + 1e-3) {
     last_cpu_ = cpu;
@@ -94,7 +113,14 @@ void EngineLoop::begin(Engine& engine, Submission submission) {
   if (submission.exchange->gone()) return;
   const auto ticket = std::make_shared<Admission::Ticket>(std::move(submission.ticket));
   std::vector<RequestId> ids;
+  submission.exchange->note([](RequestRecord& record) { record.times.submitted = steady_seconds(); });
+  const auto when_started = [exchange = submission.exchange] {
+    exchange->note([](RequestRecord& record) {
+      if (record.times.started == 0) record.times.started = steady_seconds();
+    });
+  };
   for (size_t i = 0; i < submission.requests.size(); ++i) {
+    submission.requests[i].when_started = when_started;
     const auto choice = std::make_shared<Choice>(
         Choice{.exchange = submission.exchange, .ticket = ticket, .metrics = metrics_, .index = static_cast<int>(i)});
     std::optional<Error> error;
@@ -122,7 +148,7 @@ void EngineLoop::after_step(const Engine& engine) {
   const std::scoped_lock lock(status_mutex_);
   status_ = status;
   busy_ = engine.has_work();
-  last_progress_ = seconds_now();
+  last_progress_ = steady_seconds();
 }
 
 // What has come in; waits for it where the engine has nothing to do.

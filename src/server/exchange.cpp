@@ -16,12 +16,16 @@ size_t size_of(const Event& event) {
 
 Exchange::Exchange(HttpRequest request, size_t most_unsent, std::weak_ptr<Doorbell> bell,
                    std::weak_ptr<Listener> listener)
-    : request_(std::move(request)), most_unsent_(most_unsent), bell_(std::move(bell)), listener_(std::move(listener)) {}
+    : request_(std::move(request)), most_unsent_(most_unsent), bell_(std::move(bell)), listener_(std::move(listener)) {
+  record_.times.arrived = steady_seconds(request_.received);
+  record_.times.read = steady_seconds();
+}
 
 void Exchange::respond(HttpResponse response) {
   {
     const std::scoped_lock lock(mutex_);
     if (std::exchange(answered_, true)) return;
+    note([](RequestRecord& record) { record.times.done = steady_seconds(); });
     news_.response = std::move(response);
     noted_ = true;
   }

@@ -47,6 +47,16 @@ class Exchange {
   const HttpRequest& request() const { return request_; }
 
   // --- any thread ---
+  /// `change` gets the request's record. For the few moments of its life, not for every token.
+  template <class Change>
+  void note(const Change& change) {
+    const std::scoped_lock lock(record_mutex_);
+    change(record_);
+  }
+  RequestRecord record() const {
+    const std::scoped_lock lock(record_mutex_);
+    return record_;
+  }
   /// The whole answer; rings the bell. What comes later is ignored.
   void respond(HttpResponse response);
   /// Before the first push().
@@ -81,6 +91,9 @@ class Exchange {
   const std::weak_ptr<Listener> listener_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> too_slow_{false};
+
+  mutable std::mutex record_mutex_;
+  RequestRecord record_;
 
   std::mutex mutex_;  // guards what follows
   News news_;

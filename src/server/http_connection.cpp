@@ -144,8 +144,15 @@ HttpRequest Session::request_from(const Parser& parser) {
 }
 
 void Session::end(const HttpRequest& request, int status) {
-  const double took = std::chrono::duration<double>(ServerClock::now() - request.received).count();
-  core_.handler->ended(request, {.status = status, .bytes = sent_, .seconds = took, .streamed = begun_});
+  RequestRecord record;
+  if (exchange_) record = exchange_->record();
+  record.times.arrived = steady_seconds(request.received);
+  record.times.sent = steady_seconds();
+  core_.handler->ended(request, {.status = status,
+                                 .bytes = sent_,
+                                 .seconds = record.times.sent - record.times.arrived,
+                                 .streamed = begun_,
+                                 .record = record});
 }
 
 // One request. False: the connection is done.

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/request_times.h"
+
 namespace autoglm {
 
 using ServerClock = std::chrono::steady_clock;
@@ -45,6 +47,7 @@ struct HttpOutcome {
   uint64_t bytes = 0;     // of the body that were sent
   double seconds = 0;     // from the first line of the request to the last byte of the answer
   bool streamed = false;  // in pieces
+  RequestRecord record{};
 };
 
 /// "OK", "Not Found", ...

@@ -159,6 +159,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
 // On the helper: whatever can be wrong with a body is an answer.
 void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket) {
   if (exchange->gone()) return;
+  exchange->note([](RequestRecord& record) { record.times.taken = steady_seconds(); });
   const HttpRequest& request = exchange->request();
   const auto respond = [&](HttpResponse response) {
     if (response.status >= 400) metrics_->refused(response.status);
@@ -170,6 +171,7 @@ void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& ro
     Asked asked = route.ask(*served_, request, body);
     if (!ticket.grow(std::ssize(asked.requests) - 1)) return respond(overloaded(request.path));
     exchange->set_writer(std::move(asked.writer));
+    exchange->note([](RequestRecord& record) { record.times.prepared = steady_seconds(); });
     loop_->submit(exchange, std::move(asked.requests), std::move(ticket));
   } catch (const Error& error) {
     respond(error_response(request.path, error));
