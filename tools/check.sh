@@ -19,6 +19,7 @@ done
 cmake --preset release -DAUTOGLM_TESTS=ON >/dev/null
 cmake --build --preset release -j "$jobs" --target autoglm
 [ -x build/sdk-venv/bin/python ] || python3 -m venv build/sdk-venv
-build/sdk-venv/bin/pip -q --disable-pip-version-check install openai anthropic ollama
+build/sdk-venv/bin/pip -q --disable-pip-version-check install openai anthropic ollama opentelemetry-proto
 build/sdk-venv/bin/python tests/server/sdk_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
+build/sdk-venv/bin/python tests/server/otlp_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 echo "check: all clean"

@@ -226,6 +226,11 @@ constexpr Setting kTable[] = {
     {.key = "server.access_log", .flag = "--access-log", .type = path, .commands = kServes,
      .help = {"append a line of JSON for each request to this file; -: stderr",
               "为每个请求向此文件追加一行 JSON；-：标准错误"}},
+    {.key = "server.otlp_endpoint", .flag = "--otlp-endpoint", .type = text, .unit = "URL", .commands = kServes,
+     .help = {"send traces to this OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318; the standard "
+              "variables OTEL_* say the rest, and where none is given also this",
+              "把追踪发送到这个 OpenTelemetry 收集器（OTLP over HTTP），例如 http://127.0.0.1:4318；"
+              "其余由标准的 OTEL_* 环境变量决定，未给出时地址也由它们决定"}},
     {.key = "server.max_queue", .flag = "--max-queue", .type = integer, .default_value = "256", .min = 0,
      .max = 1000000, .unit = "requests", .commands = kServes,
      .help = {"requests that may wait; more get 429", "允许排队的请求数；超出则返回 429"}},

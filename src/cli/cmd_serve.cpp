@@ -25,6 +25,8 @@ Served served_model(const Context& context, const OpenedModel& opened, const Eng
   served.context = opened.model->context();
   served.vocabulary = opened.model->spec().vocabulary;
   served.most_choices = std::max<int64_t>(1, std::min<int64_t>(128, engine.max_sequences + engine.max_queue));
+  served.kv_block_bytes = opened.model->memory().kv_per_token_bytes * kKvBlock;
+  served.ledger = opened.runtime.ledger.get();
   served.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   return served;
@@ -44,6 +46,7 @@ int run(Context& context) {
   for (const std::string& note : notes) context.note(note);
   ServerOptions server_settings = server_options(settings, options);
   server_settings.model_name = served_name(context.argument("MODEL"));
+  server_settings.traces.service_version = std::string(program_version());
   Server server(server_settings);  // before all else: its port may be taken, and its threads must not be pinned
   warn_of_strangers(context, server);
 

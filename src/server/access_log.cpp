@@ -51,7 +51,7 @@ void AccessLog::reopen() {
   ::close(std::exchange(descriptor_, fresh));
 }
 
-void AccessLog::write(const HttpRequest& request, const HttpOutcome& outcome) const {
+void AccessLog::write(const HttpRequest& request, const HttpOutcome& outcome, const std::string& trace) const {
   if (descriptor_ < 0) return;
   Json line = Json::object();
   line["time"] = timestamp();
@@ -64,6 +64,7 @@ void AccessLog::write(const HttpRequest& request, const HttpOutcome& outcome) co
   line["bytes"] = outcome.bytes;
   line["streamed"] = outcome.streamed;
   if (!request.client.empty()) line["client"] = request.client;
+  if (!trace.empty()) line["trace"] = trace;
   const std::string text = to_text(line) + "\n";
   // A full disk must not end requests; the line is lost.
   [[maybe_unused]] const ssize_t ignored = ::write(descriptor_, text.data(), text.size());

@@ -19,7 +19,8 @@ class AccessLog {
 
   /// Opens the file again, for whoever rotates it. Stays with the old one if that fails.
   void reopen();
-  void write(const HttpRequest& request, const HttpOutcome& outcome) const;
+  /// `trace`: the id of its trace; empty: none.
+  void write(const HttpRequest& request, const HttpOutcome& outcome, const std::string& trace) const;
 
  private:
   std::string path_;

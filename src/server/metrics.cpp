@@ -7,6 +7,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -75,6 +76,10 @@ struct Metrics::State {
       histogram("vllm:request_prefill_time_seconds", "From there to the first token", long_times());
   prometheus::Histogram& decode =
       histogram("vllm:request_decode_time_seconds", "From the first token to the last", long_times());
+  prometheus::Histogram& inference =
+      histogram("vllm:request_inference_time_seconds", "Prefill and decode together", long_times());
+  prometheus::Histogram& token_time = histogram("vllm:request_time_per_output_token_seconds",
+                                                "Of a request, on average, from its first token on", short_times());
   prometheus::Histogram& prompt = histogram("vllm:request_prompt_tokens", "Tokens of a prompt", amounts());
   prometheus::Histogram& answer = histogram("vllm:request_generation_tokens", "Tokens of an answer", amounts());
   prometheus::Histogram& step_tokens = histogram("vllm:iteration_tokens_total", "Tokens of a step", amounts());
@@ -101,11 +106,102 @@ struct Metrics::State {
   prometheus::Gauge& waiting = gauge("vllm:num_requests_waiting", "Requests that wait");
   prometheus::Gauge& cache_use = gauge("vllm:kv_cache_usage_perc", "KV blocks in use; 1 is all");
   prometheus::Gauge& backlog = gauge("autoglm:backlog_seconds", "Predicted time of prompts not yet computed");
+  prometheus::Counter& fetched =
+      counter("autoglm:prefix_cache_disk_hits_total", "Tokens of prompts that came from the prefix cache on disk");
+  prometheus::Counter& evicted =
+      counter("autoglm:prefix_cache_evicted_blocks_total", "Blocks that the prefix cache in memory gave up");
+  prometheus::Counter& same_start =
+      counter("autoglm:prompt_tokens_same_start_total", "Tokens that a recent prompt began with, too");
+  prometheus::Counter& repeated =
+      counter("autoglm:prompt_tokens_repeated_total", "Tokens that stood in a recent prompt, wherever; estimated");
+  prometheus::Counter& watched =
+      counter("autoglm:prompt_tokens_watched_total", "Tokens of prompts when they came in, which the two above are of");
+  prometheus::Counter& watched_requests = counter("autoglm:prompts_watched_total", "Prompts that came in");
+  prometheus::Family<prometheus::Counter>& disk_blocks =
+      counters("autoglm:kv_disk_blocks_total", "Blocks of the prefix cache on disk, by what happened to them");
+  prometheus::Family<prometheus::Counter>& disk_bytes =
+      counters("autoglm:kv_disk_bytes_total", "The same in bytes of keys and values");
+  prometheus::Counter& disk_evicted = counter("autoglm:kv_disk_evicted_segments_total", "Files that went to make room");
+  prometheus::Gauge& disk_known = gauge("autoglm:kv_disk_blocks", "Blocks on disk, of this model");
+  prometheus::Gauge& cache_blocks =
+      gauge("autoglm:prefix_cache_blocks", "Blocks that the prefix cache in memory keeps");
+  prometheus::Family<prometheus::Gauge>& memory =
+      prometheus::BuildGauge().Name("autoglm:memory_bytes").Help("Memory that is set aside, by use").Register(registry);
+  prometheus::Gauge& memory_limit = gauge("autoglm:memory_limit_bytes", "Memory that may be used; 0: no limit");
+  prometheus::Family<prometheus::Gauge>& cache_config = prometheus::BuildGauge()
+                                                            .Name("vllm:cache_config_info")
+                                                            .Help("How keys and values are kept; always 1")
+                                                            .Register(registry);
+  prometheus::Counter& spans = counter("autoglm:trace_spans_total", "Spans that the collector of traces took");
+  prometheus::Counter& dropped_spans =
+      counter("autoglm:trace_spans_dropped_total", "Spans that were lost: the collector is slow or away");
   prometheus::Gauge& connections = gauge("autoglm:connections", "Open connections");
 
   std::mutex mutex;  // text() alone
-  CacheStats told;
+  MetricsState told;
+
+  void read_engine(const MetricsState& now);
+  void read_disk(const MetricsState& now);
+  void read_memory(const Ledger& ledger);
 };
+
+namespace {
+
+// A counter follows a number that somebody else counts.
+void follow(prometheus::Counter& counter, int64_t now, int64_t told) {
+  counter.Increment(static_cast<double>(std::max<int64_t>(0, now - told)));
+}
+
+}  // namespace
+
+void Metrics::State::read_engine(const MetricsState& now) {
+  const EngineStatus& status = now.engine;
+  running.Set(static_cast<double>(status.running));
+  // Those that are still on their way to the engine wait too.
+  waiting.Set(static_cast<double>(std::max(status.waiting, now.inside - status.running)));
+  const auto blocks = static_cast<double>(std::max<int64_t>(1, status.blocks));
+  cache_use.Set(1 - static_cast<double>(status.free_blocks) / blocks);
+  backlog.Set(status.backlog_seconds);
+  cache_blocks.Set(static_cast<double>(status.cache.blocks));
+  const EngineStatus& before = told.engine;
+  follow(queried, status.cache.looked_up_tokens, before.cache.looked_up_tokens);
+  follow(hit, status.cache.hit_tokens, before.cache.hit_tokens);
+  follow(fetched, status.cache.fetched_tokens, before.cache.fetched_tokens);
+  follow(evicted, status.cache.evicted_blocks, before.cache.evicted_blocks);
+  follow(watched, status.reuse.prompt_tokens, before.reuse.prompt_tokens);
+  follow(watched_requests, status.reuse.requests, before.reuse.requests);
+  follow(same_start, status.reuse.same_start_tokens, before.reuse.same_start_tokens);
+  follow(repeated, status.reuse.repeated_tokens, before.reuse.repeated_tokens);
+  if (status.blocks == 0) return;  // nothing is served yet
+  Labels config = model;
+  config["block_size"] = std::to_string(kKvBlock);
+  config["num_gpu_blocks"] = std::to_string(status.blocks);  // vLLM's word, whatever computes
+  cache_config.Add(config).Set(1);
+}
+
+void Metrics::State::read_disk(const MetricsState& now) {
+  const BlockCacheStats& disk = now.engine.disk;
+  const BlockCacheStats& before = told.engine.disk;
+  disk_known.Set(static_cast<double>(disk.known_blocks));
+  follow(disk_evicted, disk.evicted_segments, before.evicted_segments);
+  const auto both = [&](const char* what, int64_t blocks, int64_t blocks_before) {
+    const Labels labels = with("event", what);
+    follow(disk_blocks.Add(labels), blocks, blocks_before);
+    follow(disk_bytes.Add(labels), blocks * now.kv_block_bytes, blocks_before * now.kv_block_bytes);
+  };
+  both("written", disk.written_blocks, before.written_blocks);
+  both("read", disk.read_blocks, before.read_blocks);
+  both("dropped", disk.dropped_blocks, before.dropped_blocks);
+  both("damaged", disk.damaged_blocks, before.damaged_blocks);
+}
+
+void Metrics::State::read_memory(const Ledger& ledger) {
+  for (uint8_t i = 0; i < static_cast<uint8_t>(MemoryLine::count_); ++i) {
+    const auto line = static_cast<MemoryLine>(i);
+    memory.Add(with("use", std::string(name(line)))).Set(static_cast<double>(ledger.used(line)));
+  }
+  memory_limit.Set(static_cast<double>(ledger.limit()));
+}
 
 Metrics::Metrics(const std::string& model_name) : state_(std::make_unique<State>(model_name)) {}
 Metrics::~Metrics() = default;
@@ -129,6 +225,10 @@ void Metrics::ended(FinishReason reason, const Usage& usage, double seconds) {
   s.queue.Observe(usage.queue_ms / 1e3);
   s.prefill.Observe(usage.prefill_ms / 1e3);
   s.decode.Observe(usage.decode_ms / 1e3);
+  s.inference.Observe((usage.prefill_ms + usage.decode_ms) / 1e3);
+  if (usage.completion_tokens > 1) {
+    s.token_time.Observe(usage.decode_ms / 1e3 / static_cast<double>(usage.completion_tokens - 1));
+  }
   s.prompt.Observe(static_cast<double>(usage.prompt_tokens));
   s.answer.Observe(static_cast<double>(usage.completion_tokens));
 }
@@ -143,19 +243,16 @@ void Metrics::step(const StepReport& report) {
   state_->step_tokens.Observe(static_cast<double>(report.shape.prefill_rows + report.shape.decode_rows));
 }
 
-std::string Metrics::text(const EngineStatus& status, int64_t inside, int64_t connections) {
+std::string Metrics::text(const MetricsState& now) {
   State& s = *state_;
   const std::scoped_lock lock(s.mutex);
-  s.running.Set(static_cast<double>(status.running));
-  // Those that are still on their way to the engine wait too.
-  s.waiting.Set(static_cast<double>(std::max(status.waiting, inside - status.running)));
-  const auto blocks = static_cast<double>(std::max<int64_t>(1, status.blocks));
-  s.cache_use.Set(1 - static_cast<double>(status.free_blocks) / blocks);
-  s.backlog.Set(status.backlog_seconds);
-  s.connections.Set(static_cast<double>(connections));
-  s.queried.Increment(static_cast<double>(status.cache.looked_up_tokens - s.told.looked_up_tokens));
-  s.hit.Increment(static_cast<double>(status.cache.hit_tokens - s.told.hit_tokens));
-  s.told = status.cache;
+  s.read_engine(now);
+  s.read_disk(now);
+  if (now.ledger != nullptr) s.read_memory(*now.ledger);
+  s.connections.Set(static_cast<double>(now.connections));
+  follow(s.spans, now.sent_spans, s.told.sent_spans);
+  follow(s.dropped_spans, now.dropped_spans, s.told.dropped_spans);
+  s.told = now;
   return prometheus::TextSerializer().Serialize(s.registry.Collect());
 }
 

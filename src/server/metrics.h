@@ -5,9 +5,21 @@
 #include <memory>
 #include <string>
 
+#include "base/ledger.h"
 #include "engine/engine.h"
 
 namespace autoglm {
+
+/// What is read when somebody looks, instead of being counted as it happens.
+struct MetricsState {
+  EngineStatus engine{};
+  int64_t inside = 0;       // requests that are computed or wait
+  int64_t connections = 0;  // open
+  int64_t sent_spans = 0;   // of traces, so far
+  int64_t dropped_spans = 0;
+  int64_t kv_block_bytes = 0;
+  const Ledger* ledger = nullptr;  // null: no lines of memory
+};
 
 class Metrics {
  public:
@@ -23,8 +35,7 @@ class Metrics {
   void step(const StepReport& report);
   void answered(int status);  // any HTTP request
 
-  /// The text, with the engine's state as it is now.
-  std::string text(const EngineStatus& status, int64_t inside, int64_t connections);
+  std::string text(const MetricsState& now);
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 #include "server/options.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 namespace autoglm {
@@ -21,6 +22,9 @@ ServerOptions server_options(const Settings& settings, const EngineOptions& engi
   options.service.cors_origins = settings.list("server.cors_origin");
   options.service.access_log = settings.text_if("server.access_log").value_or("");
   options.service.most_inside = std::max<int64_t>(1, engine.max_sequences + settings.integer("server.max_queue"));
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets the environment
+  const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
+  options.traces = trace_options(settings.text_if("server.otlp_endpoint").value_or(""), environment);
   options.signals = true;
   return options;
 }

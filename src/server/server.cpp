@@ -15,13 +15,15 @@ struct Server::State {
       : options(options_in),
         metrics(options.model_name),
         loop(metrics),
-        service(options.service, metrics, loop, helper),
+        traces(options.traces),
+        service(options.service, metrics, loop, helper, traces),
         http(options.host, options.port, options.http, service) {}
 
   const ServerOptions options;
   Metrics metrics;
   EngineLoop loop;
   Helper helper;
+  TraceExporter traces;
   Service service;
   HttpServer http;
   std::atomic<int> stops{0};

@@ -7,6 +7,7 @@
 #include "server/api/api.h"
 #include "server/http_server.h"
 #include "server/service.h"
+#include "server/traces.h"
 
 namespace autoglm {
 
@@ -15,6 +16,7 @@ struct ServerOptions {
   int port = 8080;
   HttpLimits http{};
   ServiceOptions service{};
+  TraceOptions traces{};
   double drain_seconds = 30;
   std::string model_name = "default";  // in metrics
   bool signals = false;                // SIGTERM and SIGINT stop, SIGHUP reloads

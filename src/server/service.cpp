@@ -44,10 +44,12 @@ std::string methods_of(std::string_view path) {
 
 }  // namespace
 
-Service::Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper)
+Service::Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper,
+                 TraceExporter& traces)
     : metrics_(&metrics),
       loop_(&loop),
       helper_(&helper),
+      traces_(&traces),
       log_(options.access_log),
       cors_origins_(options.cors_origins),
       admission_(options.most_inside) {
@@ -124,13 +126,25 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
 HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
   if (route != nullptr) return route->plain(*served_);
   if (request.path == "/metrics") {
-    const int64_t open = connections_ ? connections_() : 0;
     return {.status = 200,
-            .body = metrics_->text(loop_->status(), admission_.inside(), open),
+            .body = metrics_->text(metrics_state()),
             .content_type = "text/plain; version=0.0.4; charset=utf-8"};
   }
   if (draining_.load()) return {.status = 503, .body = R"({"status":"stopping"})"};
   return {.status = 200, .body = R"({"status":"ok"})"};
+}
+
+MetricsState Service::metrics_state() const {
+  MetricsState state{.engine = loop_->status(),
+                     .inside = admission_.inside(),
+                     .connections = connections_ ? connections_() : 0,
+                     .sent_spans = traces_->sent_spans(),
+                     .dropped_spans = traces_->dropped_spans()};
+  if (served_ != nullptr) {
+    state.kv_block_bytes = served_->kv_block_bytes;
+    state.ledger = served_->ledger;
+  }
+  return state;
 }
 
 // When the prompts that are here will have been read, a request has a better chance.
@@ -191,7 +205,8 @@ HttpResponse Service::refusal(int status, const std::string& why) {
 
 void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   metrics_->answered(outcome.status);
-  log_.write(request, outcome);
+  const std::string trace = traces_->ended(request, outcome);
+  log_.write(request, outcome, trace);
 }
 
 }  // namespace autoglm

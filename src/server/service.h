@@ -15,6 +15,7 @@
 #include "server/helper.h"
 #include "server/http_server.h"
 #include "server/metrics.h"
+#include "server/traces.h"
 
 namespace autoglm {
 
@@ -28,7 +29,7 @@ struct ServiceOptions {
 class Service final : public HttpHandler {
  public:
   /// Errors: those of ApiKeys and AccessLog.
-  Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper);
+  Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper, TraceExporter& traces);
 
   /// What is served; until then every request is told to come back. Called once, before the first exchange.
   void serve(const Served& served);
@@ -47,6 +48,7 @@ class Service final : public HttpHandler {
 
  private:
   HttpResponse plain(const HttpRequest& request, const Route* route);
+  MetricsState metrics_state() const;
   HttpResponse overloaded(std::string_view path) const;
   void prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket);
   void add_cors(HttpRequest& request) const;
@@ -54,6 +56,7 @@ class Service final : public HttpHandler {
   Metrics* metrics_;
   EngineLoop* loop_;
   Helper* helper_;
+  TraceExporter* traces_;
   std::optional<ApiKeys> keys_;
   AccessLog log_;
   std::vector<std::string> cors_origins_;

@@ -13,6 +13,7 @@
 namespace autoglm {
 
 class GrammarCompiler;
+class Ledger;
 
 /// The model that is served, as APIs see it. Read-only while the server runs.
 struct Served {
@@ -25,8 +26,10 @@ struct Served {
   Request defaults;                     // sampling where a request says nothing
   int64_t context = 0;
   int64_t vocabulary = 0;
-  int64_t most_choices = 1;  // answers that one request may ask for
-  int64_t created = 0;       // Unix time
+  int64_t most_choices = 1;        // answers that one request may ask for
+  int64_t created = 0;             // Unix time
+  int64_t kv_block_bytes = 0;      // of keys and values
+  const Ledger* ledger = nullptr;  // what memory is used for, where that is known
 };
 
 /// What a request asks of the engine.
