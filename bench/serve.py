@@ -33,7 +33,7 @@ WORDS = "time people water light house river stone green table night world paper
 
 
 def words(count, seed):
-    """About `count` tokens of text that no other seed begins with."""
+    """`count` words, which no other seed begins with."""
     state = seed * 2654435761 % 2**32
     out = []
     for _ in range(count):
@@ -52,6 +52,7 @@ class Answer:
         self.first = None  # seconds from the request to its first token
         self.times = []  # of tokens
         self.tokens = 0
+        self.prompt = 0  # its tokens
         self.cached = 0
         self.end = None
 
@@ -75,6 +76,7 @@ async def ask(port, body, path="/v1/completions"):
         now = time.perf_counter() - answer.begin
         if usage := chunk.get("usage"):
             answer.tokens = usage["completion_tokens"]
+            answer.prompt = usage["prompt_tokens"]
             answer.cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         if chunk.get("choices") and chunk["choices"][0].get("text"):
             if answer.first is None:
@@ -122,8 +124,8 @@ def figures(answers, seconds):
 
 async def shared_prefix(server, requests):
     """8 clients, requests of 370 tokens of which 200 are the same, 64 tokens each."""
-    prefix = words(200, 1)
-    left = [request(prefix + " " + words(170, 100 + i), 64) for i in range(requests)]
+    prefix = server.text(200, 1)
+    left = [request(prefix + " " + server.text(170, 100 + i), 64) for i in range(requests)]
     answers = []
 
     async def client():
@@ -137,11 +139,11 @@ async def shared_prefix(server, requests):
 
 async def long_beside_streams(server, length=1500):
     """Three streams, then a long prompt beside them."""
-    alone = await ask(server.port, request(words(length, 7), 2))
-    streams = [asyncio.create_task(ask(server.port, request(words(20, 30 + i), 300))) for i in range(3)]
+    alone = await ask(server.port, request(server.text(length, 7), 2))
+    streams = [asyncio.create_task(ask(server.port, request(server.text(20, 30 + i), 300))) for i in range(3)]
     await asyncio.sleep(0.7)
     begin = time.perf_counter()
-    long = await ask(server.port, request(words(length, 8), 2))
+    long = await ask(server.port, request(server.text(length, 8), 2))
     end = time.perf_counter()
     answers = await asyncio.gather(*streams)
     idle, busy = [], []
@@ -164,14 +166,14 @@ async def long_beside_streams(server, length=1500):
 
 async def prefix_again(server):
     """A prompt of 1,000 tokens, again, and again after kill -9."""
-    prompt = request(words(1000, 11), 2)
+    prompt = request(server.text(1000, 11), 2)
     cold = await ask(server.port, prompt)
     again = await ask(server.port, prompt)
     result = {"cold_ms": 1e3 * cold.first, "again_ms": 1e3 * again.first, "again_ratio": again.first / cold.first}
     if server.ours:
         await asyncio.sleep(2)  # blocks go to disk in the background
         server.restart(signal.SIGKILL)
-        await ask(server.port, request(words(30, 12), 2))  # a new process warms up
+        await ask(server.port, request(server.text(30, 12), 2))  # a new process warms up
         killed = await ask(server.port, prompt)
         result |= {"killed_ms": 1e3 * killed.first, "killed_ratio": killed.first / cold.first, "killed_cached": killed.cached}
     return result
@@ -180,7 +182,7 @@ async def prefix_again(server):
 async def too_many(server):
     """64 at once against a queue of 8 and a batch of 4."""
     begin = time.perf_counter()
-    answers = await asyncio.gather(*(ask(server.port, request(words(100, 200 + i), 32)) for i in range(64)))
+    answers = await asyncio.gather(*(ask(server.port, request(server.text(100, 200 + i), 32)) for i in range(64)))
     refused = [answer for answer in answers if answer.status == 429]
     return {
         "answered": sum(answer.status == 200 for answer in answers),
@@ -193,7 +195,7 @@ async def too_many(server):
 
 async def one_client(server):
     """Decode and first token of a single client, to be held against `autoglm bench`."""
-    answers = [await ask(server.port, request(words(500, 300 + i), 64)) for i in range(3)]
+    answers = [await ask(server.port, request(server.text(500, 300 + i), 64)) for i in range(3)]
     decode = [(len(a.times) - 1) / (a.times[-1] - a.times[0]) for a in answers]
     return {"decode_tps": statistics.median(decode), "first_ms": 1e3 * statistics.median(a.first for a in answers)}
 
@@ -226,6 +228,16 @@ class Server:
                 return
             time.sleep(0.05)
         raise peers.Unavailable(f"{self.command[0]} is not ready after a minute")
+
+    async def warm_up(self):
+        await ask(self.port, request(words(40, 3), 8))
+        # The tokenizer of a model with random weights makes three tokens of a word.
+        one, many = [(await ask(self.port, request(words(n, 4), 1))).prompt for n in (10, 110)]
+        self.words_per_token = 100 / (many - one)
+
+    def text(self, tokens, seed):
+        """A text of about `tokens` tokens."""
+        return words(max(1, round(tokens * self.words_per_token)), seed)
 
     def healthy(self):
         try:
@@ -260,6 +272,7 @@ def loads():
         Load("shared", SMOLLM2, lambda s: shared_prefix(s, 32), batch),
         Load("shared-1.45b", big, lambda s: shared_prefix(s, 16), batch),
         Load("long", SMOLLM2, long_beside_streams, steady, slots=4, ctx=4096),
+        Load("long-1.45b", big, long_beside_streams, steady, slots=4, ctx=4096),
         Load("prefix", SMOLLM2, prefix_again, batch, restarts=True),
         Load("queue", SMOLLM2, too_many, ["--max-batch-size", "4", "--max-queue", "8"], only_ours=True),
         Load("one", SMOLLM2, one_client, steady, slots=1),
@@ -292,7 +305,7 @@ def round_of(load, ours, options):
         command += ["--threads", str(options.threads)]
     server = Server(ours, command)
     try:
-        asyncio.run(ask(server.port, request(words(40, 3), 8)))  # warm-up
+        asyncio.run(server.warm_up())
         if load.restarts:
             return asyncio.run(load.run(server))
         return niced(lambda: load.run(server), options.nice)
