@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -71,7 +72,7 @@ async def ask(port, body, path="/v1/completions"):
         pass
     while line := await reader.readline():
         if not line.startswith(b"data: {"):
-            continue
+            continue  # a whole answer is read to its end
         chunk = json.loads(line[6:])
         now = time.perf_counter() - answer.begin
         if usage := chunk.get("usage"):
@@ -97,6 +98,10 @@ def request(prompt, tokens):
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def whole_request(prompt, tokens):
+    return {k: v for k, v in request(prompt, tokens).items() if not k.startswith("stream")}
 
 
 def percentile(values, share):
@@ -193,11 +198,29 @@ async def too_many(server):
     }
 
 
-async def one_client(server):
-    """Decode and first token of a single client, to be held against `autoglm bench`."""
-    answers = [await ask(server.port, request(server.text(500, 300 + i), 64)) for i in range(3)]
-    decode = [(len(a.times) - 1) / (a.times[-1] - a.times[0]) for a in answers]
-    return {"decode_tps": statistics.median(decode), "first_ms": 1e3 * statistics.median(a.first for a in answers)}
+async def one_client(server, length=500, tokens=64):
+    """One client. Ours beside `autoglm bench` in turns, and what its first token takes beyond the engine's step."""
+    streamed, whole, plain, first = [], [], [], []
+    for i in range(3):
+        prompt = server.text(length, 300 + i)
+        before = await server.prefill_seconds()
+        answer = await ask(server.port, request(prompt, tokens))
+        first.append(answer.first - (await server.prefill_seconds() - before))
+        streamed.append((len(answer.times) - 1) / (answer.times[-1] - answer.times[0]))
+        # The prompt is in the cache now: two whole answers differ by what is decoded.
+        ends = [(await ask(server.port, whole_request(prompt, n))).end for n in (1, 1 + tokens)]
+        whole.append(tokens / (ends[1] - ends[0]))
+        if server.ours:
+            bench = [server.command[0], "bench", server.command[2], "--prompt", "16", "--depth", str(answer.prompt)]
+            bench += ["--gen", str(tokens), "--reps", "1", "--json", "--quiet"]
+            plain.append(json.loads(subprocess.run(bench, check=True, capture_output=True).stdout)["decode_tps"])
+    result = {"stream_tps": statistics.median(streamed), "whole_tps": statistics.median(whole)}
+    if server.ours:
+        result["bench_tps"] = statistics.median(plain)
+        result["stream_overhead"] = result["bench_tps"] / result["stream_tps"] - 1
+        result["whole_overhead"] = result["bench_tps"] / result["whole_tps"] - 1
+        result["first_beyond_step_ms"] = 1e3 * statistics.median(first)
+    return result
 
 
 # --- the servers ---------------------------------------------------------------------------------------------------
@@ -234,6 +257,17 @@ class Server:
         # The tokenizer of a model with random weights makes three tokens of a word.
         one, many = [(await ask(self.port, request(words(n, 4), 1))).prompt for n in (10, 110)]
         self.words_per_token = 100 / (many - one)
+
+    async def prefill_seconds(self):
+        """What the engine has spent on prompts so far; 0 where the server does not say."""
+        if not self.ours:
+            return 0.0
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = (await reader.read()).decode()
+        writer.close()
+        found = re.search(r"^vllm:request_prefill_time_seconds_sum\S* (\S+)", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     def text(self, tokens, seed):
         """A text of about `tokens` tokens."""
