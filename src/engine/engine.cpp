@@ -65,8 +65,13 @@ struct Engine::Live {
   /// What the answer says with this text more, as thoughts, text and calls; the last time with what was held back.
   std::vector<Event> tell(std::string_view text, bool at_end);
 
-  /// What is likely to come next, if anything is.
-  void predict();
+  /// What is likely to come next, if anything is: what the grammar leaves no choice about, else what followed when the
+  /// text said the same before.
+  void predict(const Tokenizer& tokenizer);
+  bool predict_forced(const Tokenizer& tokenizer, int64_t room);
+  int64_t allowed(int64_t count);
+
+  Acceptance& predictor() { return forced ? forced_acceptance : acceptance; }
 
   int64_t sampled() const { return static_cast<int64_t>(tokens.size() - request.prompt.size()); }
 
@@ -87,7 +92,8 @@ struct Engine::Live {
   int64_t preemptions = 0;
 
   std::optional<NgramIndex> index;  // with speculation
-  Acceptance acceptance;
+  Acceptance acceptance, forced_acceptance;
+  bool forced = false;                          // where the prediction is from
   std::array<int32_t, kMostDraft> predicted{};  // the tokens after the newest one
   int64_t predicted_count = 0;
   int64_t match_length = 0;
@@ -138,16 +144,44 @@ std::vector<Event> Engine::Live::tell(std::string_view text, bool at_end) {
   return events;
 }
 
-void Engine::Live::predict() {
+void Engine::Live::predict(const Tokenizer& tokenizer) {
   predicted_count = drafted = match_length = 0;
+  forced = false;
   if (!index) return;
   index->extend(tokens);
+  // The last token of an answer is sampled from its last row: nothing is computed after it.
+  const int64_t room = std::clamp<int64_t>(most - sampled() - 1, 0, kMostDraft);
+  if (matcher && predict_forced(tokenizer, room)) return;
   const NgramIndex::Match match = index->find(tokens);
   if (match.length == 0) return;
   match_length = match.length;
-  // The last token of an answer is sampled from its last row: nothing is computed after it.
-  predicted_count = std::min(kMostDraft, most - sampled() - 1);
-  copy_after(tokens, match, std::span(predicted).first(static_cast<size_t>(std::max<int64_t>(0, predicted_count))));
+  predicted_count = room;
+  copy_after(tokens, match, std::span(predicted).first(static_cast<size_t>(room)));
+  if (matcher) predicted_count = allowed(room);
+}
+
+// The text is certain, how it is cut into tokens is not: it is guessed to be as usual. Its last token may be written
+// together with what follows.
+bool Engine::Live::predict_forced(const Tokenizer& tokenizer, int64_t room) {
+  constexpr size_t kForcedBytes = 64;
+  const std::string text = matcher->forced(kForcedBytes);
+  if (text.empty()) return false;
+  std::vector<int32_t> ids = tokenizer.encode(text);
+  if (!ids.empty()) ids.pop_back();
+  const auto count = std::min(room, std::ssize(ids));
+  std::copy_n(ids.begin(), count, predicted.begin());
+  predicted_count = allowed(count);
+  forced = predicted_count > 0;
+  if (forced) match_length = NgramIndex::kLongest;
+  return forced;
+}
+
+// How many of the first `count` predicted tokens the grammar takes.
+int64_t Engine::Live::allowed(int64_t count) {
+  int64_t taken = 0;
+  while (taken < count && matcher->accept(predicted[static_cast<size_t>(taken)])) ++taken;
+  matcher->rollback(static_cast<size_t>(taken));
+  return taken;
 }
 
 Engine::Engine(Model& model, const Tokenizer& tokenizer, ChatModel chat, const EngineOptions& options)
@@ -390,8 +424,8 @@ void Engine::draft(const Plan& plan) {
     live.drafted = live.predicted_count = 0;
     const bool one = work.rows == 1 && work.sample;
     decodes = decodes && one;
-    if (one) live.predict();
-    drafts_.push_back({.acceptance = &live.acceptance,
+    if (one) live.predict(*tokenizer_);
+    drafts_.push_back({.acceptance = &live.predictor(),
                        .match_length = live.match_length,
                        .most = std::max<int64_t>(0, live.predicted_count)});
   }
@@ -515,7 +549,7 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
   }
   if (live.matcher) AUTOGLM_CHECK(live.matcher->accept(token), "a masked token was sampled");
   const bool right = row < live.predicted_count && token == live.predicted[static_cast<size_t>(row)];
-  if (row < live.predicted_count) live.acceptance.observe(live.match_length + row, right);
+  if (row < live.predicted_count) live.predictor().observe(live.match_length + row, right);
   if (right && row < live.drafted) ++live.accepted_total;
   live.sampling.accept(token);
   live.tokens.push_back(token);

@@ -174,6 +174,50 @@ TEST(EngineGrammar, NeighboursPreemptionAndSpeculationChangeNothing) {
   }
 }
 
+TEST(EngineGrammar, WhatIsCertainIsDrafted) {
+  const std::shared_ptr<const Program> certain = compile_regex("abcdefghij[0-9]jihgfedcba[0-9]bcdefghija");
+  std::vector<Heard> heard(2);
+  std::vector<int64_t> steps;
+  for (const Speculation speculation : {Speculation::off, Speculation::always}) {
+    Bench bench({.speculation = speculation});
+    bench.engine->submit(request(bench.grammar(certain), 3), heard[steps.size()].sink());
+    bench.run();
+    steps.push_back(bench.stepper->steps);
+  }
+  test::expect_same_bits(heard[1], heard[0]);
+  EXPECT_EQ(heard[0].tokens.size(), 32U);
+  // Each part is nine tokens of a draft; the last one of a certain text is left to the model.
+  EXPECT_GE(heard[1].usage.accepted_tokens, 24);
+  EXPECT_LE(steps[1], steps[0] - 20);
+}
+
+TEST(EngineGrammar, DraftsFromTheTextObeyTheGrammar) {
+  // The prompt says "abcabcabc...", which the index would go on with; the grammar wants a digit after each "c".
+  Bench bench({.speculation = Speculation::always});
+  Heard heard;
+  Request asked = request(bench.grammar(compile_regex("([a-b]*c[0-9]){8}")), 5);
+  asked.prompt.clear();
+  for (int i = 0; i < 24; ++i) asked.prompt.push_back(i % 3);
+  bench.engine->submit(asked, heard.sink());
+  bool obeyed = true;
+  GrammarMatcher matcher(bench.grammar(compile_regex("([a-b]*c[0-9]){8}")));
+  bench.stepper->before_step = [&](const Batch& batch) {
+    if (batch.tokens.size() >= asked.prompt.size()) return;
+    size_t taken = 0;
+    for (const int32_t token : batch.tokens.subspan(1)) obeyed = obeyed && matcher.accept(token) && ++taken > 0;
+    matcher.rollback(taken);
+  };
+  while (bench.engine->has_work()) {
+    const size_t known = heard.tokens.size();
+    bench.engine->step();
+    for (size_t i = known; i < heard.tokens.size(); ++i) {
+      if (heard.tokens[i] != 38) ASSERT_TRUE(matcher.accept(heard.tokens[i]));
+    }
+  }
+  EXPECT_TRUE(obeyed);
+  EXPECT_GT(heard.usage.drafted_tokens, 0);
+}
+
 // A thought comes first, as free text; the answer behind it obeys.
 TEST(GrammarCompiler, ThoughtsAreFree) {
   DummyTokenizer tokenizer;
