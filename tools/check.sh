@@ -22,4 +22,17 @@ cmake --build --preset release -j "$jobs" --target autoglm
 build/sdk-venv/bin/pip -q --disable-pip-version-check install openai anthropic ollama opentelemetry-proto
 build/sdk-venv/bin/python tests/server/sdk_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 build/sdk-venv/bin/python tests/server/otlp_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
+python3 tests/server/pprof_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
+# The files of deploy/, by those who read them: systemd, and Prometheus' own checker, unpacked beside the build.
+unit=$(mktemp -d)
+sed "s|^ExecStart=/usr/local/bin/|ExecStart=$PWD/build/bin/|" deploy/autoglm.service >"$unit/autoglm.service"
+systemd-analyze verify --man=no "$unit/autoglm.service"
+build/bin/autoglm config --config deploy/autoglm.yaml >"$unit/settings.yaml"
+rm -r "$unit"
+if [ ! -x build/promtool/usr/bin/promtool ]; then
+  mkdir -p build/promtool
+  (cd build/promtool && apt-get -q download prometheus && dpkg-deb -x prometheus_*.deb .)
+fi
+build/promtool/usr/bin/promtool check rules deploy/prometheus/alerts.yaml
+build/promtool/usr/bin/promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 echo "check: all clean"

@@ -9,7 +9,7 @@ stage=dist/$name
 rm -rf "$stage"
 mkdir -p "$stage/lib" "$stage/share/doc/autoglm/licences"
 tools/install.sh "$stage" >/dev/null
-strip "$stage/bin/autoglm"
+strip --strip-debug "$stage/bin/autoglm"  # names of functions stay: profiles show them
 
 # Everything but glibc itself and the loader.
 ldd build/bin/autoglm | awk '$2 == "=>" {print $1, $3}' | grep -vE '^(libc|libm|libpthread|libdl|librt|libresolv)\.so' |

@@ -190,6 +190,9 @@ constexpr Setting kTable[] = {
      .commands = "run",
      .help = {"do not stop where the model ends its answer", "模型结束回答时不停止"}},
 
+    {.key = "doctor.api_key", .flag = "--api-key", .type = text, .unit = "KEY", .commands = "doctor",
+     .help = {"key of the server that is looked at", "所检查服务器的密钥"}},
+
     // --- the server ---
     {.key = "server.host", .flag = "--host", .type = text, .default_value = "127.0.0.1", .commands = kServes,
      .help = {"address to listen on", "监听地址"}},

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/http_client.h"
 #include "base/pool.h"
 #include "cli/commands.h"
 #include "cli/machine_settings.h"
@@ -14,6 +15,7 @@
 #include "tune/counters.h"
 #include "tune/measure.h"
 #include "tune/rules.h"
+#include "tune/server_facts.h"
 
 namespace autoglm {
 namespace {
@@ -69,7 +71,34 @@ void measure_model(Context& context, Facts& facts) {
   facts.run = run_facts(run, *opened, context.settings());
 }
 
+// An address of a GGUF is a model, every other one a server.
+bool is_server(std::string_view name) { return parse_http_url(name).has_value() && !name.ends_with(".gguf"); }
+
+Facts examine_server(const Context& context, std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  HttpCall call{.url = url + "/metrics"};
+  if (const auto key = context.settings().text_if("doctor.api_key")) {
+    call.headers.emplace_back("Authorization", "Bearer " + *key);
+  }
+  call.given_up = [&] { return context.interrupt().requested(); };
+  const HttpReply reply = http_call(call);
+  context.interrupt().check();
+  if (reply.status == 401 || reply.status == 403) {
+    fail(Code::unauthorized, fmt::format("{} asks for an API key", url), "give it with --api-key or AUTOGLM_API_KEY");
+  }
+  if (reply.status != 200) {
+    fail(Code::work_failed, fmt::format("{} answers {} at /metrics", url, reply.status),
+         "give the address of `autoglm serve`, without a path");
+  }
+  Facts facts;
+  read_server_facts(facts, reply.body);
+  return facts;
+}
+
 Facts examine(Context& context) {
+  if (context.has_argument("MODEL") && is_server(context.argument("MODEL"))) {
+    return examine_server(context, context.argument("MODEL"));
+  }
   const Settings& settings = context.settings();
   Facts facts;
   read_machine_facts(facts, context.machine());
@@ -97,6 +126,26 @@ nlohmann::json optional_number(const std::optional<double>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
+nlohmann::json server_report(const Facts& facts) {
+  const ServerFacts& server = *facts.server;
+  const ReuseFacts& reuse = *facts.reuse;
+  return {{"requests", server.requests},
+          {"request_ms", 1e3 * server.request_seconds},
+          {"queue_ms", 1e3 * server.queue_seconds},
+          {"prefill_ms", 1e3 * server.prefill_seconds},
+          {"decode_ms", 1e3 * server.decode_seconds},
+          {"batch_size", server.batch},
+          {"preemptions", server.preemptions},
+          {"refused", server.refused},
+          {"running", server.running},
+          {"waiting", server.waiting},
+          {"kv_share", server.kv_share},
+          {"prompt_tokens", reuse.prompt_tokens},
+          {"cached_tokens", reuse.cached_tokens},
+          {"same_start_tokens", reuse.same_start_tokens},
+          {"repeated_tokens", reuse.repeated_tokens}};
+}
+
 nlohmann::json report(const Facts& facts) {
   nlohmann::json findings = nlohmann::json::array();
   for (const Finding& finding : diagnose(facts, Language::en)) {
@@ -106,6 +155,7 @@ nlohmann::json report(const Facts& facts) {
                         {"predicted_gain", optional_number(finding.gain)},
                         {"gain_of", finding.of}});
   }
+  if (facts.server) return {{"findings", findings}, {"measured", server_report(facts)}};
   nlohmann::json measured = {
       {"threads", facts.threads},
       {"isa", facts.isa},
@@ -130,6 +180,19 @@ nlohmann::json report(const Facts& facts) {
   return {{"findings", findings}, {"measured", measured}};
 }
 
+std::string server_line(const ServerFacts& server, const ReuseFacts& reuse, bool zh) {
+  const double whole = std::max(1e-9, server.request_seconds);
+  const double prompt = static_cast<double>(std::max<int64_t>(1, reuse.prompt_tokens));
+  return fmt::format(
+      fmt::runtime(
+          zh ? "自启动以来 {} 个请求：排队 {:.0f} %，提示处理 {:.0f} %，解码 {:.0f} %；每步 {:.1f} 个请求；"
+               "{:.0f} % 的提示 token 来自缓存\n"
+             : "{} requests since it started: {:.0f} % of their time queue, {:.0f} % prefill, {:.0f} % decode; "
+               "{:.1f} requests a step; {:.0f} % of prompt tokens cached\n"),
+      server.requests, 100 * server.queue_seconds / whole, 100 * server.prefill_seconds / whole,
+      100 * server.decode_seconds / whole, server.batch, 100 * static_cast<double>(reuse.cached_tokens) / prompt);
+}
+
 void print_report(const Context& context, const Facts& facts) {
   const bool zh = context.language() == Language::zh;
   std::string out;
@@ -138,9 +201,13 @@ void print_report(const Context& context, const Facts& facts) {
         fmt::runtime(zh ? "提示处理 {:.1f} tok/s，解码 {:.1f} tok/s\n" : "prefill {:.1f} tok/s, decode {:.1f} tok/s\n"),
         facts.run->prefill_tps, facts.run->decode_tps);
   }
-  out += fmt::format(fmt::runtime(zh ? "性能上限：int8 {:.0f} Gop/s，内存读取 {:.1f} GB/s（{} 个线程，{}）\n"
-                                     : "roofs: int8 {:.0f} Gop/s, reads {:.1f} GB/s ({} threads, {})\n"),
-                     facts.int8_gops, facts.read_gbps, facts.threads, facts.isa);
+  if (facts.server) {
+    out += server_line(*facts.server, *facts.reuse, zh);
+  } else {
+    out += fmt::format(fmt::runtime(zh ? "性能上限：int8 {:.0f} Gop/s，内存读取 {:.1f} GB/s（{} 个线程，{}）\n"
+                                       : "roofs: int8 {:.0f} Gop/s, reads {:.1f} GB/s ({} threads, {})\n"),
+                       facts.int8_gops, facts.read_gbps, facts.threads, facts.isa);
+  }
   const std::vector<Finding> findings = diagnose(facts, context.language());
   if (findings.empty()) out += zh ? "没有发现拖慢速度的原因。\n" : "Nothing found that slows it down.\n";
   const auto row = [&out](std::string_view en, std::string_view zh_name, bool chinese, std::string_view text) {
@@ -175,8 +242,9 @@ const Command kDoctor = {
     .summary = {"why it is slow, and what would help", "找出变慢的原因和改进办法"},
     .positionals = {{.name = "MODEL",
                      .required = false,
-                     .help = {"measure a short run of this model; without it only the machine is judged",
-                              "测量这个模型的一次短运行；不给出时只检查机器"}}},
+                     .help = {"measure a short run of this model, or judge the server at this http:// address; without "
+                              "it only the machine is judged",
+                              "测量这个模型的一次短运行，或检查这个 http:// 地址的服务器；不给出时只检查机器"}}},
     .details =
         {"Watches the machine during a short run: CPU quota, time taken by the hypervisor, time spent waiting for "
          "a CPU, pages read from disk and from swap; compares threads, instruction set and speed with what the "
@@ -184,6 +252,7 @@ const Command kDoctor = {
          "在一次短运行期间观察机器：CPU 配额、被虚拟化层占走的时间、等待 CPU 的时间、从磁盘和交换区读取的页；"
          "并把线程数、指令集和速度与机器能力比较。每条结论都给出依据、办法和预计收益（速度的倍数）。"},
     .examples = {{"autoglm doctor smollm2:135m", {"a model on this machine", "模型在本机的情况"}},
+                 {"autoglm doctor http://127.0.0.1:8080", {"a server that runs", "正在运行的服务器"}},
                  {"autoglm doctor --json", {"the machine alone, for scripts", "只检查机器，供脚本使用"}}},
     .json_keys = "findings[{cause, evidence, fix, predicted_gain}]",
     .run = run,

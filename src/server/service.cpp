@@ -35,7 +35,7 @@ std::string methods_of(std::string_view path) {
     methods += method;
     if (method == "GET") methods += ", HEAD";
   };
-  if (path == "/health" || path == "/metrics") add("GET");
+  if (path == "/health" || path == "/metrics" || DebugRoutes::has(path)) add("GET");
   for (const Route& route : routes()) {
     if (route.path == path) add(route.method);
   }
@@ -97,7 +97,8 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
   }
   const Route* route = find_route(method, request.path);
   const bool own = request.path == "/health" || request.path == "/metrics";
-  if (route == nullptr && !(own && method == "GET")) {
+  const bool debug = DebugRoutes::has(request.path);
+  if (route == nullptr && !((own || debug) && method == "GET")) {
     HttpResponse response = error_response(
         request.path, 405,
         Error(Code::bad_request, fmt::format("{} does not take {}", request.path, request.method.substr(0, 20)),
@@ -115,7 +116,7 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
     }
     request.client = *owner;
   }
-  if (own || route->plain != nullptr) return plain(request, route);
+  if (own || (route != nullptr && route->plain != nullptr)) return plain(request, route);
   if (!draining_.load()) return std::nullopt;
   HttpResponse response =
       error_response(request.path, 503, Error(Code::overloaded, "the server is shutting down", "try another one"));
@@ -160,6 +161,7 @@ HttpResponse Service::overloaded(std::string_view path) const {
 
 void Service::handle(const std::shared_ptr<Exchange>& exchange) {
   const HttpRequest& request = exchange->request();
+  if (DebugRoutes::has(request.path)) return debug_.handle(exchange);
   const Route* route = find_route(request.method, request.path);
   auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter());
   if (!*ticket) {

@@ -11,6 +11,7 @@
 #include "server/admission.h"
 #include "server/api/api.h"
 #include "server/api_keys.h"
+#include "server/debug_routes.h"
 #include "server/engine_loop.h"
 #include "server/helper.h"
 #include "server/http_server.h"
@@ -64,6 +65,7 @@ class Service final : public HttpHandler {
   const Served* served_ = nullptr;
   std::function<int64_t()> connections_;
   std::atomic<bool> draining_{false};
+  DebugRoutes debug_;
 };
 
 }  // namespace autoglm

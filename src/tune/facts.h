@@ -44,6 +44,21 @@ struct ReuseFacts {
   bool persist = true;            // --kv-persist
 };
 
+/// What a server went through, since it started.
+struct ServerFacts {
+  int64_t requests = 0;        // answered
+  double request_seconds = 0;  // all of theirs, from arrival to the last token
+  double queue_seconds = 0;    // of that
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  double batch = 0;         // requests of a step, on average
+  int64_t preemptions = 0;  // requests set back for lack of KV blocks
+  int64_t refused = 0;      // with 429
+  int64_t running = 0;      // now
+  int64_t waiting = 0;
+  double kv_share = 0;  // of the KV blocks, in use now
+};
+
 struct Facts {
   int threads = 1;                  // in use
   int suggested_threads = 1;        // the least of affinity, quota and cores
@@ -65,7 +80,8 @@ struct Facts {
   Interval load;  // reading the model; zeros without one
   Interval work;  // the measured run, or the probing of the roofs
   std::optional<RunFacts> run;
-  std::optional<ReuseFacts> reuse;  // none: no server was asked
+  std::optional<ReuseFacts> reuse;    // none: no server was asked
+  std::optional<ServerFacts> server;  // the same
 };
 
 }  // namespace autoglm

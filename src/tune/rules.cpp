@@ -20,6 +20,11 @@ constexpr double kFaultShare = 0.02;
 // Of all prompt tokens; fewer requests than this show no habit.
 constexpr double kReuse = 0.2;
 constexpr int64_t kLeastRequests = 4;
+// Of a server's requests: of their time, or of their number.
+constexpr double kQueued = 0.2;
+constexpr double kRefused = 0.02;
+constexpr double kPreempted = 0.05;
+constexpr double kSmallBatch = 1.5;
 // Where the kernels stand when nothing holds them back (docs/PERFORMANCE.md): what is far below asks for a reason.
 constexpr double kDecodeBound = 0.6;
 constexpr double kDecodeReach = 0.9;
@@ -202,6 +207,63 @@ Judged changing_start(const Facts& f, Language l) {
       without(*share)};
 }
 
+// The part of its requests' time that a server let them wait, if it is worth a word.
+std::optional<double> queued_share(const Facts& f) {
+  if (!f.server || f.server->requests < kLeastRequests || f.server->request_seconds <= 0) return {};
+  const double share = f.server->queue_seconds / f.server->request_seconds;
+  return share < kQueued ? std::nullopt : std::optional(share);
+}
+
+std::string queued_evidence(const Facts& f, Language l, double share) {
+  return say(l, "{} requests waited {:.0f} % of their time; {:.1f} are computed in a step, {} wait now",
+             "{} 个请求有 {:.0f} % 的时间在排队；每步计算 {:.1f} 个请求，当前有 {} 个在等待", f.server->requests,
+             100 * share, f.server->batch, f.server->waiting);
+}
+
+Judged queueing(const Facts& f, Language l) {
+  const auto share = queued_share(f);
+  if (!share || f.server->batch < kSmallBatch) return {};
+  return Judgement{
+      queued_evidence(f, l, *share),
+      say(l, "more machines or a smaller model; a larger --max-batch-size, if memory allows, or shorter answers",
+          "增加机器或使用更小的模型；内存允许时调大 --max-batch-size，或缩短回答"),
+      without(*share)};
+}
+
+// They wait although there would be room beside the one that is computed.
+Judged small_batches(const Facts& f, Language l) {
+  const auto share = queued_share(f);
+  if (!share || f.server->batch >= kSmallBatch) return {};
+  return Judgement{queued_evidence(f, l, *share),
+                   say(l, "--batching continuous and a larger --max-batch-size: requests are computed together",
+                       "使用 --batching continuous 并调大 --max-batch-size：让请求一起计算"),
+                   without(*share)};
+}
+
+Judged full_queue(const Facts& f, Language l) {
+  if (!f.server || f.server->refused == 0) return {};
+  const int64_t all = f.server->requests + f.server->refused;
+  const double share = static_cast<double>(f.server->refused) / static_cast<double>(all);
+  if (share < kRefused) return {};
+  return Judgement{say(l, "{} of {} requests were told 429: the queue was full",
+                       "{1} 个请求中有 {0} 个因队列已满收到 429", f.server->refused, all),
+                   say(l, "more machines or a smaller model; --max-queue, if waiting is better than being refused",
+                       "增加机器或使用更小的模型；如果等待好于被拒绝，调大 --max-queue"),
+                   std::nullopt};
+}
+
+Judged preempting(const Facts& f, Language l) {
+  if (!f.server || f.server->requests < kLeastRequests) return {};
+  const double share = static_cast<double>(f.server->preemptions) / static_cast<double>(f.server->requests);
+  if (share < kPreempted) return {};
+  return Judgement{say(l, "requests were set back {} times in {} for lack of KV blocks; {:.0f} % are in use now",
+                       "{1} 个请求共有 {0} 次因 KV 块不足被换下；当前使用率 {2:.0f} %", f.server->preemptions,
+                       f.server->requests, 100 * f.server->kv_share),
+                   say(l, "raise --kv-max-bytes, or lower --max-batch-size or the --max-tokens that clients ask for",
+                       "调大 --kv-max-bytes，或减小 --max-batch-size 或客户端请求的 max_tokens"),
+                   std::nullopt};
+}
+
 Judged exact_path(const Facts& f, Language l) {
   if (!f.run || !f.run->exact || f.run->weight_bits > 16) return {};
   return Judgement{say(l, "--precision f32 on weights of {:.1f} bits", "对 {:.1f} 位的权重使用了 --precision f32",
@@ -285,6 +347,10 @@ constexpr Rule kRules[] = {
      "prefill",
      cold_cache},
     {"changing_start", {"prompts change at their start", "提示的开头在变化"}, "prefill", changing_start},
+    {"queueing", {"requests wait for their turn", "请求在排队"}, "all", queueing},
+    {"small_batches", {"requests wait and are computed one by one", "请求在排队却逐个计算"}, "all", small_batches},
+    {"full_queue", {"requests are refused", "请求被拒绝"}, "all", full_queue},
+    {"preemption", {"requests are set back for lack of memory", "请求因内存不足被换下"}, "all", preempting},
     {"exact_precision", {"the exact path is slow", "精确路径较慢"}, "all", exact_path},
     {"clock", {"the clock is held down", "频率被限制"}, "all", slow_clock},
     {"huge_pages", {"no huge pages", "没有大页"}, "decode", small_pages},

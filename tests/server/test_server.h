@@ -63,6 +63,7 @@ class TestServer {
   Server& server() { return *server_; }
   DummyStepper& stepper() { return *stepper_; }
   DummyTokenizer& tokenizer() { return tokenizer_; }
+  Served& served() { return served_; }  // before the first request
 
  private:
   DummyStepper* stepper_;

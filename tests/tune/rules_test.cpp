@@ -57,6 +57,13 @@ ReuseFacts reused(ReuseFacts facts) {
   return facts;
 }
 
+/// A hundred requests of a second each.
+ServerFacts served(ServerFacts facts) {
+  facts.requests = 100;
+  facts.request_seconds = 100;
+  return facts;
+}
+
 const std::vector<Fault>& faults() {
   static const std::vector<Fault> all = {
       {"quota_throttling",
@@ -90,6 +97,11 @@ const std::vector<Fault>& faults() {
        [](Facts& f) { f.reuse = reused({.cached_tokens = 1000, .same_start_tokens = 6000, .persist = false}); },
        "50 % of 10000", 2.0},
       {"changing_start", [](Facts& f) { f.reuse = reused({.repeated_tokens = 7500}); }, "75 % of 10000", 4.0},
+      {"queueing", [](Facts& f) { f.server = served({.queue_seconds = 50, .batch = 8}); }, "waited 50 %", 2.0},
+      {"small_batches", [](Facts& f) { f.server = served({.queue_seconds = 75, .batch = 1.2}); }, "1.2 are computed",
+       4.0},
+      {"full_queue", [](Facts& f) { f.server = served({.batch = 4, .refused = 30}); }, "30 of 130", 0},
+      {"preemption", [](Facts& f) { f.server = served({.batch = 4, .preemptions = 9}); }, "9 times in 100", 0},
       {"exact_precision", [](Facts& f) { f.run->exact = true; }, "--precision f32", 0},
       {"clock", [](Facts& f) { f.clock_share = 0.5; }, "50 %", 2.0},
       {"clock", [](Facts& f) { f.governor = "powersave"; }, "powersave", 0},

@@ -1,0 +1,17 @@
+// What a running server says of itself in /metrics, as facts for the doctor's rules.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tune/facts.h"
+
+namespace autoglm {
+
+/// Puts `server` and `reuse` into facts. Error bad_file if the text is not one of our /metrics.
+void read_server_facts(Facts& facts, std::string_view metrics);
+
+/// The sum of a metric over its labels; `label`: only those that have this, such as status="429". 0: there is none.
+double metric_sum(std::string_view metrics, std::string_view name, std::string_view label = {});
+
+}  // namespace autoglm
