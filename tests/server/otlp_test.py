@@ -8,8 +8,10 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -24,8 +26,12 @@ STAGES = ["network", "prepare", "queue", "prefill", "decode", "serialization"]
 class Collector(http.server.ThreadingHTTPServer):
     """Keeps every export; answers 503 to the first one, as a collector does that is not ready."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.exports = []
         self.calls = 0
         self.changed = threading.Condition()
@@ -152,19 +158,50 @@ def run(base, collector, server):
     return max(shares)
 
 
+class Server:
+    def __init__(self, binary, model, endpoint, **environment):
+        environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": "poet",
+                       "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b", "OTEL_BSP_SCHEDULE_DELAY": "50",
+                       "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=test", **environment}
+        arguments = [binary, "serve", model, "--port", "0", "--ctx", "2048", "--no-kv-persist", "--quiet"]
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+        self.base = re.search(r"http://\S+", self.process.stdout.readline()).group()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+
+
+def run_tls(binary, model):
+    """Over https: a certificate that the system trusts is good, another is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        pem = os.path.join(folder, "both.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=collector", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", pem, "-out", pem + ".crt"], check=True, capture_output=True)
+        with open(pem, "a", encoding="ascii") as both, open(pem + ".crt", encoding="ascii") as certificate:
+            both.write(certificate.read())
+        collector = Collector(pem)
+        endpoint = f"https://127.0.0.1:{collector.server_port}"
+        body = {"prompt": "The sea", "max_tokens": 2}
+        with Server(binary, model, endpoint, SSL_CERT_FILE=pem + ".crt") as server:
+            ask(server.base, body)
+            collector.roots(1)
+        with Server(binary, model, endpoint) as server:
+            ask(server.base, body)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(60) == 0
+        assert len(collector.roots(1)) == 1
+
+
 def main():
     binary, model = sys.argv[1:]
     collector = Collector()
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-                   "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b", "OTEL_SERVICE_NAME": "poet",
-                   "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=test", "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    server = subprocess.Popen([binary, "serve", model, "--port", "0", "--ctx", "2048", "--no-kv-persist"],
-                              stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        base = re.search(r"http://\S+", server.stdout.readline()).group()
-        share = run(base, collector, server)
-    finally:
-        server.kill()
+    with Server(binary, model, f"http://127.0.0.1:{collector.server_port}") as server:
+        share = run(server.base, collector, server.process)
+    run_tls(binary, model)
     print(f"otlp: every span decoded; stages cover {100 * share:.2f} % of the client's latency")
 
 
