@@ -127,8 +127,9 @@ Symbolizer::Symbolizer() {
 
 int Symbolizer::mapping_of(uint64_t address) const {
   auto found = std::ranges::upper_bound(mappings_, address, {}, &CodeMapping::begin);
-  if (found == mappings_.begin() || address >= (--found)->end) return -1;
-  return static_cast<int>(found - mappings_.begin());
+  if (found == mappings_.begin()) return -1;
+  --found;
+  return address < found->end ? static_cast<int>(found - mappings_.begin()) : -1;
 }
 
 std::string Symbolizer::name_of(uint64_t address) {

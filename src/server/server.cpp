@@ -55,6 +55,7 @@ int Server::run(Engine& engine, const Served& served, const std::function<void()
   s.http.open();
   ready();
   notify_service_manager("READY=1");
+  const Watchdog watchdog([&s](double patience) { return s.loop.seconds_without_progress() < patience; });
   s.loop.when_said([&s] { s.http.ring(); });
   s.loop.run(engine);
   return s.signal.load();

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -79,6 +80,38 @@ TEST(ServiceManager, NobodyListeningIsNoFailure) {
   notify_service_manager("READY=1");
   ::unsetenv("NOTIFY_SOCKET");
   notify_service_manager("READY=1");
+}
+
+TEST(ServiceManager, IsToldThatAllIsWellAsLongAsItIs) {
+  const test::TemporaryFolder folder;
+  const Manager manager(folder.path() / "notify");
+  std::atomic<bool> well{true};
+  std::atomic<int> asked{0};
+  const auto alive = [&](double patience) {
+    EXPECT_EQ(patience, 0.02);
+    ++asked;
+    return well.load();
+  };
+  ::setenv("WATCHDOG_USEC", "20000", 1);
+  ::setenv("WATCHDOG_PID", "1", 1);
+  {
+    const Watchdog others(alive);
+  }
+  EXPECT_EQ(asked.load(), 0);  // it was meant for another process
+  ::unsetenv("WATCHDOG_PID");
+  {
+    const Watchdog watchdog(alive);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(manager.hear(), "WATCHDOG=1");
+    well.store(false);
+    const int before = asked.load();
+    EXPECT_TRUE(eventually([&] { return asked.load() >= before + 3; }));
+  }
+  ::unsetenv("WATCHDOG_USEC");
+  const int all = asked.load();
+  notify_service_manager("END");
+  int told = 3;
+  while (manager.hear() == "WATCHDOG=1") ++told;
+  EXPECT_LE(told, all - 2);  // nothing was said while nothing was well
 }
 
 TEST(Reload, SighupReadsTheKeysAgain) {
