@@ -299,7 +299,7 @@ asio::awaitable<bool> Session::send_whole(const HttpRequest& request, const Http
                                 .content_type = response.content_type,
                                 .request_id = request.id,
                                 .keep_alive = keep,
-                                .length = response.status == 204 ? -1 : std::ssize(response.body),
+                                .length = response.status == 204 || response.status == 304 ? -1 : std::ssize(response.body),
                                 .headers = &headers});
   if (has_body && request.method != "HEAD") {
     text += response.body;

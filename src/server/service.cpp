@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "server/api/errors.h"
 #include "server/api/fields.h"
+#include "server/page/page.h"
 #include "text/chat_messages.h"
 
 namespace autoglm {
@@ -28,6 +29,9 @@ const Route* find_route(std::string_view method, std::string_view path) {
   return nullptr;
 }
 
+// Routes that take GET and are answered by plain().
+bool is_own(std::string_view path) { return path == "/health" || path == "/metrics" || is_page(path); }
+
 std::string methods_of(std::string_view path) {
   std::string methods;
   const auto add = [&methods](std::string_view method) {
@@ -35,7 +39,7 @@ std::string methods_of(std::string_view path) {
     methods += method;
     if (method == "GET") methods += ", HEAD";
   };
-  if (path == "/health" || path == "/metrics" || DebugRoutes::has(path)) add("GET");
+  if (is_own(path) || DebugRoutes::has(path)) add("GET");
   for (const Route& route : routes()) {
     if (route.path == path) add(route.method);
   }
@@ -96,7 +100,7 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
     return HttpResponse{.status = 204, .content_type = "", .headers = {{"Allow", methods + ", OPTIONS"}}};
   }
   const Route* route = find_route(method, request.path);
-  const bool own = request.path == "/health" || request.path == "/metrics";
+  const bool own = is_own(request.path);
   const bool debug = DebugRoutes::has(request.path);
   if (route == nullptr && !((own || debug) && method == "GET")) {
     HttpResponse response = error_response(
@@ -110,6 +114,7 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
     const std::string_view key = key_of(request);
     const std::optional<std::string> owner = keys_->owner(key);
     if (!owner) {
+      if (std::optional<HttpResponse> page = key_page(request)) return page;
       return error_response(request.path,
                             Error(Code::unauthorized, key.empty() ? "there is no API key" : "the API key is not known",
                                   "send it as Authorization: Bearer KEY"));
@@ -131,6 +136,7 @@ HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
             .body = metrics_->text(metrics_state()),
             .content_type = "text/plain; version=0.0.4; charset=utf-8"};
   }
+  if (is_page(request.path)) return page_response(request, *served_);
   if (draining_.load()) return {.status = 503, .body = R"({"status":"stopping"})"};
   return {.status = 200, .body = R"({"status":"ok"})"};
 }
