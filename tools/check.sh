@@ -35,4 +35,6 @@ if [ ! -x build/promtool/usr/bin/promtool ]; then
 fi
 build/promtool/usr/bin/promtool check rules deploy/prometheus/alerts.yaml
 build/promtool/usr/bin/promtool check config --syntax-only deploy/prometheus/prometheus.yaml
+# The web page, in a browser.
+python3 tests/server/page_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 echo "check: all clean"

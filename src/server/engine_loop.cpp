@@ -22,7 +22,6 @@ void note_end(RequestRecord& record, const Event& event, double now) {
   ++record.choices;
   record.prompt_tokens += usage.prompt_tokens;
   record.cached_tokens += usage.cached_tokens;
-  record.completion_tokens += usage.completion_tokens;
   record.preemptions += usage.preemptions;
   record.finish = name(event.finish);
   RequestTimes& times = record.times;
@@ -56,6 +55,8 @@ struct EngineLoop::Choice {
         metrics->gap((now - last_token) / static_cast<double>(event.tokens.size()));
       }
       last_token = now;
+      metrics->sampled(std::ssize(event.tokens));
+      exchange->note([&](RequestRecord& record) { record.completion_tokens += std::ssize(event.tokens); });
     }
     if (event.kind == Event::Kind::finish) {
       metrics->ended(event.finish, event.usage, now - arrived);

@@ -88,6 +88,8 @@ struct Metrics::State {
 
   prometheus::Counter& prompt_tokens = counter("vllm:prompt_tokens_total", "Tokens of prompts");
   prometheus::Counter& answer_tokens = counter("vllm:generation_tokens_total", "Tokens sampled");
+  prometheus::Counter& computed_tokens =
+      counter("autoglm:computed_prompt_tokens_total", "Tokens of prompts that were computed");
   prometheus::Counter& cached_tokens =
       counter("autoglm:cached_prompt_tokens_total", "Tokens of prompts that were not computed again");
   prometheus::Counter& preemptions = counter("vllm:num_preemptions_total", "Requests set back when blocks ran out");
@@ -208,6 +210,7 @@ Metrics::~Metrics() = default;
 
 void Metrics::first_token(double seconds) { state_->first.Observe(seconds); }
 void Metrics::gap(double seconds) { state_->gap.Observe(seconds); }
+void Metrics::sampled(int64_t tokens) { state_->answer_tokens.Increment(static_cast<double>(tokens)); }
 
 void Metrics::ended(FinishReason reason, const Usage& usage, double seconds) {
   State& s = *state_;
@@ -215,7 +218,6 @@ void Metrics::ended(FinishReason reason, const Usage& usage, double seconds) {
       .Increment();
   if (reason == FinishReason::cancelled) s.cancelled.Increment();
   s.prompt_tokens.Increment(static_cast<double>(usage.prompt_tokens));
-  s.answer_tokens.Increment(static_cast<double>(usage.completion_tokens));
   s.cached_tokens.Increment(static_cast<double>(usage.cached_tokens));
   s.preemptions.Increment(static_cast<double>(usage.preemptions));
   s.drafted.Increment(static_cast<double>(usage.drafted_tokens));
@@ -239,6 +241,7 @@ void Metrics::answered(int status) { state_->answers.Add(state_->with("status", 
 
 void Metrics::step(const StepReport& report) {
   state_->step_time.Observe(report.seconds);
+  state_->computed_tokens.Increment(static_cast<double>(report.shape.prefill_rows));
   state_->batch.Observe(static_cast<double>(report.requests));
   state_->step_tokens.Observe(static_cast<double>(report.shape.prefill_rows + report.shape.decode_rows));
 }

@@ -30,6 +30,7 @@ class Metrics {
 
   void first_token(double seconds);  // since the request arrived
   void gap(double seconds);          // between two tokens of an answer
+  void sampled(int64_t tokens);      // as they come: rates are of now, not of answers that have ended
   void ended(FinishReason reason, const Usage& usage, double seconds);
   void refused(int status);  // before the engine saw it
   void step(const StepReport& report);

@@ -30,7 +30,9 @@ const Route* find_route(std::string_view method, std::string_view path) {
 }
 
 // Routes that take GET and are answered by plain().
-bool is_own(std::string_view path) { return path == "/health" || path == "/metrics" || is_page(path); }
+bool is_own(std::string_view path) {
+  return path == "/health" || path == "/metrics" || path == "/debug/requests" || is_page(path);
+}
 
 std::string methods_of(std::string_view path) {
   std::string methods;
@@ -136,6 +138,7 @@ HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
             .body = metrics_->text(metrics_state()),
             .content_type = "text/plain; version=0.0.4; charset=utf-8"};
   }
+  if (request.path == "/debug/requests") return requests_.response(request.query);
   if (is_page(request.path)) return page_response(request, *served_);
   if (draining_.load()) return {.status = 503, .body = R"({"status":"stopping"})"};
   return {.status = 200, .body = R"({"status":"ok"})"};
@@ -169,6 +172,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
   const HttpRequest& request = exchange->request();
   if (DebugRoutes::has(request.path)) return debug_.handle(exchange);
   const Route* route = find_route(request.method, request.path);
+  requests_.began(exchange);
   auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter());
   if (!*ticket) {
     metrics_->refused(429);
@@ -215,6 +219,8 @@ void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   metrics_->answered(outcome.status);
   const std::string trace = traces_->ended(request, outcome);
   log_.write(request, outcome, trace);
+  requests_.ended(request, outcome);
+  log_.write(request, outcome);
 }
 
 }  // namespace autoglm

@@ -17,6 +17,7 @@
 #include "server/http_server.h"
 #include "server/metrics.h"
 #include "server/traces.h"
+#include "server/request_log.h"
 
 namespace autoglm {
 
@@ -62,6 +63,7 @@ class Service final : public HttpHandler {
   AccessLog log_;
   std::vector<std::string> cors_origins_;
   Admission admission_;
+  RequestLog requests_;
   const Served* served_ = nullptr;
   std::function<int64_t()> connections_;
   std::atomic<bool> draining_{false};

@@ -140,7 +140,8 @@ class Page:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                if value := self.run(script):
+                # An element has no value of its own.
+                if value := self.run(f"Promise.resolve({script}).then((value) => value instanceof Node || value)"):
                     return value
             except RuntimeError:
                 pass  # the page is not there yet

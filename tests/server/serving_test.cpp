@@ -332,6 +332,7 @@ TEST(Serving, MetricsCountWhatHappened) {
   EXPECT_EQ(metric(client, "vllm:prompt_tokens_total"), 52);
   EXPECT_EQ(metric(client, "vllm:generation_tokens_total"), 20);
   EXPECT_EQ(metric(client, "autoglm:cached_prompt_tokens_total"), 16);
+  EXPECT_EQ(metric(client, "autoglm:computed_prompt_tokens_total"), 52 - 16);
   EXPECT_EQ(metric(client, "vllm:prefix_cache_hits_total"), 16);
   EXPECT_EQ(metric(client, "vllm:prefix_cache_queries_total"), 52);
   EXPECT_EQ(metric(client, "vllm:request_success_total{finished_reason=\"length\""), 2);

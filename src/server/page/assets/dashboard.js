@@ -48,7 +48,7 @@ export class Dashboard {
     this.plots = [
       new Plot({ ...common, title: t("dash.throughput"), format: (value) => `${plain(value)} ${t("dash.tokensUnit")}`, axis: plain, least: 10,
         series: [{ key: "written", label: t("dash.generated"), color: "--blue" }, { key: "read", label: t("dash.read"), color: "--orange" }] }),
-      new Plot({ ...common, title: t("dash.requests"), format: (value) => value.toFixed(0), axis: plain, least: 4,
+      new Plot({ ...common, title: t("dash.requests"), format: (value) => value.toFixed(0), axis: plain, least: 4, finest: 1,
         series: [{ key: "running", label: t("dash.running"), color: "--blue" }, { key: "waiting", label: t("dash.waiting"), color: "--orange" }] }),
       new Plot({ ...common, title: t("dash.memory"), format: percent, top: 1,
         series: [{ key: "kv", label: t("dash.kv"), color: "--violet" }, { key: "hits", label: t("dash.hits"), color: "--green" }] }),

@@ -49,7 +49,7 @@ export class MessageView {
       this.thoughtText = h("div", { class: "markdown" });
       this.thoughtTitle = h("summary");
       this.thought = h("details", { class: "thought" }, this.thoughtTitle, this.thoughtText);
-      this.answer = h("div", { class: "markdown" });
+      this.answer = h("div", { class: "markdown answer" });
       this.scores = h("div");
       this.note = h("div", { class: "note" });
       this.body.append(this.thought, this.answer, this.scores, this.note);

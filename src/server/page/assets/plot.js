@@ -11,10 +11,11 @@ function niceStep(span, most) {
   return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((step) => step >= rough);
 }
 
-/** series: [{key, label, color}]; format(value) -> text with its unit; a fixed `top` or the data's; span in seconds. */
+/** series: [{key, label, color}]; format(value) -> text with its unit; a fixed `top`, or the data's and at least `least`;
+ *  `finest`: the smallest step of its axis; span: most seconds that are shown. */
 export class Plot {
-  constructor({ title, series, format, axis = format, top = null, least = 1, span = 120, ago }) {
-    Object.assign(this, { title, series, format, axis, top, least, span, ago, points: [], width: 600, height: 190, pointer: null });
+  constructor({ title, series, format, axis = format, top = null, least = 1, finest = 0, span = 120, ago }) {
+    Object.assign(this, { title, series, format, axis, top, least, finest, span, ago, points: [], width: 600, height: 190, pointer: null });
     this.svg = s("svg", { class: "plot-svg", role: "img" });
     this.values = series.map(() => h("span", { class: "number" }));
     const legend = h("div", { class: "legend" }, series.map(({ label, color }, i) =>
@@ -42,11 +43,14 @@ export class Plot {
   }
 
   draw() {
-    const { points, width, height, span } = this;
+    const { points, width, height } = this;
+    // The first minutes fill the plot too.
+    const seen = points.length > 0 ? points.at(-1).time - points[0].time : 0;
+    const span = (this.shown = Math.min(this.span, Math.max(30, Math.ceil(seen / 30) * 30)));
     const now = points.at(-1)?.time ?? 0;
     const inner = { width: width - kPad.left - kPad.right, height: height - kPad.top - kPad.bottom };
     const all = points.flatMap((point) => this.series.map(({ key }) => point[key])).filter(Number.isFinite);
-    const step = niceStep(this.top ?? Math.max(this.least, ...all) * 1.05, 4);
+    const step = Math.max(this.finest, niceStep(this.top ?? Math.max(this.least, ...all) * 1.05, 4));
     const top = this.top ?? Math.ceil((Math.max(this.least, ...all) * 1.02) / step) * step;
     const x = (time) => kPad.left + inner.width * (1 - (now - time) / span);
     const y = (value) => kPad.top + inner.height * (1 - value / top);
@@ -65,8 +69,8 @@ export class Plot {
       parts.push(s("line", { class: "grid", x1: kPad.left, x2: this.width - kPad.right, y1: y(value), y2: y(value) }),
         s("text", { class: "tick", x: kPad.left - 6, y: y(value) + 3.5, "text-anchor": "end" }, this.axis(value)));
     }
-    for (let ago = 0; ago <= this.span; ago += 30) {
-      const anchor = ago === 0 ? "end" : ago === this.span ? "start" : "middle";
+    for (let ago = 0; ago <= this.shown; ago += this.shown > 60 ? 30 : 10) {
+      const anchor = ago === 0 ? "end" : ago === this.shown ? "start" : "middle";
       const words = ago === 0 ? `0 ${this.ago}` : `${ago}`;
       parts.push(s("text", { class: "tick", x: x(now - ago), y: this.height - 6, "text-anchor": anchor }, words));
     }
@@ -76,7 +80,7 @@ export class Plot {
   line(key, color, x, y) {
     let path = "";
     let last = null;
-    const left = this.points.length > 0 ? this.points.at(-1).time - this.span : 0;
+    const left = this.points.length > 0 ? this.points.at(-1).time - this.shown : 0;
     for (const point of this.points) {
       // Where the page was not looking there is no line.
       const known = Number.isFinite(point[key]) && point.time >= left;
@@ -89,7 +93,7 @@ export class Plot {
 
   // Of the newest point, or of the one under the pointer.
   showValues(x, y, now) {
-    const time = this.pointer === null ? now : now - (1 - (this.pointer - kPad.left) / (this.width - kPad.left - kPad.right)) * this.span;
+    const time = this.pointer === null ? now : now - (1 - (this.pointer - kPad.left) / (this.width - kPad.left - kPad.right)) * this.shown;
     const near = this.points.reduce((best, point) => (best && Math.abs(best.time - time) <= Math.abs(point.time - time) ? best : point), null);
     const texts = this.series.map(({ key }) => (near && Number.isFinite(near[key]) ? this.format(near[key]) : "–"));
     texts.forEach((text, i) => (this.values[i].textContent = text));

@@ -106,7 +106,7 @@ export class Timeline {
         h("div", { class: "stage-words" }, words.join(" · "))),
       h("td", { class: "number right" }, duration(one.ms / 1e3)),
       h("td", { class: "number" }, tokens),
-      h("td", {}, h("span", { class: `badge ${bad ? "bad" : end ?? ""}` }, end ? t(`time.${end}`) : one.status)),
+      h("td", {}, h("span", { class: `badge ${bad ? "bad" : end ?? ""}` }, bad ? `${t("time.error")} ${one.status >= 400 ? one.status : ""}` : end ? t(`time.${end}`) : one.status)),
     ];
   }
 }
