@@ -341,7 +341,8 @@ class Views(PageTest):
     def test_on_a_phone(self):
         page = self.open(width=390, height=844, phone=True)
         page.picture(PICTURES / "phone-empty.png")
-        narrow = "document.scrollingElement.scrollWidth <= 390 && document.querySelector('#main').scrollWidth <= 390"
+        narrow = "[...document.querySelectorAll('.bar *, main *')].every((one) => one.closest('pre, .table, svg') || one.getBoundingClientRect().right <= 390.5)"
+        self.assertTrue(page.run(narrow))
         self.talk(page)
         page.wait("document.querySelector('.message.assistant .answer')?.innerText.length > 100", 60)
         self.assertTrue(page.run(narrow))
