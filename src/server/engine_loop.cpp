@@ -48,15 +48,15 @@ struct EngineLoop::Choice {
     if (!event.tokens.empty() && event.kind != Event::Kind::prompt) {
       if (last_token == 0) {
         metrics->first_token(now - arrived);
-        exchange->note([now](RequestRecord& record) {
-          if (record.times.first_token == 0) record.times.first_token = now;
-        });
       } else {
         metrics->gap((now - last_token) / static_cast<double>(event.tokens.size()));
       }
       last_token = now;
       metrics->sampled(std::ssize(event.tokens));
-      exchange->note([&](RequestRecord& record) { record.completion_tokens += std::ssize(event.tokens); });
+      exchange->note([&](RequestRecord& record) {
+        if (record.times.first_token == 0) record.times.first_token = now;
+        record.completion_tokens += std::ssize(event.tokens);  // as they come: a client that leaves has had some
+      });
     }
     if (event.kind == Event::Kind::finish) {
       metrics->ended(event.finish, event.usage, now - arrived);

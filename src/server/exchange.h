@@ -47,7 +47,7 @@ class Exchange {
   const HttpRequest& request() const { return request_; }
 
   // --- any thread ---
-  /// `change` gets the request's record. For the few moments of its life, not for every token.
+  /// `change` gets the request's record. Costs a lock that nobody waits for.
   template <class Change>
   void note(const Change& change) {
     const std::scoped_lock lock(record_mutex_);

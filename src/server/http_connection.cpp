@@ -295,12 +295,13 @@ asio::awaitable<bool> Session::send_whole(const HttpRequest& request, const Http
   const bool has_body = !response.content_type.empty();
   auto headers = response.headers;
   headers.insert(headers.end(), request.answer_headers.begin(), request.answer_headers.end());
-  std::string text = head_text({.status = response.status,
-                                .content_type = response.content_type,
-                                .request_id = request.id,
-                                .keep_alive = keep,
-                                .length = response.status == 204 || response.status == 304 ? -1 : std::ssize(response.body),
-                                .headers = &headers});
+  std::string text =
+      head_text({.status = response.status,
+                 .content_type = response.content_type,
+                 .request_id = request.id,
+                 .keep_alive = keep,
+                 .length = response.status == 204 || response.status == 304 ? -1 : std::ssize(response.body),
+                 .headers = &headers});
   if (has_body && request.method != "HEAD") {
     text += response.body;
     sent_ = response.body.size();

@@ -220,7 +220,6 @@ void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   const std::string trace = traces_->ended(request, outcome);
   log_.write(request, outcome, trace);
   requests_.ended(request, outcome);
-  log_.write(request, outcome);
 }
 
 }  // namespace autoglm

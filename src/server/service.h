@@ -16,8 +16,8 @@
 #include "server/helper.h"
 #include "server/http_server.h"
 #include "server/metrics.h"
-#include "server/traces.h"
 #include "server/request_log.h"
+#include "server/traces.h"
 
 namespace autoglm {
 
