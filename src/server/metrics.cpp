@@ -104,6 +104,12 @@ struct Metrics::State {
       counters("autoglm:requests_refused_total", "Requests that the engine never saw, by status");
   prometheus::Family<prometheus::Counter>& answers = counters("autoglm:http_requests_total", "Answers by status");
 
+  prometheus::Family<prometheus::Histogram>& stage_times =
+      prometheus::BuildHistogram()
+          .Name("autoglm:stage_seconds")
+          .Help("Stages of a request, which follow each other without a gap: what a client waited, told apart")
+          .Register(registry);
+
   prometheus::Gauge& running = gauge("vllm:num_requests_running", "Requests that are computed");
   prometheus::Gauge& waiting = gauge("vllm:num_requests_waiting", "Requests that wait");
   prometheus::Gauge& cache_use = gauge("vllm:kv_cache_usage_perc", "KV blocks in use; 1 is all");
@@ -238,6 +244,13 @@ void Metrics::ended(FinishReason reason, const Usage& usage, double seconds) {
 void Metrics::refused(int status) { state_->refusals.Add(state_->with("status", std::to_string(status))).Increment(); }
 
 void Metrics::answered(int status) { state_->answers.Add(state_->with("status", std::to_string(status))).Increment(); }
+
+void Metrics::stages(const RequestTimes& times) {
+  for (const Stage& stage : stages_of(times)) {
+    state_->stage_times.Add(state_->with("stage", std::string(stage.name)), long_times())
+        .Observe(stage.end - stage.begin);
+  }
+}
 
 void Metrics::step(const StepReport& report) {
   state_->step_time.Observe(report.seconds);

@@ -7,6 +7,7 @@
 
 #include "base/ledger.h"
 #include "engine/engine.h"
+#include "server/request_times.h"
 
 namespace autoglm {
 
@@ -34,7 +35,8 @@ class Metrics {
   void ended(FinishReason reason, const Usage& usage, double seconds);
   void refused(int status);  // before the engine saw it
   void step(const StepReport& report);
-  void answered(int status);  // any HTTP request
+  void answered(int status);               // any HTTP request
+  void stages(const RequestTimes& times);  // of one that the engine has computed
 
   std::string text(const MetricsState& now);
 

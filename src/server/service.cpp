@@ -217,6 +217,7 @@ HttpResponse Service::refusal(int status, const std::string& why) {
 
 void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   metrics_->answered(outcome.status);
+  if (outcome.record.choices > 0) metrics_->stages(outcome.record.times);
   const std::string trace = traces_->ended(request, outcome);
   log_.write(request, outcome, trace);
   requests_.ended(request, outcome);

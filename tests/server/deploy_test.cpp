@@ -49,6 +49,18 @@ TEST(Deploy, EveryMetricOfTheDashboardAndTheAlertsExists) {
   }
 }
 
+TEST(Metrics, HaveEachStageOfARequest) {
+  TestServer server;
+  Client client = server.client();
+  ASSERT_EQ(client.post("/v1/completions", {{"prompt", "abc"}, {"max_tokens", 3}}).status, 200);
+  const std::string text = client.get("/metrics").body;
+  for (const char* stage : {"network", "prepare", "queue", "prefill", "decode", "serialization"}) {
+    EXPECT_NE(text.find(std::string("autoglm:stage_seconds_count{model_name=\"default\",stage=\"") + stage + "\"} 1\n"),
+              std::string::npos)
+        << stage;
+  }
+}
+
 TEST(Deploy, TheDashboardIsWhole) {
   const json dashboard = json::parse(test::read_file(folder() / "grafana/autoglm.json"));
   EXPECT_EQ(dashboard["uid"], "autoglm");
