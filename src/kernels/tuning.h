@@ -16,7 +16,7 @@ namespace autoglm {
 /// How one matrix is multiplied.
 struct ShapeTuning {
   int32_t expand_rows = 56;    // rows of a step from which a panel is decoded once, not for every tile of rows
-  int32_t tile_rows = 32;      // rows from which AMX tiles are used: below, AVX-512 wins
+  int32_t tile_rows = 28;      // rows from which AMX tiles are used: below, AVX-512 wins
   int32_t prefetch = 8 << 10;  // bytes ahead that weights are asked for where memory bounds the speed
   bool operator==(const ShapeTuning&) const = default;
 };

@@ -301,7 +301,7 @@ class PanelProduct {
   int64_t width() const { return width_; }
 
  private:
-  void expand(int64_t first, int64_t groups) const;
+  void expand(int64_t first, int64_t groups, int64_t prefetch) const;
   void multiply_pieces(QuantPanelArgs args) const;
 
   const IsaTable* isa_ = nullptr;

@@ -27,11 +27,11 @@ constexpr int64_t kPieceGroups = 8;
 /// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
 constexpr int64_t kPrefetchBytes = 8192;
 
-/// A tile that is not full costs as much as a full one. Few rows gain a tenth from tiles, not what 33 rows in three of
-/// them would lose; from 64 rows on tiles win by more than they can waste.
+/// A tile that is not full costs as much as a full one, and 33 rows in three tiles would lose more than tiles gain. From
+/// 64 rows on they win by more than they can waste.
 bool fills_tiles(int64_t rows) {
   const int64_t computed = (rows + ActTile::kRows - 1) / ActTile::kRows * ActTile::kRows;
-  return rows >= 64 || 12 * computed <= 13 * rows;
+  return rows >= 64 || 8 * computed <= 9 * rows;
 }
 
 bool takes_tiles(const IsaTable& isa, const CpuWeight& weight, int64_t rows) {
@@ -161,26 +161,29 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
   layout_ = layout_.expanded();
   far_ = false;
   if (!by_pieces(weight, rows)) {
-    expand(0, weight.cols / 32);
+    expand(0, weight.cols / 32, weight.tuning.prefetch);
     data_ = room;
   }
 }
 
-void PanelProduct::expand(int64_t first, int64_t groups) const {
+void PanelProduct::expand(int64_t first, int64_t groups, int64_t prefetch) const {
   const int zero = signed_ && weight_->zero_shift >= 0 ? 1 << weight_->zero_shift : 0;
-  isa_->expand(weight_->layout, zero, data_ + weight_->layout.panel_bytes(first), groups, weight_->tuning.prefetch,
-               room_);
+  isa_->expand(weight_->layout, zero, data_ + weight_->layout.panel_bytes(first), groups, prefetch, room_);
 }
 
 /// Few rows: a piece of the panel is decoded into the first-level cache, meets all rows and is forgotten. Memory brings
-/// the next pieces meanwhile.
+/// the next pieces meanwhile: tiles ask for them between their products, decoding would ask for all at once.
 void PanelProduct::multiply_pieces(QuantPanelArgs args) const {
   const int64_t groups = args.groups;
   args.panel = room_;
   for (int64_t first = 0; first < groups; first += args.groups) {
     args.groups = std::min(kPieceGroups, groups - first);
     args.more = first > 0;
-    expand(first, args.groups);
+    expand(first, args.groups, signed_ ? 0 : args.prefetch);
+    if (signed_) {  // behind the last piece lies the next panel
+      args.ahead = data_ + weight_->layout.panel_bytes(first + args.groups);
+      args.ahead_bytes = weight_->layout.panel_bytes(args.groups);
+    }
     (signed_ ? isa_->gemm_signed : isa_->gemm_quant)(args);
     args.x += args.groups;
     if (args.tiles != nullptr) args.tiles += args.groups;

@@ -46,6 +46,17 @@ AUTOGLM_INLINE void multiply_group(const void* codes, int64_t stride, const uint
   }
 }
 
+/// Memory that is asked for a few lines at a time, between the products of two groups.
+struct Ahead {
+  const uint8_t* next;
+  const uint8_t* end;
+  int64_t stride;  // bytes for each group
+  __attribute__((always_inline)) void ask() {
+    const uint8_t* const until = next + stride < end ? next + stride : end;
+    for (; next < until; next += 64) __builtin_prefetch(next, 0, 2);
+  }
+};
+
 /// One token's sums of a group, scaled and added: the order of gemm_quant.inl.
 template <bool minima>
 AUTOGLM_INLINE void add_group(const int32_t* sums, float x_scale, float x_fsum, F scale, F minimum, F& total) {
@@ -73,7 +84,7 @@ AUTOGLM_INLINE F minima_of(const uint8_t* group, int row) {
 /// turn: the tile unit works on a group while the vector units scale the one before. Locals only: a tile store may
 /// write anywhere, for all that the compiler knows, and would make it read members again.
 template <bool minima>
-AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64_t groups, int row,
+AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64_t groups, int row, Ahead& ahead,
                                    F (&total)[kTileRows]) {
   alignas(64) int32_t sums[2][kTileRows][W];
   const auto multiply = [&](auto buffer, int64_t g) __attribute__((always_inline)) {
@@ -84,6 +95,7 @@ AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64
   const auto scale = [&](int buffer, int64_t g) __attribute__((always_inline)) {
     const uint8_t* group = panel + g * kGroupBytes<minima>;
     const F s = scales_of<minima>(group, row), minimum = minima_of<minima>(group, row);
+    ahead.ask();
     AUTOGLM_UNROLL
     for (int t = 0; t < kTileRows; ++t) {
       add_group<minima>(sums[buffer][t], x[g].scale[t], x[g].fsum[t], s, minimum, total[t]);
@@ -102,7 +114,8 @@ AUTOGLM_INLINE void sixteen_tokens(const ActTile* x, const uint8_t* panel, int64
 
 /// A tile of tokens, of which `tokens` count, times a panel.
 template <bool minima>
-__attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActTile* x, int tokens, float* out) {
+__attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActTile* x, int tokens, float* out,
+                                          Ahead& ahead) {
   alignas(64) float whole[kTileRows * kPanel];
   float* const to = tokens == kTileRows ? out : whole;
   if (to == whole && args.more) __builtin_memcpy(whole, out, static_cast<size_t>(tokens) * kPanel * sizeof(float));
@@ -112,7 +125,7 @@ __attribute__((noinline)) void whole_tile(const QuantPanelArgs& args, const ActT
       F total[kTileRows];
       AUTOGLM_UNROLL
       for (int t = 0; t < kTileRows; ++t) total[t] = first > 0 || args.more ? load(to + t * kPanel + half * W) : F{};
-      sixteen_tokens<minima>(x + first, args.panel + first * kGroupBytes<minima>, groups, half * W, total);
+      sixteen_tokens<minima>(x + first, args.panel + first * kGroupBytes<minima>, groups, half * W, ahead, total);
       AUTOGLM_UNROLL
       for (int t = 0; t < kTileRows; ++t) store(to + t * kPanel + half * W, total[t]);
     }
@@ -144,13 +157,16 @@ __attribute__((noinline)) void some_tokens(const QuantPanelArgs& args, int64_t f
 template <bool minima>
 void tile_panel(const QuantPanelArgs& args) {
   int configured = 0;
+  const int64_t times = (args.m + kTileRows - 1) / kTileRows * 2 * args.groups;
+  Ahead ahead{args.ahead, args.ahead + args.ahead_bytes, (args.ahead_bytes / times + 64) / 64 * 64};
   for (int64_t first = 0; first < args.m; first += kTileRows) {
     const int tokens = args.m - first < kTileRows ? static_cast<int>(args.m - first) : kTileRows;
     const int rows = args.tiles != nullptr ? kTileRows : tokens;
     if (rows != configured) configure(rows);
     configured = rows;
     if (args.tiles != nullptr) {
-      whole_tile<minima>(args, args.tiles + first / kTileRows * args.tile_groups, tokens, args.out + first * kPanel);
+      whole_tile<minima>(args, args.tiles + first / kTileRows * args.tile_groups, tokens, args.out + first * kPanel,
+                         ahead);
     } else {
       for (int row = 0; row < kPanel; row += W) some_tokens<minima>(args, first, tokens, row);
     }
