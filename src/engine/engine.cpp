@@ -27,7 +27,8 @@ SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) 
           .sequences = options.max_sequences,
           .blocks = stepper.blocks(),
           .block_tokens = kKvBlock,
-          .scored_rows = std::max<int64_t>(0, stepper.max_logit_rows() - options.max_sequences)};
+          .scored_rows = std::max<int64_t>(0, stepper.max_logit_rows() - options.max_sequences),
+          .row_tile = stepper.row_tile()};
 }
 
 }  // namespace

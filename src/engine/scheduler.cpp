@@ -150,7 +150,21 @@ int64_t Scheduler::chunk(const Entry& entry, bool first) {
       high = middle - 1;
     }
   }
+  if (low < lacking) low = whole_tiles(low, most);
+  plan_.limit = std::max(plan_.limit, seconds(low));  // a tile that is nearly full is filled
   return low;
+}
+
+// A prompt's rows such that those of the step fill its tiles. The costs know nothing of tiles, but where steps are made
+// this way they are learned from full ones. Fewer than two tiles are computed row by row.
+int64_t Scheduler::whole_tiles(int64_t rows, int64_t most) const {
+  const int64_t tile = limits_.row_tile;
+  const int64_t others = plan_.shape.prefill_rows + plan_.shape.decode_rows;
+  const int64_t over = (others + rows) % tile;
+  if (tile == 1 || over == 0) return rows;
+  const bool nearly_full = 8 * (others + rows + tile - over) <= 9 * (others + rows);
+  if (nearly_full && rows + tile - over <= most) return rows + tile - over;
+  return !nearly_full && others + rows > 2 * tile && rows > over ? rows - over : rows;
 }
 
 void Scheduler::grow(RequestId id, double now) {

@@ -48,6 +48,7 @@ struct SchedulerLimits {
   int64_t blocks = 0;     // KV blocks in all
   int64_t block_tokens = kKvBlock;
   int64_t scored_rows = 0;  // of prompts whose every row needs logits, in a step
+  int64_t row_tile = 1;     // rows that are computed together: a step with a few more costs as much as a whole one more
 };
 
 struct SchedulerPolicy {
@@ -215,6 +216,7 @@ class Scheduler {
   bool place(Entry& entry);
   void prefill(double now);
   bool comes_anyway(Entry& entry);
+  int64_t whole_tiles(int64_t rows, int64_t most) const;
   int64_t chunk(const Entry& entry, bool first);
   void compute(Entry& entry, int64_t rows);
 

@@ -17,6 +17,8 @@ class Stepper {
   virtual int64_t max_rows() const = 0;  // of a step
   /// Rows of a step that may need logits: at least one for each sequence; more allow speculation.
   virtual int64_t max_logit_rows() const = 0;
+  /// Rows that are computed together: SchedulerLimits::row_tile.
+  virtual int64_t row_tile() const { return 1; }
   virtual int64_t blocks() const = 0;  // KV blocks of kKvBlock tokens
   virtual SequenceId create() = 0;
   virtual void free(SequenceId id) = 0;
@@ -48,6 +50,7 @@ class ModelStepper : public Stepper {
   int64_t context() const override { return model_->context(); }
   int64_t max_rows() const override { return model_->max_rows(); }
   int64_t max_logit_rows() const override { return model_->max_logit_rows(); }
+  int64_t row_tile() const override { return model_->row_tile(); }
   int64_t blocks() const override { return kv_->total_blocks(); }
   SequenceId create() override { return kv_->create(); }
   void free(SequenceId id) override { kv_->free(id); }

@@ -311,6 +311,8 @@ class Backend {
   virtual void tune(const Weight&, const ShapeTuning&) {}
   /// What is worth measuring for a weight whose tuning is `current`: each choice changes one number.
   virtual std::vector<TuningChoice> tuning_choices(const Weight&, const ShapeTuning&) const { return {}; }
+  /// Rows that are computed together where a step has many: its last few cost as much as so many.
+  virtual int64_t row_tile() const { return 1; }
 
   virtual Buffer make_buffer(int64_t rows, int64_t cols) = 0;
   virtual void write(const Buffer& to, int64_t row, std::span<const float> values) = 0;  // values.size() % cols == 0

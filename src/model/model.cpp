@@ -98,6 +98,7 @@ const MemoryPlan& Model::memory() const { return state_->plan; }
 int64_t Model::context() const { return state_->options.context; }
 int64_t Model::max_rows() const { return state_->options.batch_rows; }
 int64_t Model::max_logit_rows() const { return state_->options.logit_rows; }
+int64_t Model::row_tile() const { return state_->backend->row_tile(); }
 KvType Model::kv_type() const { return state_->options.kv_type; }
 Precision Model::precision() const { return state_->options.precision; }
 

@@ -79,6 +79,8 @@ class Model {
   int64_t context() const;
   int64_t max_rows() const;
   int64_t max_logit_rows() const;
+  /// Backend::row_tile.
+  int64_t row_tile() const;
   KvType kv_type() const;
   Precision precision() const;
   /// Milliseconds of load() that went into packing weights; none: nothing had to be packed.

@@ -163,6 +163,25 @@ TEST(Scheduler, AChunkBesideStreamsTakesTheTimeThatTheTargetLeaves) {
   EXPECT_EQ(alone.limit, std::numeric_limits<double>::infinity());
 }
 
+TEST(Scheduler, AChunkBesideStreamsFillsTheTilesOfItsStep) {
+  // Rows of a step by what its time allows.
+  const std::vector<std::pair<int64_t, int64_t>> expected = {{20, 20}, {27, 27}, {30, 32}, {32, 32}, {36, 32},
+                                                             {42, 32}, {44, 48}, {60, 64}, {70, 64}};
+  for (const auto& [allowed, rows] : expected) {
+    SchedulerLimits tiled = limits(512, 8, 1000);
+    tiled.row_tile = 16;
+    StepShape shape;
+    for (int i = 0; i < 3; ++i) shape.add_decode(3);
+    shape.add_prefill(0, allowed - 3, false);
+    Driver driver(tiled, {.target_gap = seconds_of(shape) * 1.001, .prefix_cache = false});
+    driver.teach();
+    for (RequestId id = 100; id < 103; ++id) driver.add(id, 3);
+    driver.step_and_grow();
+    driver.add(200, 400);
+    EXPECT_NEAR(3 + rows_of(driver.step(), 200), rows, rows % 16 == 0 ? 0 : 1) << allowed;
+  }
+}
+
 TEST(Scheduler, WithoutATargetTheGapFollowsTheStreamsOwnCost) {
   Driver driver(limits(512, 8, 1000), kNoCache);
   driver.teach();

@@ -153,6 +153,7 @@ class CpuBackend final : public Backend {
   int64_t scratch_bytes(const StepLimits& limits) const override;
   void reserve(const StepLimits& limits) override;
   void settle(bool wait) override;
+  int64_t row_tile() const override { return isa_.gemm_signed != nullptr ? ActTile::kRows : 1; }
   void begin_step(int64_t rows, std::span<const int32_t> positions) override;
 
   void embed(const EmbedArgs& args) override;  // linear.cpp
