@@ -27,8 +27,8 @@ constexpr int64_t kPieceGroups = 8;
 /// Bytes of weights asked for before the rows are ready: what one core keeps in flight for about a microsecond.
 constexpr int64_t kPrefetchBytes = 8192;
 
-/// A tile that is not full costs as much as a full one, and 33 rows in three tiles would lose more than tiles gain. From
-/// 64 rows on they win by more than they can waste.
+/// A tile that is not full costs as much as a full one, and 33 rows in three tiles would lose more than tiles gain.
+/// From 64 rows on they win by more than they can waste.
 bool fills_tiles(int64_t rows) {
   const int64_t computed = (rows + ActTile::kRows - 1) / ActTile::kRows * ActTile::kRows;
   return rows >= 64 || 8 * computed <= 9 * rows;
