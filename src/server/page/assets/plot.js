@@ -2,6 +2,7 @@
 
 import { h, s } from "./dom.js";
 
+const kGap = 10;  // seconds without a reading that break a line
 const kPad = { left: 46, right: 12, top: 10, bottom: 24 };
 
 // 1, 2, 2.5 or 5 times a power of ten.
@@ -84,8 +85,9 @@ export class Plot {
     for (const point of this.points) {
       // Where the page was not looking there is no line.
       const known = Number.isFinite(point[key]) && point.time >= left;
-      const joined = last !== null && point.time - last < 4;
-      if (known) path += `${joined ? "L" : "M"}${x(point.time).toFixed(1)} ${y(point[key]).toFixed(1)}`;
+      const joined = last !== null && point.time - last < kGap;
+      // A point alone is a dot: a line without length, with round ends.
+      if (known) path += `${joined ? "L" : "M"}${x(point.time).toFixed(1)} ${y(point[key]).toFixed(1)}${joined ? "" : "h0.01"}`;
       last = known ? point.time : null;
     }
     return path === "" ? [] : [s("path", { class: "line", d: path, style: { stroke: `var(${color})` } })];
