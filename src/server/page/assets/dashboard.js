@@ -39,16 +39,18 @@ export class Watch {
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 && share > 0 ? 1 : 0)} %`;
 const plain = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)}k` : value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1));
 
+const tick = (value) => (value >= 1000 ? `${Number((value / 1000).toFixed(2))}k` : String(Number(value.toFixed(2))));
+
 export class Dashboard {
   constructor() {
     this.readings = [];  // {time, metrics}, the oldest first
     this.points = [];
     this.watch = new Watch(() => this.read());
-    const common = { span: kSpan, ago: t("dash.ago") };
+    const common = { span: kSpan };
     this.plots = [
-      new Plot({ ...common, title: t("dash.throughput"), format: (value) => `${plain(value)} ${t("dash.tokensUnit")}`, axis: plain, least: 10,
+      new Plot({ ...common, title: t("dash.throughput"), format: (value) => `${plain(value)} ${t("dash.tokensUnit")}`, axis: tick, least: 10,
         series: [{ key: "written", label: t("dash.generated"), color: "--blue" }, { key: "read", label: t("dash.read"), color: "--orange" }] }),
-      new Plot({ ...common, title: t("dash.requests"), format: (value) => value.toFixed(0), axis: plain, least: 4, finest: 1,
+      new Plot({ ...common, title: t("dash.requests"), format: (value) => value.toFixed(0), axis: tick, least: 4, finest: 1,
         series: [{ key: "running", label: t("dash.running"), color: "--blue" }, { key: "waiting", label: t("dash.waiting"), color: "--orange" }] }),
       new Plot({ ...common, title: t("dash.memory"), format: percent, top: 1,
         series: [{ key: "kv", label: t("dash.kv"), color: "--violet" }, { key: "hits", label: t("dash.hits"), color: "--green" }] }),

@@ -1,6 +1,7 @@
 // A small line plot: time to the left, axes with units, the values under the pointer.
 
 import { h, s } from "./dom.js";
+import { t } from "./texts.js";
 
 const kGap = 10;  // seconds without a reading that break a line
 const kPad = { left: 46, right: 12, top: 10, bottom: 24 };
@@ -15,8 +16,8 @@ function niceStep(span, most) {
 /** series: [{key, label, color}]; format(value) -> text with its unit; a fixed `top`, or the data's and at least `least`;
  *  `finest`: the smallest step of its axis; span: most seconds that are shown. */
 export class Plot {
-  constructor({ title, series, format, axis = format, top = null, least = 1, finest = 0, span = 120, ago }) {
-    Object.assign(this, { title, series, format, axis, top, least, finest, span, ago, points: [], width: 600, height: 190, pointer: null });
+  constructor({ title, series, format, axis = format, top = null, least = 1, finest = 0, span = 120 }) {
+    Object.assign(this, { title, series, format, axis, top, least, finest, span, points: [], width: 600, height: 190, pointer: null });
     this.svg = s("svg", { class: "plot-svg", role: "img" });
     this.values = series.map(() => h("span", { class: "number" }));
     const legend = h("div", { class: "legend" }, series.map(({ label, color }, i) =>
@@ -72,7 +73,7 @@ export class Plot {
     }
     for (let ago = 0; ago <= this.shown; ago += this.shown > 60 ? 30 : 10) {
       const anchor = ago === 0 ? "end" : ago === this.shown ? "start" : "middle";
-      const words = ago === 0 ? `0 ${this.ago}` : `${ago}`;
+      const words = ago === 0 ? t("dash.now") : t("dash.ago", { n: ago });
       parts.push(s("text", { class: "tick", x: x(now - ago), y: this.height - 6, "text-anchor": anchor }, words));
     }
     return parts;

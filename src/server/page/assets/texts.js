@@ -107,7 +107,8 @@ const kTexts = {
   "dash.gapPlot": ["Gap between tokens", "词元间隔"],
   "dash.tokensUnit": ["tokens/s", "词元/秒"],
   "dash.total": ["{n} answers since the start · {refused} refused · {cancelled} hung up", "启动以来 {n} 个回答 · {refused} 个被拒绝 · {cancelled} 个被中断"],
-  "dash.ago": ["seconds ago", "秒前"],
+  "dash.now": ["now", "现在"],
+  "dash.ago": ["−{n} s", "−{n} 秒"],
 
   "time.title": ["The last requests", "最近的请求"],
   "time.empty": ["No requests yet. Send a message in the chat.", "还没有请求。请在对话中发送一条消息。"],
@@ -118,6 +119,7 @@ const kTexts = {
   "time.stages": ["Stages", "阶段"],
   "time.tokens": ["Tokens", "词元"],
   "time.tokensOf": ["{prompt} in ({cached} reused), {out} out", "输入 {prompt}（复用 {cached}），输出 {out}"],
+  "time.tokensOut": ["{out} out", "输出 {out}"],
   "time.end": ["End", "结束"],
   "time.whole": ["Whole", "总计"],
   "time.network": ["network", "网络"],

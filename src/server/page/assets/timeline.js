@@ -96,7 +96,8 @@ export class Timeline {
       at += ms;
     }
     const end = ending(one);
-    const tokens = one.prompt_tokens === 0 ? "" :
+    // Of a request that runs, or whose client left, only what came is known.
+    const tokens = one.prompt_tokens === 0 ? one.completion_tokens > 0 && t("time.tokensOut", { out: one.completion_tokens }) :
       t("time.tokensOf", { prompt: one.prompt_tokens, cached: one.cached_tokens, out: one.completion_tokens });
     const clock = new Date(1e3 * one.received).toLocaleTimeString(document.documentElement.lang, { hour12: false });
     const bad = end === "error" || (one.status >= 400 && one.status !== 499);
@@ -105,7 +106,7 @@ export class Timeline {
       h("td", { class: "bars-column" }, h("div", { class: "track", tabindex: "0", role: "img", "aria-label": words.join(", ") }, parts),
         h("div", { class: "stage-words" }, words.join(" · "))),
       h("td", { class: "number right" }, duration(one.ms / 1e3)),
-      h("td", { class: "number" }, tokens),
+      h("td", { class: "number" }, tokens || ""),
       h("td", {}, h("span", { class: `badge ${bad ? "bad" : end ?? ""}` }, bad ? `${t("time.error")} ${one.status >= 400 ? one.status : ""}` : end ? t(`time.${end}`) : one.status)),
     ];
   }
