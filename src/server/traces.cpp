@@ -28,7 +28,9 @@ int64_t unix_offset_ns() {
   return duration_cast<nanoseconds>(unix_time).count() - duration_cast<nanoseconds>(steady_time).count();
 }
 
-bool is_asked_all_the_time(std::string_view path) { return path == "/health" || path == "/metrics"; }
+bool is_asked_all_the_time(std::string_view path) {
+  return path == "/health" || path == "/metrics" || path.starts_with("/debug/");
+}
 
 }  // namespace
 

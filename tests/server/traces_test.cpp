@@ -123,6 +123,15 @@ TEST(TraceExporter, TheCallerDecides) {
   EXPECT_NE(own, traces.ended(request(), outcome()));
 }
 
+TEST(TraceExporter, WhatWatchesTheServerIsNotTraced) {
+  TraceExporter traces(nowhere());
+  for (const char* path : {"/health", "/metrics", "/debug/requests"}) {
+    HttpRequest watching = request(kParent);
+    watching.path = path;
+    EXPECT_EQ(traces.ended(watching, outcome()), "") << path;
+  }
+}
+
 TEST(TraceExporter, WithoutAnEndpointThereAreNone) {
   TraceExporter traces({});
   EXPECT_EQ(traces.ended(request(kParent), outcome()), "");
