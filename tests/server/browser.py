@@ -15,6 +15,7 @@ KEYS = {
     "Tab": (9, ""),
     "ArrowLeft": (37, ""),
     "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
     "Backspace": (8, ""),
     " ": (32, " "),
 }

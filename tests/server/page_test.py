@@ -50,9 +50,11 @@ class PageTest(unittest.TestCase):
     def setUp(self):
         self.pages = []
 
-    def open(self, language=None, **form):
+    def open(self, language=None, script=None, **form):
         page = browser.page(**form)
         self.pages.append(page)
+        if script:
+            page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         if language:
             page.call("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage=language)
         page.open(self.address() + "/")
@@ -81,6 +83,9 @@ class PageTest(unittest.TestCase):
             if isinstance(value, bool):
                 if page.run(f"document.getElementById('set-{name}').checked") != value:
                     page.press(" ")
+            elif isinstance(value, int):  # of a list: so many down
+                for _ in range(value):
+                    page.press("ArrowDown")
             else:
                 page.run("document.activeElement.select()")
                 page.press("Backspace")
@@ -225,6 +230,36 @@ class Chat(PageTest):
         page.wait("document.querySelector('.note.error')")
         self.assertIn("2048", page.text(".note.error"))
         self.assertTrue(page.complaints and "400" in page.complaints.pop(), "the browser tells of a 400, and of nothing else")
+
+
+    def test_thoughts_are_folded_and_have_a_switch(self):
+        # No model that thinks is small enough to fetch: its server's side is acted, in the form of /v1/chat/completions.
+        page = self.open(script=THINKER)
+        self.configure(page, thinking=1)
+        self.say(page, "Think!")
+        page.wait(DONE)
+        self.assertEqual(page.run("window.asked.thinking"), {"type": "enabled"})
+        self.assertEqual(page.run("document.querySelector('.thought').open"), False)
+        self.assertEqual(page.text(".message.assistant .answer"), "It is 4.")
+        page.tab_to(".thought summary", back=True)
+        page.press("Enter")
+        page.wait("document.querySelector('.thought').open")
+        self.assertEqual(page.text(".thought .markdown"), "Two and two...")
+
+
+THINKER = r"""
+const real = window.fetch;
+window.fetch = async (address, options) => {
+  const path = new URL(address).pathname;
+  if (path === "/page/about") return Response.json({ ...(await (await real(address, options)).json()), thinks: true });
+  if (path !== "/v1/chat/completions") return real(address, options);
+  window.asked = JSON.parse(options.body);
+  const deltas = [{ role: "assistant", reasoning_content: "Two and " }, { reasoning_content: "two..." }, { content: "It is" }, { content: " 4." }];
+  const chunks = deltas.map((delta) => ({ choices: [{ index: 0, delta, logprobs: null, finish_reason: null }] }));
+  chunks.push({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }, { choices: [], usage: { prompt_tokens: 3, completion_tokens: 9 } });
+  return new Response(chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("") + "data: [DONE]\n\n");
+};
+"""
 
 
 class Text(PageTest):
