@@ -48,6 +48,14 @@ std::string methods_of(std::string_view path) {
   return methods;
 }
 
+// "localhost:8080", "127.0.0.1", "[::1]:80": a name that nobody else can give another address, or no name at all.
+bool names_this_machine(std::string_view authority) {
+  if (authority.starts_with('[')) return true;
+  const std::string_view host = authority.substr(0, authority.find(':'));
+  return host == "localhost" || host.ends_with(".localhost") ||
+         host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
 }  // namespace
 
 Service::Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& loop, Helper& helper,
@@ -74,12 +82,25 @@ void Service::reload() {
   }
 }
 
+bool Service::allows(std::string_view origin) const {
+  return std::ranges::any_of(cors_origins_, [&](const std::string& one) { return one == "*" || one == origin; });
+}
+
+// A server for this machine alone, without keys, is still reached by the browser of who uses it: any site's page could
+// post to it, and one whose name leads to this address (DNS rebinding) could read the answers too. Browsers say where a
+// page comes from; programs say nothing, or a scheme of their own (file://, vscode-webview://).
+bool Service::from_a_strange_page(const HttpRequest& request) const {
+  const std::string_view origin = request.header("origin");
+  if (!local_only_ || keys_ || allows(origin)) return false;
+  const size_t scheme = origin.starts_with("https://") ? 8 : origin.starts_with("http://") ? 7 : 0;
+  return scheme > 0 && !names_this_machine(origin.substr(scheme));
+}
+
 void Service::add_cors(HttpRequest& request) const {
   auto& headers = request.answer_headers;
   const std::string origin(request.header("origin"));
-  if (origin.empty()) return;
+  if (origin.empty() || !allows(origin)) return;
   const bool any = std::ranges::find(cors_origins_, "*") != cors_origins_.end();
-  if (!any && std::ranges::find(cors_origins_, origin) == cors_origins_.end()) return;
   headers.emplace_back("Access-Control-Allow-Origin", any ? "*" : origin);
   headers.emplace_back("Access-Control-Expose-Headers", "x-request-id");
   if (!any) headers.emplace_back("Vary", "Origin");
@@ -111,6 +132,13 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
               "it takes " + methods));
     response.headers.emplace_back("Allow", methods + ", OPTIONS");
     return response;
+  }
+  if (from_a_strange_page(request)) {
+    return error_response(
+        request.path, 403,
+        Error(Code::unauthorized,
+              fmt::format("pages of {} may not use this server", request.header("origin").substr(0, 200)),
+              "name them with --cors-origin, or set keys (--api-key-file)"));
   }
   if (keys_ && request.path != "/health") {
     const std::string_view key = key_of(request);

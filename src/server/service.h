@@ -36,6 +36,8 @@ class Service final : public HttpHandler {
   /// What is served; until then every request is told to come back. Called once, before the first exchange.
   void serve(const Served& served);
   void drain() { draining_.store(true); }
+  /// The server listens on this machine alone: pages of other sites are refused where no key tells who asks.
+  void set_local_only() { local_only_ = true; }
   /// Keys and log files are read and opened again (SIGHUP). On the network thread.
   void reload();
   bool has_keys() const { return keys_.has_value(); }
@@ -53,6 +55,8 @@ class Service final : public HttpHandler {
   MetricsState metrics_state() const;
   HttpResponse overloaded(std::string_view path) const;
   void prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket);
+  bool allows(std::string_view origin) const;
+  bool from_a_strange_page(const HttpRequest& request) const;
   void add_cors(HttpRequest& request) const;
 
   Metrics* metrics_;
@@ -66,6 +70,7 @@ class Service final : public HttpHandler {
   RequestLog requests_;
   const Served* served_ = nullptr;
   std::function<int64_t()> connections_;
+  bool local_only_ = false;
   std::atomic<bool> draining_{false};
   DebugRoutes debug_;
 };

@@ -217,5 +217,23 @@ TEST(Http, OtherOriginsOnlyWhereTheyAreAllowed) {
   EXPECT_EQ(client.receive().header("access-control-allow-origin"), "http://good");
 }
 
+// A page of another site makes its reader's browser post to the server on this machine.
+TEST(Http, PagesOfOtherSitesMayNotUseAServerWithoutKeys) {
+  TestServer server;
+  Client client = server.client();
+  for (const char* own : {"http://localhost:8080", "http://127.0.0.1", "http://[::1]:80", "http://a.localhost",
+                          "file://", "vscode-webview://abc"}) {
+    EXPECT_EQ(client.post("/tokenize", {{"prompt", "abc"}}, fmt::format("Origin: {}\r\n", own)).status, 200) << own;
+  }
+  EXPECT_EQ(client.post("/tokenize", {{"prompt", "abc"}}).status, 200);
+  for (const char* other :
+       {"http://evil.example", "https://localhost.evil.example", "http://127.0.0.1.evil.example", "http://evil"}) {
+    Client stranger = server.client();
+    const Reply refused = stranger.post("/tokenize", {{"prompt", "abc"}}, fmt::format("Origin: {}\r\n", other));
+    EXPECT_EQ(refused.status, 403) << other;
+    EXPECT_THAT(refused.body, HasSubstr("--cors-origin")) << other;
+  }
+}
+
 }  // namespace
 }  // namespace autoglm
