@@ -9,8 +9,7 @@
 #include <filesystem>
 #include <random>
 
-#include "engine/dummy.h"
-#include "engine/engine.h"
+#include "engine/tiny_models.h"
 #include "store/prefix_store.h"
 #include "support/temporary_folder.h"
 
@@ -22,6 +21,7 @@ using test::DummyStepper;
 using test::DummyTokenizer;
 using test::expect_same_bits;
 using test::Heard;
+using test::TinyModel;
 
 std::unique_ptr<PrefixStore> open_store(const fs::path& folder, int64_t max_bytes = int64_t{64} << 20) {
   PrefixStoreOptions options;
@@ -40,45 +40,14 @@ std::function<double()> slow_clock() {
 
 // --- real layers ---
 
-struct Case {
-  const char* model;
-  Precision precision;
-  KvType kv_type;
-};
+const TinyModel kModels[] = {{"llama-a", Precision::automatic, KvType::q8},
+                             {"llama-a", Precision::automatic, KvType::bf16},
+                             {"llama-a", Precision::f32, KvType::f32},
+                             {"gemma3-a", Precision::automatic, KvType::q8},
+                             {"glm4_moe_lite-a", Precision::automatic, KvType::q8}};
 
-const Case kCases[] = {{"llama-a", Precision::automatic, KvType::q8},
-                       {"llama-a", Precision::automatic, KvType::bf16},
-                       {"llama-a", Precision::f32, KvType::f32},
-                       {"gemma3-a", Precision::automatic, KvType::q8},
-                       {"glm4_moe_lite-a", Precision::automatic, KvType::q8}};
-
-class DiskReuse : public testing::TestWithParam<Case> {
+class DiskReuse : public test::TinyModelTest {
  protected:
-  DiskReuse() : runtime_(make_runtime({.threads = 1, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}})) {
-    LoadOptions options;
-    options.precision = GetParam().precision;
-    options.kv_type = GetParam().kv_type;
-    options.context = 112;
-    options.batch_sequences = 4;
-    options.batch_rows = 48;
-    options.logit_rows = 4 + kMostDraft;
-    model_ = Model::load(open_model(fs::path(AUTOGLM_TEST_DATA) / "models" / GetParam().model), runtime_, options);
-    tokenizer_.pieces.resize(static_cast<size_t>(model_->spec().vocabulary), "x");
-  }
-
-  Request request(int64_t common, int64_t own, uint64_t seed) const {
-    Request result;
-    const auto token = [this](uint64_t n) {
-      return static_cast<int32_t>((n * 2654435761U >> 7) % static_cast<uint64_t>(model_->spec().vocabulary));
-    };
-    for (int64_t i = 0; i < common; ++i) result.prompt.push_back(token(static_cast<uint64_t>(i)));
-    for (int64_t i = 0; i < own; ++i) result.prompt.push_back(token(1000 * seed + static_cast<uint64_t>(i)));
-    result.max_tokens = 12;
-    result.sampling.temperature = seed % 2 == 0 ? 0.0f : 0.7f;
-    result.sampling.seed = seed;
-    result.sampling.logprobs = 4;
-    return result;
-  }
   /// One engine's life: these requests at once.
   std::vector<Heard> live(const std::vector<Request>& asked, BlockCache* disk, const std::string& identity = "model") {
     Engine engine(*model_, tokenizer_, {},
@@ -94,15 +63,12 @@ class DiskReuse : public testing::TestWithParam<Case> {
     return heard;
   }
 
-  Runtime runtime_;
-  std::unique_ptr<Model> model_;
-  DummyTokenizer tokenizer_;
   test::TemporaryFolder folder_;
 };
 
 TEST_P(DiskReuse, LeavesEveryBitAcrossRestarts) {
   std::vector<Request> asked;
-  for (uint64_t seed = 1; seed <= 6; ++seed) asked.push_back(request(70, static_cast<int64_t>(seed) * 3, seed));
+  for (uint64_t seed = 1; seed <= 6; ++seed) asked.push_back(request(70, static_cast<int64_t>(seed) * 3, seed, 12));
   const std::vector<Heard> expected = live(asked, nullptr);
   for (int start = 0; start < 3; ++start) {
     const auto store = open_store(folder_.path());
@@ -121,7 +87,7 @@ TEST_P(DiskReuse, LeavesEveryBitAcrossRestarts) {
 }
 
 TEST_P(DiskReuse, ADamagedFileChangesNoBit) {
-  const std::vector<Request> asked = {request(90, 5, 2)};
+  const std::vector<Request> asked = {request(90, 5, 2, 12)};
   const Heard expected = live(asked, nullptr)[0];
   {
     live(asked, open_store(folder_.path()).get());
@@ -149,13 +115,7 @@ TEST_P(DiskReuse, ADamagedFileChangesNoBit) {
   EXPECT_EQ(heard.usage.cached_tokens, 5 * kKvBlock) << "what was damaged has been written anew";
 }
 
-std::string name_of(const testing::TestParamInfo<Case>& it) {
-  std::string text = it.param.model;
-  std::ranges::replace(text, '-', '_');
-  return text + "_" + std::string(name(it.param.kv_type));
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, DiskReuse, testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Models, DiskReuse, testing::ValuesIn(kModels), test::tiny_model_name);
 
 // --- a dummy model ---
 

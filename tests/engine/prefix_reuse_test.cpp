@@ -2,58 +2,23 @@
 // and values. What is computed on top of reused blocks has the bits of what is computed from the start.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
-#include "engine/dummy.h"
-#include "engine/engine.h"
+#include "engine/tiny_models.h"
 
 namespace autoglm {
 namespace {
 
 using test::expect_same_bits;
 using test::Heard;
+using test::TinyModel;
 
-struct Case {
-  const char* model;
-  Precision precision;
-  KvType kv_type;
-};
-
-const Case kCases[] = {
+const TinyModel kModels[] = {
     {"llama-a", Precision::automatic, KvType::q8},    {"llama-a", Precision::automatic, KvType::bf16},
     {"llama-a", Precision::f32, KvType::f32},         {"gemma3-a", Precision::automatic, KvType::q8},
     {"glm4-a", Precision::automatic, KvType::q8},     {"glm4_moe_lite-a", Precision::automatic, KvType::q8},
     {"qwen3_moe-a", Precision::automatic, KvType::q8}};
 
-class PrefixReuse : public testing::TestWithParam<Case> {
+class PrefixReuse : public test::TinyModelTest {
  protected:
-  PrefixReuse() : runtime_(make_runtime({.threads = 1, .memory_limit = 0, .isa = "auto", .pin = false, .cpus = {}})) {
-    LoadOptions options;
-    options.precision = GetParam().precision;
-    options.kv_type = GetParam().kv_type;
-    options.context = 112;
-    options.batch_sequences = 4;
-    options.batch_rows = 48;
-    options.logit_rows = 4 + kMostDraft;
-    model_ = Model::load(open_model(std::filesystem::path(AUTOGLM_TEST_DATA) / "models" / GetParam().model), runtime_,
-                         options);
-    tokenizer_.pieces.resize(static_cast<size_t>(model_->spec().vocabulary), "x");
-  }
-
-  /// `common` tokens that all have, then the request's own.
-  Request request(int64_t common, int64_t own, uint64_t seed) const {
-    Request result;
-    const auto token = [this](uint64_t n) {
-      return static_cast<int32_t>((n * 2654435761U >> 7) % static_cast<uint64_t>(model_->spec().vocabulary));
-    };
-    for (int64_t i = 0; i < common; ++i) result.prompt.push_back(token(static_cast<uint64_t>(i)));
-    for (int64_t i = 0; i < own; ++i) result.prompt.push_back(token(1000 * seed + static_cast<uint64_t>(i)));
-    result.max_tokens = 24;
-    result.sampling.temperature = seed % 2 == 0 ? 0.0f : 0.7f;
-    result.sampling.seed = seed;
-    result.sampling.logprobs = 4;
-    return result;
-  }
   Heard alone(const Request& asked) {
     Engine engine(*model_, tokenizer_, {}, {.policy = {.prefix_cache = false}});
     Heard heard;
@@ -61,16 +26,13 @@ class PrefixReuse : public testing::TestWithParam<Case> {
     while (engine.has_work()) engine.step();
     return heard;
   }
-
-  Runtime runtime_;
-  std::unique_ptr<Model> model_;
-  test::DummyTokenizer tokenizer_;
 };
 
 TEST_P(PrefixReuse, LeavesEveryBit) {
   Engine engine(*model_, tokenizer_, {}, {.max_sequences = 4});
   std::vector<Request> asked;
-  for (uint64_t seed = 1; seed <= 8; ++seed) asked.push_back(request(40, 3 + static_cast<int64_t>(seed) % 5 * 7, seed));
+  for (uint64_t seed = 1; seed <= 8; ++seed)
+    asked.push_back(request(40, 3 + static_cast<int64_t>(seed) % 5 * 7, seed, 24));
   std::vector<Heard> heard(asked.size());
   for (size_t i = 0; i < asked.size(); ++i) {
     engine.submit(asked[i], heard[i].sink());
@@ -89,7 +51,7 @@ TEST_P(PrefixReuse, LeavesEveryBit) {
 // A conversation: each turn begins with the last one and its answer, drafts and all.
 TEST_P(PrefixReuse, LeavesEveryBitOfAConversation) {
   Engine engine(*model_, tokenizer_, {}, {.max_sequences = 1, .speculation = Speculation::always});
-  Request turn = request(20, 0, 6);
+  Request turn = request(20, 0, 6, 24);
   for (int i = 0; i < 3; ++i) {
     turn.max_tokens = 20;
     Heard heard;
@@ -106,13 +68,7 @@ TEST_P(PrefixReuse, LeavesEveryBitOfAConversation) {
   }
 }
 
-std::string name_of(const testing::TestParamInfo<Case>& it) {
-  std::string text = it.param.model;
-  std::ranges::replace(text, '-', '_');
-  return text + "_" + std::string(name(it.param.kv_type));
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, PrefixReuse, testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Models, PrefixReuse, testing::ValuesIn(kModels), test::tiny_model_name);
 
 }  // namespace
 }  // namespace autoglm

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "text/grammar/hex_escape.h"
 #include "text/utf8.h"
 
 namespace autoglm {
@@ -230,19 +231,7 @@ class Reader {
   }
 
   char32_t hex(int length) {
-    char32_t value = 0;
-    for (int i = 0; i < length; ++i) {
-      const char c = peek();
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
-      if (digit < 0) wrong(fmt::format("an escape needs {} hexadecimal digits", length));
-      value = value * 16 + static_cast<char32_t>(digit);
-      ++at_;
-    }
-    if (value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) wrong("an escape that is no Unicode character");
-    return value;
+    return read_hex_escape(text_, at_, length, [this](const std::string& why) { wrong(why); });
   }
 
   Grammar& grammar_;
