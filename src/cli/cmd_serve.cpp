@@ -70,9 +70,9 @@ const Command kServe = {
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}}},
     .details =
         {"Prints one line, `listening on http://...`, when it is ready. SIGTERM and Ctrl-C let running requests "
-         "finish; a second one ends at once. SIGHUP reads the API keys again.",
+         "finish; a second one ends at once. SIGHUP reads the API keys and the certificate again.",
          "准备好后打印一行 `listening on http://...`。SIGTERM 和 Ctrl-C 会等待正在处理的请求完成，再次发送则立即退出。"
-         "SIGHUP 重新读取 API 密钥。"},
+         "SIGHUP 重新读取 API 密钥和证书。"},
     .examples = {{"autoglm serve smollm2:135m --port 8080", {"on this machine only", "仅限本机访问"}},
                  {"autoglm serve model.gguf --host 0.0.0.0 --api-key-file keys.txt",
                   {"for the network, with keys", "对网络开放，需要密钥"}}},

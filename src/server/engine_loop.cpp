@@ -61,6 +61,8 @@ struct EngineLoop::Choice {
     if (event.kind == Event::Kind::finish) {
       metrics->ended(event.finish, event.usage, now - arrived);
       exchange->note([&](RequestRecord& record) { note_end(record, event, now); });
+      const Usage& usage = event.usage;
+      ticket->charge(usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens, now);
       ticket->shrink();
     }
     exchange->push(index, event);

@@ -1,13 +1,10 @@
 // One client's connection: its requests, one after the other.
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -61,7 +58,11 @@ std::string_view words_of(int status) {
 class Session final : public Connection, public std::enable_shared_from_this<Session> {
  public:
   Session(HttpServer::Core& core, tcp::socket socket)
-      : core_(core), stream_(std::move(socket)), buffer_(core.limits.header_bytes + kReadAhead), news_(core.io) {
+      : core_(core),
+        stream_(std::move(socket), core.tls),
+        buffer_(core.limits.header_bytes + kReadAhead),
+        news_(core.io),
+        look_again_(core.io) {
     core_.connections.insert(this);
     core_.count.store(std::ssize(core_.connections));
     error_code error;
@@ -88,15 +89,16 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void wake() override { news_.cancel(); }
 
   asio::awaitable<void> run() {
+    if (!co_await greet()) co_return;
     while (co_await turn()) {
     }
-    error_code ignored;
-    std::ignore = stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    co_await stream_.end_sending();
   }
 
  private:
   static constexpr size_t kReadAhead = 64 << 10;
 
+  asio::awaitable<bool> greet();
   asio::awaitable<bool> turn();
   asio::awaitable<bool> refuse(int status, const HttpRequest& request);
   asio::awaitable<error_code> read_body(Parser& parser);
@@ -108,12 +110,15 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   asio::awaitable<void> linger();
   HttpRequest request_from(const Parser& parser);
   void watch(const std::shared_ptr<Exchange>& exchange);
+  void unwatch();
   void end(const HttpRequest& request, int status);
+  std::string next_id() { return "req-" + std::to_string(++core_.requests); }
 
   HttpServer::Core& core_;
-  beast::tcp_stream stream_;
+  ClientStream stream_;
   beast::flat_buffer buffer_;
   asio::steady_timer news_;  // cancelled when there is something to send
+  asio::steady_timer look_again_;
   std::string remote_;
   std::shared_ptr<Exchange> exchange_;
   bool waits_ = false;
@@ -139,7 +144,7 @@ HttpRequest Session::request_from(const Parser& parser) {
     request.headers.emplace_back(lower({name.data(), name.size()}), std::string(value.data(), value.size()));
   }
   const std::string_view id = request.header("x-request-id");
-  request.id = good_id(id) ? std::string(id) : "req-" + std::to_string(++core_.requests);
+  request.id = good_id(id) ? std::string(id) : next_id();
   return request;
 }
 
@@ -153,6 +158,22 @@ void Session::end(const HttpRequest& request, int status) {
                                  .seconds = record.times.sent - record.times.arrived,
                                  .streamed = begun_,
                                  .record = record});
+}
+
+// TLS, where that is wanted. False: the connection is done.
+asio::awaitable<bool> Session::greet() {
+  waits_ = true;
+  stream_.expires_after(seconds(core_.limits.idle_seconds));
+  const ClientStream::Greeting greeting = co_await stream_.greet();
+  waits_ = false;
+  if (greeting != ClientStream::Greeting::not_tls) co_return greeting == ClientStream::Greeting::good;
+  HttpRequest request;
+  request.id = next_id();
+  request.remote = remote_;
+  co_await send_whole(request, core_.handler->refusal(400, "this port speaks TLS: its address begins with https://"),
+                      false);
+  co_await linger();
+  co_return false;
 }
 
 // One request. False: the connection is done.
@@ -225,17 +246,28 @@ asio::awaitable<error_code> Session::read_body(Parser& parser) {
   co_return error_code{};
 }
 
-// A client that closes the connection wants no answer. One that sends its next request early is heard later.
+// A client that closes the connection wants no answer. What it sends meanwhile (its next request, or a part of TLS that
+// is none of ours) stays where it is, and the client is looked at again from time to time.
 void Session::watch(const std::shared_ptr<Exchange>& exchange) {
   stream_.socket().async_wait(tcp::socket::wait_read, [weak = weak_from_this(), exchange](const error_code& error) {
     const auto self = weak.lock();
     if (error || !self || self->exchange_ != exchange) return;
-    char byte = 0;
-    const ssize_t got = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
-    exchange->hang_up();
-    self->wake();
+    if (self->stream_.peer_has_left()) {
+      exchange->hang_up();
+      return self->wake();
+    }
+    self->look_again_.expires_after(std::chrono::milliseconds(250));
+    self->look_again_.async_wait([weak, exchange](const error_code& cancelled) {
+      const auto still = weak.lock();
+      if (!cancelled && still && still->exchange_ == exchange) still->watch(exchange);
+    });
   });
+}
+
+void Session::unwatch() {
+  error_code ignored;
+  std::ignore = stream_.socket().cancel(ignored);
+  look_again_.cancel();
 }
 
 asio::awaitable<bool> Session::answer(bool keep) {
@@ -266,15 +298,11 @@ asio::awaitable<bool> Session::answer(bool keep) {
     const bool kept = keep && !core_.draining;
     if (piece.whole && begun_) co_return false;
     if (piece.whole) {
-      error_code ignored;
-      std::ignore = stream_.socket().cancel(ignored);  // watched no more
+      unwatch();
       co_return co_await send_whole(exchange->request(), *piece.whole, kept);
     }
     if (piece.bytes.empty() && !piece.last) continue;
-    if (piece.last) {
-      error_code ignored;
-      std::ignore = stream_.socket().cancel(ignored);
-    }
+    if (piece.last) unwatch();
     const bool sent = co_await send_piece(*writer, piece.bytes, piece.last, kept);
     if (!sent || piece.last) {
       end(exchange->request(), sent ? 200 : 499);
@@ -334,7 +362,7 @@ asio::awaitable<bool> Session::send_piece(const Writer& writer, std::string_view
 // What a stream sends nearly always fits into the socket's buffer: that is done without timers and without the reactor.
 asio::awaitable<bool> Session::write(std::string_view bytes) {
   error_code failed;
-  bytes.remove_prefix(stream_.socket().write_some(asio::buffer(bytes), failed));
+  bytes.remove_prefix(stream_.write_now(bytes, failed));
   if (failed && failed != asio::error::would_block) co_return false;
   while (!bytes.empty()) {
     stream_.expires_after(seconds(core_.limits.idle_seconds));
@@ -347,12 +375,11 @@ asio::awaitable<bool> Session::write(std::string_view bytes) {
 
 // A client that still sends would see its connection reset before it reads why: what comes is thrown away for a while.
 asio::awaitable<void> Session::linger() {
-  error_code ignored;
-  std::ignore = stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  co_await stream_.end_sending();
   stream_.expires_after(std::chrono::seconds(1));
   buffer_.clear();
   for (size_t left = 4 << 20; left > 0;) {
-    auto [error, got] = co_await stream_.async_read_some(buffer_.prepare(kReadAhead / 2), kTuple);
+    auto [error, got] = co_await stream_.tcp().async_read_some(buffer_.prepare(kReadAhead / 2), kTuple);
     if (error) co_return;
     left -= std::min(left, got);
   }

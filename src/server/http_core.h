@@ -1,4 +1,4 @@
-// What the listener and its connections share. Only these two files see Boost.
+// What the listener and its connections share.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 #include <unordered_set>
 
 #include "server/http_server.h"
+#include "server/http_stream.h"
 
 namespace autoglm {
 
@@ -28,14 +29,22 @@ class Connection : public Listener {
 };
 
 struct HttpServer::Core : std::enable_shared_from_this<HttpServer::Core> {
-  Core(const HttpLimits& limits_in, HttpHandler& handler_in)
-      : limits(limits_in), handler(&handler_in), acceptor(io), signals(io), drain_timer(io) {}
+  Core(const HttpLimits& limits_in, const TlsFiles& tls_files_in, HttpHandler& handler_in)
+      : limits(limits_in),
+        tls_files(tls_files_in),
+        handler(&handler_in),
+        tls(make_tls_context(tls_files)),
+        acceptor(io),
+        signals(io),
+        drain_timer(io) {}
 
   void check_drained();
   void finish_drain();
 
   const HttpLimits limits;
+  const TlsFiles tls_files;
   HttpHandler* handler;
+  std::shared_ptr<TlsContext> tls;  // of connections that come; null: plain
   std::string address;
   bool loopback = false;
   bool draining = false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,7 +12,12 @@
 
 namespace autoglm {
 
+class ClientLease;
+
 using ServerClock = std::chrono::steady_clock;
+
+/// Now, in seconds that never go back.
+inline double server_seconds() { return std::chrono::duration<double>(ServerClock::now().time_since_epoch()).count(); }
 
 struct HttpRequest {
   std::string method;
@@ -23,6 +29,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;           // names in lower case
   std::string client{};                                               // who the key belongs to; empty without keys
   std::vector<std::pair<std::string, std::string>> answer_headers{};  // of whatever is answered
+  std::shared_ptr<ClientLease> lease{};                               // of that client's limits; null without keys
   ServerClock::time_point received = ServerClock::now();              // its first line
 
   /// The first header of that name (lower case), or empty.

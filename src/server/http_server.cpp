@@ -23,10 +23,10 @@ namespace {
 using boost::system::error_code;
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
-std::string address_text(const tcp::endpoint& endpoint) {
+std::string address_text(const tcp::endpoint& endpoint, bool tls) {
   const std::string host = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? fmt::format("http://[{}]:{}", host, endpoint.port())
-                                    : fmt::format("http://{}:{}", host, endpoint.port());
+  return fmt::format("{}://{}:{}", tls ? "https" : "http",
+                     endpoint.address().is_v6() ? fmt::format("[{}]", host) : host, endpoint.port());
 }
 
 tcp::endpoint resolve(asio::io_context& io, const std::string& host, int port) {
@@ -56,12 +56,13 @@ void listen(HttpServer::Core& core, const std::string& host, int port) {
          "give an address of this machine to --host, and a port above 1023 unless you may use lower ones");
   }
   const tcp::endpoint bound = core.acceptor.local_endpoint();
-  core.address = address_text(bound);
+  core.address = address_text(bound, core.tls != nullptr);
   core.loopback = bound.address().is_loopback();
 }
 
-// One client too many is told so and let go.
+// One client too many is told so and let go; through TLS only the latter, because that needs no answer of its own.
 asio::awaitable<void> turn_away(HttpServer::Core& core, tcp::socket socket) {
+  if (core.tls) co_return;
   const HttpResponse response = core.handler->refusal(503, "the server has as many connections as it may have");
   const std::string text = head_text({.status = response.status,
                                       .content_type = response.content_type,
@@ -122,8 +123,9 @@ void HttpServer::Core::finish_drain() {
   if (const auto then = std::exchange(drained, {})) then();
 }
 
-HttpServer::HttpServer(const std::string& host, int port, const HttpLimits& limits, HttpHandler& handler)
-    : core_(std::make_shared<Core>(limits, handler)) {
+HttpServer::HttpServer(const std::string& host, int port, const HttpLimits& limits, const TlsFiles& tls,
+                       HttpHandler& handler)
+    : core_(std::make_shared<Core>(limits, tls, handler)) {
   listen(*core_, host, port);
   asio::posix::stream_descriptor bell(core_->io, core_->bell->descriptor());
   asio::co_spawn(core_->io, answer_bell(*core_, std::move(bell)), asio::detached);
@@ -143,6 +145,8 @@ const std::string& HttpServer::address() const { return core_->address; }
 bool HttpServer::loopback() const { return core_->loopback; }
 void HttpServer::ring() { core_->bell->ring(); }
 int64_t HttpServer::connections() const { return core_->count.load(); }
+
+void HttpServer::reload_tls() { core_->tls = make_tls_context(core_->tls_files); }
 
 void HttpServer::open() { asio::co_spawn(core_->io, accept_all(*core_), asio::detached); }
 

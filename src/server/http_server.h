@@ -24,6 +24,12 @@ struct HttpLimits {
   size_t unsent_bytes = 1 << 20;        // of a stream that its client does not fetch
 };
 
+/// PEM files; both empty: no TLS.
+struct TlsFiles {
+  std::string certificate{};  // with the chain
+  std::string key{};
+};
+
 /// Everything is called on the network thread, must return within a millisecond, and must not throw.
 class HttpHandler {
  public:
@@ -43,17 +49,20 @@ class HttpServer {
  public:
   struct Core;  // http_core.h
   /// Listens at once, accepts nobody before open(), and starts its thread: before a pool pins the calling one. Errors:
-  /// bad_flag (an address that is none, a port that is taken or not allowed).
-  HttpServer(const std::string& host, int port, const HttpLimits& limits, HttpHandler& handler);
+  /// bad_flag (an address that is none, a port that is taken or not allowed), those of make_tls_context.
+  HttpServer(const std::string& host, int port, const HttpLimits& limits, const TlsFiles& tls, HttpHandler& handler);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  const std::string& address() const;  // "http://127.0.0.1:8080"
+  const std::string& address() const;  // "http://127.0.0.1:8080"; https with TLS
   bool loopback() const;
   void open();
   /// SIGTERM, SIGINT and SIGHUP go to `then`, on the network thread, from here on.
   void catch_signals(std::function<void(int)> then);
+  /// Reads certificate and key again, for connections from now on. On an Error they stay as they were. On the network
+  /// thread.
+  void reload_tls();
   /// Accepts nobody any more and closes connections that wait for a request. `done` is called on the network thread
   /// when every answer has been sent, or when `seconds` have passed and the rest was hung up on.
   void drain(double seconds, std::function<void()> done);

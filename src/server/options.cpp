@@ -7,9 +7,6 @@
 namespace autoglm {
 
 ServerOptions server_options(const Settings& settings, const EngineOptions& engine) {
-  if (settings.is_set("server.tls_cert") || settings.is_set("server.tls_key")) {
-    fail(Code::bad_flag, "this build does not speak TLS", "put a proxy such as caddy or nginx in front of it");
-  }
   ServerOptions options;
   options.host = settings.text("server.host");
   options.port = static_cast<int>(settings.integer("server.port"));
@@ -17,6 +14,8 @@ ServerOptions server_options(const Settings& settings, const EngineOptions& engi
   options.http.body_bytes = static_cast<size_t>(settings.bytes("server.max_body_bytes"));
   options.http.connections = settings.integer("server.max_connections");
   options.http.unsent_bytes = static_cast<size_t>(settings.bytes("server.max_unsent_bytes"));
+  options.tls = {.certificate = settings.text_if("server.tls_cert").value_or(""),
+                 .key = settings.text_if("server.tls_key").value_or("")};
   options.drain_seconds = 1e-6 * static_cast<double>(settings.microseconds("server.drain_timeout"));
   options.service.api_key_file = settings.text_if("server.api_key_file").value_or("");
   options.service.cors_origins = settings.list("server.cors_origin");

@@ -1,5 +1,7 @@
 #include "server/server.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <csignal>
 
@@ -17,7 +19,16 @@ struct Server::State {
         loop(metrics),
         traces(options.traces),
         service(options.service, metrics, loop, helper, traces),
-        http(options.host, options.port, options.http, service) {}
+        http(options.host, options.port, options.http, options.tls, service) {}
+
+  void reload() {
+    service.reload();
+    try {
+      http.reload_tls();
+    } catch (const Error& error) {
+      log(LogLevel::error, fmt::format("the certificate stays as it was: {}", error.what()));
+    }
+  }
 
   const ServerOptions options;
   Metrics metrics;
@@ -47,7 +58,7 @@ int Server::run(Engine& engine, const Served& served, const std::function<void()
   if (s.options.signals) {
     s.http.catch_signals([this](int number) {
       if (number == SIGHUP) {
-        state_->service.reload();
+        state_->reload();
       } else {
         stop(number);
       }

@@ -15,6 +15,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;
   HttpLimits http{};
+  TlsFiles tls{};
   ServiceOptions service{};
   TraceOptions traces{};
   double drain_seconds = 30;
@@ -25,7 +26,7 @@ struct ServerOptions {
 class Server {
  public:
   /// Listens and starts its threads, before a pool pins the calling one. Nobody is served yet. Errors: bad_flag (port,
-  /// address), those of ApiKeys and AccessLog.
+  /// address), those of ApiKeys, AccessLog and make_tls_context.
   explicit Server(const ServerOptions& options);
   ~Server();
 

@@ -67,7 +67,7 @@ Service::Service(const ServiceOptions& options, Metrics& metrics, EngineLoop& lo
       log_(options.access_log),
       cors_origins_(options.cors_origins),
       admission_(options.most_inside) {
-  if (!options.api_key_file.empty()) keys_.emplace(options.api_key_file);
+  if (!options.api_key_file.empty()) keys_.emplace(options.api_key_file, server_seconds());
 }
 
 void Service::serve(const Served& served) { served_ = &served; }
@@ -76,7 +76,7 @@ void Service::reload() {
   log_.reopen();
   if (!keys_) return;
   try {
-    keys_->reload();
+    keys_->reload(server_seconds());
   } catch (const Error& error) {
     log(LogLevel::error, fmt::format("the API keys stay as they were: {}", error.what()));
   }
@@ -142,14 +142,17 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
   }
   if (keys_ && request.path != "/health") {
     const std::string_view key = key_of(request);
-    const std::optional<std::string> owner = keys_->owner(key);
-    if (!owner) {
+    const std::shared_ptr<ClientMeter> client = keys_->client(key);
+    if (!client) {
       if (std::optional<HttpResponse> page = key_page(request)) return page;
       return error_response(request.path,
                             Error(Code::unauthorized, key.empty() ? "there is no API key" : "the API key is not known",
                                   "send it as Authorization: Bearer KEY"));
     }
-    request.client = *owner;
+    request.client = client->name();
+    if (route != nullptr && route->plain == nullptr) {
+      if (std::optional<HttpResponse> refused = let_in(client, request)) return refused;
+    }
   }
   if (own || (route != nullptr && route->plain != nullptr)) return plain(request, route);
   if (!draining_.load()) return std::nullopt;
@@ -157,6 +160,20 @@ std::optional<HttpResponse> Service::head(HttpRequest& request) {
       error_response(request.path, 503, Error(Code::overloaded, "the server is shutting down", "try another one"));
   response.headers.emplace_back("Retry-After", "5");
   return response;
+}
+
+// What the client's limits say, also in the headers of whatever is answered.
+std::optional<HttpResponse> Service::let_in(const std::shared_ptr<ClientMeter>& client, HttpRequest& request) {
+  const double now = server_seconds();
+  const ClientMeter::Verdict verdict = client->enter(now);
+  for (auto& header : client->headers(now)) request.answer_headers.push_back(std::move(header));
+  if (verdict.refused.empty()) {
+    request.lease = std::make_shared<ClientLease>(client);
+    return std::nullopt;
+  }
+  metrics_->refused(429);
+  return error_response(request.path, Error(Code::overloaded, verdict.refused, "try again later"),
+                        static_cast<int>(std::clamp(std::ceil(verdict.retry_after), 1.0, 86400.0)));
 }
 
 HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
@@ -201,7 +218,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
   if (DebugRoutes::has(request.path)) return debug_.handle(exchange);
   const Route* route = find_route(request.method, request.path);
   requests_.began(exchange);
-  auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter());
+  auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter(request.lease));
   if (!*ticket) {
     metrics_->refused(429);
     return exchange->respond(overloaded(request.path));
@@ -217,6 +234,7 @@ void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& ro
   const HttpRequest& request = exchange->request();
   const auto respond = [&](HttpResponse response) {
     if (response.status >= 400) metrics_->refused(response.status);
+    ticket.end();
     exchange->respond(std::move(response));
   };
   try {

@@ -51,6 +51,7 @@ class Service final : public HttpHandler {
   double seconds_without_progress() const override { return loop_->seconds_without_progress(); }
 
  private:
+  std::optional<HttpResponse> let_in(const std::shared_ptr<ClientMeter>& client, HttpRequest& request);
   HttpResponse plain(const HttpRequest& request, const Route* route);
   MetricsState metrics_state() const;
   HttpResponse overloaded(std::string_view path) const;

@@ -9,7 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 namespace autoglm::test {
 
@@ -57,9 +60,18 @@ void Client::reset() {
   close();
 }
 
+bool Client::start_tls(SSL_CTX* context) {
+  tls_.reset(SSL_new(context));
+  SSL_set_fd(tls_.get(), descriptor_);
+  return SSL_connect(tls_.get()) == 1;
+}
+
 bool Client::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    errno = 0;
+    const ssize_t sent = tls_ ? SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()))
+                              : ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
     if (sent <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(sent));
   }
@@ -69,7 +81,12 @@ bool Client::send(std::string_view bytes) {
 std::string Client::receive_some() {
   if (!held_.empty()) return std::exchange(held_, {});
   std::array<char, 65536> buffer{};
-  const ssize_t got = ::recv(descriptor_, buffer.data(), buffer.size(), 0);
+  ssize_t got = -1;
+  do {  // EINTR: the process was stopped for a while, and goes on
+    errno = 0;
+    got = tls_ ? SSL_read(tls_.get(), buffer.data(), static_cast<int>(buffer.size()))
+               : ::recv(descriptor_, buffer.data(), buffer.size(), 0);
+  } while (got < 0 && errno == EINTR);
   return got > 0 ? std::string(buffer.data(), static_cast<size_t>(got)) : "";
 }
 
@@ -152,6 +169,29 @@ void Client::start_post(const std::string& path, const nlohmann::json& body, con
 Reply Client::post(const std::string& path, const nlohmann::json& body, const std::string& headers) {
   start_post(path, body, headers);
   return receive();
+}
+
+std::string post_text(const std::string& path, const nlohmann::json& body) {
+  const std::string text = body.dump();
+  return fmt::format("POST {} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+                     path, text.size(), text);
+}
+
+double metric(Client& client, const std::string& name) {
+  const std::string text = client.get("/metrics").body;
+  double sum = 0;
+  for (size_t at = text.find("\n" + name); at != std::string::npos; at = text.find("\n" + name, at + 1)) {
+    sum += std::atof(text.c_str() + text.find(' ', at));
+  }
+  return sum;
+}
+
+bool eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 3000; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
 }
 
 }  // namespace autoglm::test

@@ -4,10 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <random>
 
+#include "server/gate.h"
 #include "server/test_server.h"
 #include "support/read_file.h"
 #include "support/temporary_folder.h"
@@ -17,6 +16,9 @@ namespace {
 
 using nlohmann::json;
 using test::Client;
+using test::eventually;
+using test::Gate;
+using test::metric;
 using test::Reply;
 using test::ServerSetup;
 using test::TestServer;
@@ -28,61 +30,10 @@ json completion(const std::string& prompt, int tokens, json more = json::object(
   return body;
 }
 
-/// Steps that wait until the test lets them go: "the engine is busy" without any time.
-class Gate {
- public:
-  void wait() {
-    std::unique_lock lock(mutex_);
-    ++waiting_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_ || steps_ > 0; });
-    if (!open_) --steps_;
-    --waiting_;
-  }
-  void open() {
-    const std::scoped_lock lock(mutex_);
-    open_ = true;
-    changed_.notify_all();
-  }
-  void let_pass(int steps) {
-    const std::scoped_lock lock(mutex_);
-    steps_ = steps;
-    changed_.notify_all();
-  }
-  void wait_until_busy() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return waiting_ > 0 && steps_ == 0; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool open_ = false;
-  int steps_ = 0;
-  int waiting_ = 0;
-};
-
 ServerSetup gated(const std::shared_ptr<Gate>& gate) {
   ServerSetup setup;
   setup.stepper->before_step = [gate](const Batch&) { gate->wait(); };
   return setup;
-}
-
-bool eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 3000; ++i) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
-double metric(Client& client, const std::string& name) {
-  const std::string text = client.get("/metrics").body;
-  double sum = 0;
-  for (size_t at = text.find("\n" + name); at != std::string::npos; at = text.find("\n" + name, at + 1)) {
-    sum += std::atof(text.c_str() + text.find(' ', at));
-  }
-  return sum;
 }
 
 TEST(Serving, OneTooManyHearsSoWhileTheEngineIsBusy) {
@@ -299,7 +250,7 @@ TEST(Serving, FilesOfKeysThatAreNone) {
   const test::TemporaryFolder folder;
   const auto error = [&](const std::string& content) {
     try {
-      const ApiKeys keys(folder.write("keys", content));
+      const ApiKeys keys(folder.write("keys", content), 0);
     } catch (const Error& refused) {
       return refused.code();
     }
@@ -309,18 +260,18 @@ TEST(Serving, FilesOfKeysThatAreNone) {
   EXPECT_EQ(error("# only a comment\n"), Code::bad_config);
   EXPECT_EQ(error("short\n"), Code::bad_config);
   EXPECT_EQ(error("two words here\n"), Code::bad_config);
-  EXPECT_THROW(ApiKeys(folder / "missing"), Error);
-  EXPECT_THROW(ApiKeys(folder.path()), Error);
-  ApiKeys keys(folder.write("keys", "first-key-1\n"));
-  EXPECT_TRUE(keys.owner("first-key-1"));
-  EXPECT_FALSE(keys.owner("second-key-2"));
+  EXPECT_THROW(ApiKeys(folder / "missing", 0), Error);
+  EXPECT_THROW(ApiKeys(folder.path(), 0), Error);
+  ApiKeys keys(folder.write("keys", "first-key-1\n"), 0);
+  EXPECT_TRUE(keys.client("first-key-1"));
+  EXPECT_FALSE(keys.client("second-key-2"));
   folder.write("keys", "second-key-2\n");
-  keys.reload();
-  EXPECT_FALSE(keys.owner("first-key-1"));
-  EXPECT_TRUE(keys.owner("second-key-2"));
+  keys.reload(0);
+  EXPECT_FALSE(keys.client("first-key-1"));
+  EXPECT_TRUE(keys.client("second-key-2"));
   folder.write("keys", "bad\n");
-  EXPECT_THROW(keys.reload(), Error);
-  EXPECT_TRUE(keys.owner("second-key-2")) << "a bad file leaves the keys as they were";
+  EXPECT_THROW(keys.reload(0), Error);
+  EXPECT_TRUE(keys.client("second-key-2")) << "a bad file leaves the keys as they were";
 }
 
 TEST(Serving, MetricsCountWhatHappened) {
