@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PROMPT ?= Why is the sky blue? Answer in two sentences.
 BIN = build/bin/autoglm
 
-.PHONY: build run test check bench bench-serve fuzz format lint dist install uninstall clean setup help
+.PHONY: build run test check bench bench-serve fuzz soak format lint dist install uninstall clean setup help
 
 help:
 	@echo "make run        install what is needed, build, fetch a small model, answer a prompt (PROMPT='...')"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench      our speed beside llama.cpp and OpenVINO, with the machine's roofs (BENCH='--only smollm2 --reps 3')"
 	@echo "make bench-serve  our server beside llama.cpp's under load (BENCH='--only shared --reps 2')"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS (60)"
+	@echo "make soak       SOAK_REQUESTS (100000) short requests on a tiny model under ASan: right answers, flat memory"
 	@echo "make format lint dist install uninstall clean"
 
 setup:
@@ -49,6 +50,9 @@ bench-serve: build
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+soak:
+	@tools/soak.sh $(or $(SOAK_REQUESTS),100000)
 
 format:
 	@tools/format.sh --fix

@@ -28,6 +28,7 @@ void install_signals() {
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of the write, not the end of the program
+  ::signal(SIGXFSZ, SIG_IGN);  // so is a file that may not grow
 }
 
 // Descriptors 0 to 2 may be closed: a model file opened in their place would be written to by the next message.
