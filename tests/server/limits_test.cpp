@@ -129,6 +129,7 @@ TEST(Limits, RequestsBeyondThemAre429WithOpenAIsHeaders) {
   Client client = server.client();
   const std::string key = "Authorization: Bearer secret-key-1\r\n";
   for (int i = 0; i < 5; ++i) EXPECT_EQ(client.get("/v1/models", key).status, 200) << "looking costs nothing";
+  EXPECT_EQ(client.get("/debug/pprof/profile?seconds=-1", key).status, 400);
   const Reply first = client.post("/v1/completions", completion(3), key);
   EXPECT_EQ(first.status, 200);
   EXPECT_EQ(first.header("x-ratelimit-limit-requests"), "2");
