@@ -16,6 +16,7 @@ LAYERS = ("base", "hw", "format", "kernels", "model", "engine")
 FILES = ("server/http_*", "server/server.*", "server/service.*", "server/exchange.*", "server/helper.*", "server/admission.*",
          "server/engine_loop.*", "server/rate_limit.*", "server/api_keys.*", "server/metrics.*", "store/prefix_*",
          "store/segment_*")
+TELLS = ("base/cpu_profiler.cpp",)  # when a profile was taken
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
             print(f"nothing matches src/{pattern}")
             return 1
         files += found
+    files = [file for file in files if str(file.relative_to(source)) not in TELLS]
     faults = [f"{file.relative_to(root)}:{number}: a clock that may jump: {line.strip()}" for file in sorted(files)
               for number, line in enumerate(file.read_text().splitlines(), 1) if WALL.search(line.split("//")[0])]
     print("\n".join(faults) or f"{len(files)} files know no clock that jumps")
