@@ -191,12 +191,12 @@ void EngineLoop::run(Engine& engine) {
       steps = engine.last_step().number;
       metrics_->step(engine.last_step());
     }
+    after_step(engine);  // first: who hears of an end may ask for the status next
     said_();
-    after_step(engine);
   }
   engine.cancel_all();
-  said_();
   after_step(engine);
+  said_();
 }
 
 }  // namespace autoglm
