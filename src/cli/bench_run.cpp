@@ -68,13 +68,8 @@ void BenchRun::feed(int64_t count, bool logits) {
       ++sequence;
       if (logits) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     }
-    const std::span<const float> rows = model_->forward({.tokens = tokens_,
-                                                         .embeddings = {},
-                                                         .positions = {},
-                                                         .sequences = parts_,
-                                                         .logit_rows = logit_rows_,
-                                                         .want_hidden = false},
-                                                        *kv_);
+    const std::span<const float> rows = model_->forward(
+        {.tokens = tokens_, .embeddings = {}, .positions = {}, .sequences = parts_, .logit_rows = logit_rows_}, *kv_);
     if (!rows.empty()) {
       if (first_token_ == 0) first_token_ = seconds_since(begin);
       const auto vocabulary = static_cast<int64_t>(model_->spec().vocabulary);

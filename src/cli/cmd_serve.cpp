@@ -22,6 +22,7 @@ Served served_model(const Context& context, const OpenedModel& opened, const Eng
   served.tokenizer = opened.tokenizer.get();
   served.chat = &opened.chat;
   served.defaults = request_from_settings(settings, *opened.source, opened.model->spec().vocabulary);
+  served.embedding = embedding_spec(*opened.source, opened.model->spec().hidden);
   served.context = opened.model->context();
   served.vocabulary = opened.model->spec().vocabulary;
   served.most_choices = std::max<int64_t>(1, std::min<int64_t>(128, engine.max_sequences + engine.max_queue));

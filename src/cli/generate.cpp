@@ -93,8 +93,9 @@ Answer generate(Engine& engine, Request request, const std::function<bool()>& in
         answer.reasoning += event.text;
         show(think, event.text);
         return;
-      case Event::Kind::tool_call:  // neither is asked for
+      case Event::Kind::tool_call:  // none of these is asked for
       case Event::Kind::prompt:
+      case Event::Kind::embedding:
         return;
       case Event::Kind::finish:
         answer.finish = event.finish;

@@ -51,8 +51,7 @@ void score(Model& model, std::span<const int32_t> tokens, int64_t first, const s
                        .embeddings = {},
                        .positions = {},
                        .sequences = {&part, 1},
-                       .logit_rows = logit_rows,
-                       .want_hidden = false},
+                       .logit_rows = logit_rows},
                       *kv);
     for (size_t i = 0; i < logit_rows.size(); ++i) {
       row(done + logit_rows[i], logits.subspan(i * vocabulary, vocabulary));

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "engine/ngram_index.h"
+#include "engine/pooler.h"
 #include "engine/stop_matcher.h"
 #include "text/grammar/matcher.h"
 #include "text/tool_calls.h"
@@ -85,9 +87,10 @@ struct Engine::Live {
   StopMatcher stops;
   ReasoningSplitter reasoning;
   std::optional<ToolCallSplitter> calls;  // with tools
-  std::vector<int32_t> tokens;            // prompt and answer
-  int64_t most = 0;                       // tokens that may be sampled
-  SequenceId sequence = -1;               // -1: waits
+  bool told_call = false;
+  std::vector<int32_t> tokens;  // prompt and answer
+  int64_t most = 0;             // tokens that may be sampled
+  SequenceId sequence = -1;     // -1: waits
   bool ended = false;
   Event pending;  // tokens whose text is still held back
   int64_t preemptions = 0;
@@ -104,10 +107,13 @@ struct Engine::Live {
 
   int64_t cached = 0;
 
-  bool wants_scores() const { return request.prompt_logprobs && request.sampling.logprobs >= 0; }
+  bool wants_scores() const { return !embeds() && request.prompt_logprobs && request.sampling.logprobs >= 0; }
   Event scores;  // of the prompt's tokens, so far
   bool scores_told = false;
   int64_t scored_rows = 0;  // of the step's batch
+
+  bool embeds() const { return request.embed != Pooling::none; }
+  std::optional<Pooler> pooler;  // of a request that embeds
 
   double submitted = 0;
   std::optional<double> started;  // to be computed
@@ -125,8 +131,10 @@ std::vector<Event> Engine::Live::tell(std::string_view text, bool at_end) {
     event.text = std::move(said);
     event.tool = std::move(tool);
   };
-  const auto add_all = [&add](std::vector<ToolCallSplitter::Part> found) {
+  const auto add_all = [&](std::vector<ToolCallSplitter::Part> found) {
     for (ToolCallSplitter::Part& part : found) {
+      if (request.one_call && told_call) continue;
+      told_call = told_call || part.is_call();
       if (part.is_call()) {
         add(Event::Kind::tool_call, std::move(part.call.arguments), std::move(part.call.name));
       } else {
@@ -256,7 +264,8 @@ void Engine::check_queue() const {
 RequestId Engine::submit(Request request, EventSink sink) {
   check(request);
   const auto prompt = static_cast<int64_t>(request.prompt.size());
-  const int64_t most = request.max_tokens < 0 ? stepper_->context() - prompt : request.max_tokens;
+  const bool embeds = request.embed != Pooling::none;
+  const int64_t most = embeds ? 0 : request.max_tokens < 0 ? stepper_->context() - prompt : request.max_tokens;
   if (!scheduler_.fits(prompt + most)) {
     fail(Code::context_exceeded,
          fmt::format("{} tokens are more than the KV cache holds ({})", prompt + most, stepper_->blocks() * kKvBlock),
@@ -281,8 +290,11 @@ RequestId Engine::submit(Request request, EventSink sink) {
                   .client = client_number(added.request.client),
                   .deadlines = deadlines,
                   .root = root_,
-                  .scored = added.wants_scores()});
-  if (added.wants_scores()) {
+                  .scored = added.wants_scores(),
+                  .whole = embeds && added.request.embed != Pooling::last});
+  if (embeds) {
+    added.pooler.emplace(added.request.embed, stepper_->hidden_size(), prompt);
+  } else if (added.wants_scores()) {
     added.scores.kind = Event::Kind::prompt;
     added.scores.tokens = added.request.prompt;
     added.scores.logprobs = {{{added.request.prompt.front(), std::numeric_limits<float>::quiet_NaN()}}};
@@ -339,9 +351,15 @@ void Engine::step() {
     const std::span<const float> logits = forward(plan);
     share(plan);
     size_t row = 0;
+    size_t part = 0;
     const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
     for (const Work& work : plan.work) {
       Live& live = *live_.at(work.id);
+      const int64_t row_begin = sequences_[part++].row_begin;
+      if (live.embeds()) {
+        take_hidden(live, work, row_begin);
+        continue;
+      }
       const auto next = [&](int64_t rows) {
         const auto begin = std::exchange(row, row + static_cast<size_t>(rows));
         return logits.subspan(begin * vocabulary, static_cast<size_t>(rows) * vocabulary);
@@ -477,19 +495,15 @@ std::span<const float> Engine::forward(const Plan& plan) {
         ++live.scored_rows;
       }
     }
-    if (work.sample) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
+    if (work.sample && !live.embeds()) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     for (int64_t i = 0; i < live.drafted; ++i) {
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
       tokens_.push_back(live.predicted[static_cast<size_t>(i)]);
     }
     decodes = decodes && work.rows == 1;
   }
-  const std::span<const float> logits = stepper_->forward({.tokens = tokens_,
-                                                           .embeddings = {},
-                                                           .positions = {},
-                                                           .sequences = sequences_,
-                                                           .logit_rows = logit_rows_,
-                                                           .want_hidden = false});
+  const std::span<const float> logits = stepper_->forward(
+      {.tokens = tokens_, .embeddings = {}, .positions = {}, .sequences = sequences_, .logit_rows = logit_rows_});
   if (decodes && options_.speculation == Speculation::automatic) {
     costs_.observe(static_cast<int64_t>(tokens_.size()), options_.clock() - began);
   }
@@ -533,6 +547,35 @@ void Engine::take_scores(Live& live, std::span<const float> logits) {
   if (live.most == 0) finish(live, FinishReason::length);
 }
 
+// The rows of a prompt that its embedding is made of, and the embedding once the last is there.
+void Engine::take_hidden(Live& live, const Work& work, int64_t row_begin) {
+  if (live.ended) return;
+  hidden_rows_.clear();
+  for (int64_t i = 0; i < work.rows; ++i) {
+    if (live.pooler->wants(work.begin + i)) hidden_rows_.push_back(static_cast<int32_t>(row_begin + i));
+  }
+  const auto most = static_cast<size_t>(stepper_->max_logit_rows());
+  const auto width = static_cast<size_t>(stepper_->hidden_size());
+  for (std::span<const int32_t> rows = hidden_rows_; !rows.empty(); rows = rows.subspan(std::min(most, rows.size()))) {
+    std::span<const float> hidden = stepper_->hidden(rows.first(std::min(most, rows.size())));
+    for (; !hidden.empty(); hidden = hidden.subspan(width)) live.pooler->add(hidden.first(width));
+  }
+  if (!work.sample) return;
+  Event event;
+  event.kind = Event::Kind::embedding;
+  event.embedding = live.pooler->result();
+  if (!std::ranges::all_of(event.embedding, [](float value) { return std::isfinite(value); })) {
+    finish(live, FinishReason::error, Error(Code::numeric, "the model computed a state that is not a finite number"));
+    return;
+  }
+  try {
+    if (live.sink) live.sink(event);
+  } catch (...) {
+    live.sink = nullptr;  // see emit()
+  }
+  finish(live, live.sink ? FinishReason::stop : FinishReason::cancelled);
+}
+
 // A row of logits becomes a token, the token becomes text, and the request may end. `row`: how many drafted tokens
 // precede it in this step. True if the request goes on with the token that was predicted here.
 bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
@@ -567,7 +610,11 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
     return false;
   }
   emit(live, text, FinishReason::none, {});
-  if (live.ended) return false;                    // its sink cancelled it
+  if (live.ended) return false;  // its sink cancelled it
+  if (live.request.one_call && live.calls && live.calls->calls() > 0) {
+    finish(live, FinishReason::stop);
+    return false;
+  }
   if (live.matcher && live.matcher->must_end()) {  // only an end token could follow
     finish(live, FinishReason::stop);
     return false;

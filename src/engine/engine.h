@@ -100,6 +100,7 @@ class Engine {
   void take_rows(Live& live, std::span<const float> logits);
   bool take(Live& live, std::span<const float> logits, int64_t row);
   void take_scores(Live& live, std::span<const float> logits);
+  void take_hidden(Live& live, const Work& work, int64_t row_begin);
   void emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error);
   void finish(Live& live, FinishReason reason, std::optional<Error> error = {});
   void fail_planned(const Plan& plan, const Error& error);
@@ -129,6 +130,7 @@ class Engine {
   std::vector<int32_t> tokens_;  // of the step's batch
   std::vector<BatchSequence> sequences_;
   std::vector<int32_t> logit_rows_;
+  std::vector<int32_t> hidden_rows_;
   std::vector<uint64_t> allowed_;   // tokens of a row whose request has a grammar
   std::unique_ptr<DiskTier> disk_;  // null without one. Last: it uses the stepper and the scheduler
 };

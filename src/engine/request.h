@@ -42,8 +42,13 @@ struct Deadlines {
   double decode = 0;   // from the first token to the last
 };
 
+/// How the final hidden states of a text's tokens become its embedding; none: there is no embedding.
+enum class Pooling : uint8_t { none, mean, first, last };
+
 struct Request {
   std::vector<int32_t> prompt;
+  /// Not none: no token is sampled; an event tells the prompt's embedding, then the request ends with "stop".
+  Pooling embed = Pooling::none;
   SamplingParams sampling;
   int64_t max_tokens = -1;        // -1: until the context is full
   std::vector<std::string> stop;  // strings; matched across token borders, never printed
@@ -54,6 +59,7 @@ struct Request {
   bool prompt_logprobs = false;  // with sampling.logprobs: the prompt's own tokens too, in an event before all others
   /// Tools that the answer may call, in its family's form (text/tool_calls.h); null: everything is text.
   std::shared_ptr<const ToolSet> tools;
+  bool one_call = false;  // the answer ends behind its first call
   ReasoningStart reasoning = ReasoningStart::none;
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own
@@ -87,13 +93,14 @@ struct Usage {
 
 /// One happening in a request's life, in order. `text` never ends in half a UTF-8 character and never holds a part of a
 /// stop string. The texts of one kind put together are the whole answer; a tool call comes whole, when it is complete.
-/// `prompt` has the prompt's tokens and logprobs.
+/// `prompt` has the prompt's tokens and logprobs, `embedding` what Request::embed asks for.
 struct Event {
-  enum class Kind : uint8_t { text, reasoning, tool_call, prompt, finish } kind = Kind::text;
+  enum class Kind : uint8_t { text, reasoning, tool_call, prompt, embedding, finish } kind = Kind::text;
   std::string text;                                 // of a tool call: its arguments, a JSON object
   std::string tool;                                 // its name
   std::vector<int32_t> tokens;                      // sampled since the event before
   std::vector<std::vector<TokenLogprob>> logprobs;  // a row a token: the chosen one first, then the best
+  std::vector<float> embedding;                     // [hidden], as it was pooled: of any length
   FinishReason finish = FinishReason::none;
   std::optional<Error> error;
   Usage usage;  // with finish

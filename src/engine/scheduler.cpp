@@ -26,7 +26,7 @@ void Scheduler::add(const QueuedRequest& request) {
   Entry entry;
   entry.request = request;
   entry.tokens = tokens;
-  entry.shares = policy_.prefix_cache;
+  entry.shares = policy_.prefix_cache && !entry.request.whole;
   waiting_.push_back(std::move(entry));
   if (request.client != 0) ++clients_[request.client];
 }

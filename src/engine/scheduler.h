@@ -68,6 +68,7 @@ struct QueuedRequest {
   Deadlines deadlines{};
   PrefixKey root{};     // what its blocks' content depends on beside tokens
   bool scored = false;  // every row needs logits: chunks are short, and nothing is taken from the cache
+  bool whole = false;   // every row must be computed: nothing is taken from the cache, or put there
 };
 
 /// Tokens [begin, begin + rows) of a request are computed; `sample`: they reach its end, so the last row gives a token.

@@ -41,6 +41,9 @@ class Stepper {
   virtual void settle() {}
   /// Logits of batch.logit_rows, [logit_rows, vocabulary], valid until the next call.
   virtual std::span<const float> forward(const Batch& batch) = 0;
+  /// Final hidden states of rows of the last batch, at most max_logit_rows() of them: [rows, hidden_size()].
+  virtual int64_t hidden_size() const = 0;
+  virtual std::span<const float> hidden(std::span<const int32_t> rows) = 0;
 };
 
 class ModelStepper : public Stepper {
@@ -67,6 +70,8 @@ class ModelStepper : public Stepper {
   std::string_view kv_type() const override { return name(model_->kv_type()); }
   void settle() override { model_->settle(); }
   std::span<const float> forward(const Batch& batch) override { return model_->forward(batch, *kv_); }
+  int64_t hidden_size() const override { return model_->spec().hidden; }
+  std::span<const float> hidden(std::span<const int32_t> rows) override { return model_->hidden(rows); }
 
  private:
   Model* model_;

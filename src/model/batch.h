@@ -24,7 +24,6 @@ struct Batch {
   std::span<const int32_t> positions;
   std::span<const BatchSequence> sequences;
   std::span<const int32_t> logit_rows;
-  bool want_hidden = false;  // also give the final normed hidden state of logit_rows
   int64_t rows() const;
 };
 

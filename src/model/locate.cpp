@@ -80,11 +80,18 @@ class Locator {
     return out;
   }
 
+  // Checkpoints that were saved without their head (for embeddings) lack the prefix.
+  const TensorEntry* find(const std::string& name) const {
+    constexpr std::string_view kPrefix = "model.";
+    const TensorEntry* entry = source_.find(name);
+    return entry != nullptr || !name.starts_with(kPrefix) ? entry : source_.find(name.substr(kPrefix.size()));
+  }
+
   // Experts that a Hugging Face folder stores one by one.
   bool take_experts(LocatedTensor& out, std::string_view pattern) {
     if (pattern.find("{e}") == std::string_view::npos) return false;
     for (int64_t e = 0; e < out.shape.count; ++e) {
-      const TensorEntry* entry = source_.find(fill_in(pattern, out.layer, e));
+      const TensorEntry* entry = find(fill_in(pattern, out.layer, e));
       if (!entry) {
         if (e == 0) return false;
         fail(Code::bad_model_file, "the model has no tensor '" + fill_in(pattern, out.layer, e) + "'");
@@ -98,7 +105,7 @@ class Locator {
 
   // A tensor of its own, or rows of a fused one: the number of rows says which.
   bool take(LocatedTensor& out, const std::string& name, bool fused_only) {
-    const TensorEntry* entry = name.empty() ? nullptr : source_.find(name);
+    const TensorEntry* entry = name.empty() ? nullptr : find(name);
     if (!entry) return false;
     const TensorRow& row = *out.row;
     const std::vector<int64_t> wanted = file_shape(row, out.shape);

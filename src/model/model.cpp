@@ -34,7 +34,6 @@ struct Model::State {
   std::vector<KvSegment> segments;
   std::vector<float> logits;
   std::vector<float> hidden;
-  int64_t hidden_rows = 0;
 
   void prepare_step(const Batch& batch, const KvCache& kv, int64_t rows);
 };
@@ -155,26 +154,29 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
 
   const int64_t wanted = std::ssize(batch.logit_rows);
   AUTOGLM_CHECK(wanted <= s.options.logit_rows, "more logit rows than the model was loaded for");
-  s.hidden_rows = batch.want_hidden ? wanted : 0;
   if (wanted == 0) return {};
   s.backend->head({.x = &s.activations.x,
                    .rows = batch.logit_rows,
                    .norm = &s.weights.output_norm,
                    .head = &s.weights.output,
                    .softcap = s.spec.logit_softcap,
-                   .logits = &s.activations.logits,
-                   .hidden = batch.want_hidden ? &s.activations.hidden : nullptr});
+                   .logits = &s.activations.logits});
   const std::span<float> logits(s.logits.data(), static_cast<size_t>(wanted * s.spec.vocabulary));
   s.backend->read(s.activations.logits, 0, logits);
-  if (batch.want_hidden) {
-    s.backend->read(s.activations.hidden, 0, {s.hidden.data(), static_cast<size_t>(wanted * s.spec.hidden)});
-  }
   return logits;
 }
 
-std::span<const float> Model::hidden() const {
-  const State& s = *state_;
-  return {s.hidden.data(), static_cast<size_t>(s.hidden_rows * s.spec.hidden)};
+std::span<const float> Model::hidden(std::span<const int32_t> rows) {
+  State& s = *state_;
+  AUTOGLM_CHECK(std::ssize(rows) <= s.options.logit_rows, "more hidden rows than the model was loaded for");
+  s.backend->head({.x = &s.activations.x,
+                   .rows = rows,
+                   .norm = &s.weights.output_norm,
+                   .head = nullptr,
+                   .hidden = &s.activations.hidden});
+  const std::span<float> hidden(s.hidden.data(), rows.size() * static_cast<size_t>(s.spec.hidden));
+  s.backend->read(s.activations.hidden, 0, hidden);
+  return hidden;
 }
 
 }  // namespace autoglm

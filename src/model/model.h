@@ -93,8 +93,9 @@ class Model {
   /// also what moves the length: past = length - rows) and computes logits of batch.logit_rows.
   /// Returns [logit_rows, vocabulary] floats, valid until the next call. Throws nothing for valid batches.
   std::span<const float> forward(const Batch& batch, KvCache& kv);
-  /// Final normed hidden states of logit_rows of the last forward with want_hidden: [logit_rows, hidden].
-  std::span<const float> hidden() const;
+  /// Final normed hidden states of rows of the last forward, at most max_logit_rows(): [rows, hidden], valid until the
+  /// next call.
+  std::span<const float> hidden(std::span<const int32_t> rows);
 
  private:
   struct State;

@@ -155,7 +155,7 @@ std::vector<HubFile> safetensors_folder(const std::vector<HubFile>& files) {
   std::vector<HubFile> chosen;
   bool weights = false;
   for (const HubFile& file : files) {
-    const bool nested = file.path.find('/') != std::string::npos;
+    const bool nested = file.path.find('/') != std::string::npos && file.path != "1_Pooling/config.json";
     if (nested) continue;
     const bool tensors = file.path.ends_with(".safetensors");
     const bool small = file.path.ends_with(".json") || file.path.ends_with(".jinja") || file.path == "tokenizer.model";

@@ -33,8 +33,7 @@ class Feeder {
                       .embeddings = {},
                       .positions = {},
                       .sequences = {&sequence, 1},
-                      .logit_rows = {&last, done == rows ? size_t{1} : size_t{0}},
-                      .want_hidden = false},
+                      .logit_rows = {&last, done == rows ? size_t{1} : size_t{0}}},
                      *kv_);
     }
     return since(begin);

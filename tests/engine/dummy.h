@@ -103,8 +103,23 @@ class DummyStepper : public Stepper {
     }
     return *kv_;
   }
+  /// Of a row: how often each of the first tokens of the vocabulary is in its history, and the history's length.
+  static constexpr int64_t kHidden = 8;
+  int64_t hidden_size() const override { return kHidden; }
+  std::span<const float> hidden(std::span<const int32_t> wanted) override {
+    EXPECT_LE(static_cast<int64_t>(wanted.size()), logit_rows);
+    hidden_.assign(wanted.size() * kHidden, 0.0f);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      float* out = &hidden_[i * kHidden];
+      const std::vector<int32_t> history = history_of(wanted[i]);
+      for (const int32_t token : history) out[token % (kHidden - 1)] += 0.1f;
+      out[kHidden - 1] = static_cast<float>(history.size());
+    }
+    return hidden_;
+  }
   std::span<const float> forward(const Batch& batch) override {
     ++steps;
+    parts_.assign(batch.sequences.begin(), batch.sequences.end());
     if (before_step) before_step(batch);
     EXPECT_LE(static_cast<int64_t>(batch.logit_rows.size()), logit_rows);
     most_sequences = std::max(most_sequences, static_cast<int64_t>(batch.sequences.size()));
@@ -137,6 +152,14 @@ class DummyStepper : public Stepper {
     for (int64_t i = 0; i < length; ++i) history.push_back(page(id, static_cast<size_t>(i)));
     return history;
   }
+  // Of a row of the last batch.
+  std::vector<int32_t> history_of(int64_t row) {
+    for (const BatchSequence& part : parts_) {
+      if (row < part.row_begin || row >= part.row_begin + part.rows) continue;
+      return stored(part.sequence, kv().length(part.sequence) - part.rows + row - part.row_begin + 1);
+    }
+    throw std::logic_error("no sequence has this row");
+  }
   void fill(const std::vector<int32_t>& history, std::span<float> logits) const {
     dummy_logits(history, logits);
     if (hook) hook(history, logits);
@@ -145,6 +168,8 @@ class DummyStepper : public Stepper {
   TokenStore* store_ = nullptr;
   std::unique_ptr<KvCache> kv_;
   std::vector<float> logits_;
+  std::vector<float> hidden_;
+  std::vector<BatchSequence> parts_;  // of the last batch
 };
 
 /// Id i prints pieces[i]; `controls` print nothing.

@@ -119,13 +119,8 @@ std::vector<float> logits_of(Model& model, const std::vector<int32_t>& tokens, i
     }
     done += rows;
     const std::vector<int32_t> wanted = {static_cast<int32_t>(batch.size()) - 1};
-    const auto logits = model.forward({.tokens = batch,
-                                       .embeddings = {},
-                                       .positions = {},
-                                       .sequences = parts,
-                                       .logit_rows = wanted,
-                                       .want_hidden = false},
-                                      *kv);
+    const auto logits = model.forward(
+        {.tokens = batch, .embeddings = {}, .positions = {}, .sequences = parts, .logit_rows = wanted}, *kv);
     last.assign(logits.begin(), logits.end());
   }
   return last;

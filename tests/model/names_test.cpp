@@ -113,6 +113,17 @@ TEST_F(Names, StackedExpertsOfTransformers) {
   }
 }
 
+// As sentence-transformers saves a model: without its head, and so without the name of what is below the head.
+TEST_F(Names, ModelsForEmbeddingsHaveNoPrefix) {
+  const auto source = golden("llama-d");
+  const auto bare = edit(source, [](EditedSource& s) {
+    for (TensorEntry& tensor : s.list()) {
+      if (tensor.name.starts_with("model.")) tensor.name = tensor.name.substr(6);
+    }
+  });
+  expect_same_logits(source, bare, "llama-d");
+}
+
 TEST_F(Names, FusedQkvOfGguf) {
   for (const char* name : {"qwen2-a", "llama-b", "glm4_moe-a"}) {
     const auto source = converted(name);
