@@ -8,6 +8,7 @@ namespace {
 // About what an event will be once it is written as JSON.
 size_t size_of(const Event& event) {
   size_t bytes = 256 + 2 * event.text.size();
+  bytes += sizeof(float) * event.embedding.size();
   for (const auto& row : event.logprobs) bytes += 96 * row.size();
   return bytes;
 }

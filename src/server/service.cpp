@@ -241,7 +241,8 @@ void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& ro
     const Json body = parse_chat_json(request.body, "the body");
     if (route.compute != nullptr) return respond(route.compute(*served_, body));
     Asked asked = route.ask(*served_, request, body);
-    if (!ticket.grow(std::ssize(asked.requests) - 1)) return respond(overloaded(request.path));
+    const int64_t places = asked.places > 0 ? asked.places : std::ssize(asked.requests);
+    if (!ticket.grow(places - 1)) return respond(overloaded(request.path));
     exchange->set_writer(std::move(asked.writer));
     exchange->note([](RequestRecord& record) { record.times.prepared = steady_seconds(); });
     loop_->submit(exchange, std::move(asked.requests), std::move(ticket));

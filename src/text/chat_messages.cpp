@@ -83,7 +83,7 @@ void check_message(const Json& message, const std::string& where) {
   want_string(message, "role", where, true);
   const auto& role = message["role"].get_ref<const std::string&>();
   if (role.empty()) refuse(where + ".role is empty");
-  for (const char* name : {"name", "tool_call_id", "reasoning_content", "reasoning", "thinking"})
+  for (const char* name : {"name", "tool_name", "tool_call_id", "reasoning_content", "reasoning", "thinking"})
     want_string(message, name, where);
   check_content(message, where, role == "assistant");
   const Json* calls = member(message, "tool_calls");

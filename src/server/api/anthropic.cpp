@@ -1,165 +1,83 @@
 // Anthropic's API: POST /v1/messages and /v1/messages/count_tokens.
-#include <fmt/format.h>
+#include "server/api/anthropic.h"
 
-#include "server/api/errors.h"
 #include "server/api/messages.h"
-#include "server/api/openai_writer.h"
 #include "server/api/sampling.h"
+#include "server/api/shape.h"
 
 namespace autoglm {
 namespace {
 
-class MessageWriter final : public Writer {
- public:
-  MessageWriter(std::string path, std::string model, int64_t prompt_tokens, bool stream)
-      : path_(std::move(path)), model_(std::move(model)), prompt_tokens_(prompt_tokens), stream_(stream) {}
-
-  std::string_view content_type() const override { return "text/event-stream"; }
-
-  bool streams() const override { return stream_; }
-  void take(Happening&& happening, Piece& piece) override {
-    const Event& event = happening.event;
-    if (event.error) return fail(*event.error, piece);
-    if (event.finish == FinishReason::cancelled) return fail({Code::cancelled, "the request was cancelled"}, piece);
-    if (stream_ && !std::exchange(begun_, true)) send("message_start", {{"message", message(0, 0)}}, piece);
-    if (!event.text.empty()) add(event, piece);
-    if (event.kind != Event::Kind::finish) return;
-    stop_ = !event.usage.stop.empty()              ? "stop_sequence"
-            : event.finish == FinishReason::length ? "max_tokens"
-                                                   : "end_turn";
-    if (!event.usage.stop.empty()) stop_sequence_ = event.usage.stop;
-    const Usage& usage = event.usage;
-    if (!stream_) {
-      piece.whole = HttpResponse{.body = to_text(message(usage.completion_tokens, usage.cached_tokens))};
-      return;
-    }
-    close_block(piece);
-    Json delta = Json::object();
-    delta["stop_reason"] = stop_;
-    delta["stop_sequence"] = stop_sequence_;
-    send("message_delta",
-         {{"delta", std::move(delta)}, {"usage", counted(usage.completion_tokens, usage.cached_tokens)}}, piece);
-    send("message_stop", Json::object(), piece);
-    piece.last = true;
-  }
-
- private:
-  void fail(const Error& error, Piece& piece) {
-    const int status = info(error.code()).http_status;
-    if (!begun_) {
-      piece.whole = error_response(path_, error);
-      return;
-    }
-    piece.bytes += "event: error\ndata: " + to_text(error_body(path_, status, error)) + "\n\n";
-    piece.last = true;
-  }
-
-  Json counted(int64_t output, int64_t cached) const {
-    Json usage = Json::object();
-    usage["input_tokens"] = prompt_tokens_ - cached;
-    usage["cache_creation_input_tokens"] = 0;
-    usage["cache_read_input_tokens"] = cached;
-    usage["output_tokens"] = output;
-    return usage;
-  }
-
-  Json message(int64_t output, int64_t cached) const {
-    Json body = Json::object();
-    body["id"] = id_;
-    body["type"] = "message";
-    body["role"] = "assistant";
-    body["model"] = model_;
-    body["content"] = content_;
-    body["stop_reason"] = stop_;
-    body["stop_sequence"] = stop_sequence_;
-    body["usage"] = counted(output, cached);
-    return body;
-  }
-
-  // Thought and answer are blocks of their own, in the order in which they come.
-  void add(const Event& event, Piece& piece) {
-    const bool thought = event.kind == Event::Kind::reasoning;
-    const std::string_view type = thought ? "thinking" : "text";
-    if (content_.empty() || content_.back()["type"] != type) {
-      close_block(piece);
-      Json block = Json::object();
-      block["type"] = type;
-      block[std::string(type)] = "";
-      if (thought) block["signature"] = "";
-      content_.push_back(block);
-      open_ = true;
-      if (stream_) send("content_block_start", {{"index", index()}, {"content_block", std::move(block)}}, piece);
-    }
-    if (!stream_) {
-      Json& text = content_.back()[std::string(type)];
-      text = text.get<std::string>() + event.text;
-      return;
-    }
-    Json delta = Json::object();
-    delta["type"] = thought ? "thinking_delta" : "text_delta";
-    delta[std::string(type)] = event.text;
-    send("content_block_delta", {{"index", index()}, {"delta", std::move(delta)}}, piece);
-  }
-
-  void close_block(Piece& piece) {
-    if (std::exchange(open_, false) && stream_) send("content_block_stop", {{"index", index()}}, piece);
-  }
-
-  int64_t index() const { return std::ssize(content_) - 1; }
-
-  static void send(std::string_view type, const Json& members, Piece& piece) {
-    Json body = Json::object();
-    body["type"] = type;
-    if (members.is_object()) body.update(members);
-    piece.bytes += fmt::format("event: {}\ndata: {}\n\n", type, to_text(body));
-  }
-
-  const std::string path_;
-  const std::string id_ = fresh_id("msg_");
-  const std::string model_;
-  const int64_t prompt_tokens_;
-  const bool stream_;
-  bool begun_ = false;
-  bool open_ = false;
-  Json content_ = Json::array();
-  Json stop_;
-  Json stop_sequence_;
-};
-
 struct Asking {
   std::string model;
   Prompt prompt;
+  AskedShape shape;
 };
+
+// {"type": "auto", "any", "tool" or "none"}
+void read_choice(Fields& fields, AskedShape& shape) {
+  const Json* choice = fields.object("tool_choice");
+  if (choice == nullptr) return;
+  Fields inner(*choice, "tool_choice.");
+  const std::string type = inner.text("type").value_or("");
+  const auto name = inner.text("name");
+  shape.shape.parallel = !inner.boolean("disable_parallel_tool_use").value_or(false);
+  inner.done();
+  if (name.has_value() != (type == "tool")) inner.refuse("name", "belongs to the type 'tool', and to no other");
+  if (type == "none") {
+    choose_tools(fields, Calls::none, "", shape);
+  } else if (type == "any" || type == "tool") {
+    choose_tools(fields, Calls::required, name.value_or(""), shape);
+  } else if (type != "auto") {
+    inner.refuse("type", "must be auto, any, tool or none");
+  }
+}
+
+void read_thinking(Fields& fields, const Served& served, Json& variables) {
+  const Json* thinking = fields.object("thinking");
+  if (thinking == nullptr) return;
+  Fields inner(*thinking, "thinking.");
+  const std::string type = inner.text("type").value_or("");
+  inner.ignore({"budget_tokens", "display"});
+  inner.done();
+  if (type == "adaptive") return;  // as the model's template has it
+  if (type != "enabled" && type != "disabled") inner.refuse("type", "must be enabled, disabled or adaptive");
+  set_thinking(fields, "thinking", served, type == "enabled", variables);
+}
+
+// {"format": {"type": "json_schema", "schema": ...}}
+void read_output(Fields& fields, AskedShape& shape) {
+  const Json* output = fields.object("output_config");
+  if (output == nullptr) return;
+  Fields inner(*output, "output_config.");
+  const Json* format = inner.object("format");
+  inner.done();
+  if (format == nullptr) return;
+  Fields form(*format, "output_config.format.");
+  if (form.text("type").value_or("") != "json_schema") form.refuse("type", "must be json_schema");
+  const Json* schema = form.object("schema");
+  form.done();
+  if (schema == nullptr) form.refuse("schema", "is missing");
+  ask_json_schema("output_config", *schema, shape);
+}
 
 // What both routes read: the system message is a field of its own here.
 Asking read_conversation(Fields& fields, const Served& served) {
   Asking result;
   result.model = fields.text("model").value_or(served.name);
   check_model(served, result.model);
-  const Json* given = fields.any("messages");
-  if (given == nullptr || !given->is_array()) fields.refuse("messages", "must be a list");
-  Json messages = Json::array();
-  if (const Json* system = fields.any("system")) {
-    messages.push_back(Json{{"role", "system"}, {"content", *system}});
+  const Json* messages = fields.any("messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty()) {
+    fields.refuse("messages", "must be a list of at least one message");
   }
-  for (const Json& message : *given) messages.push_back(message);
   PromptOptions options;
-  if (const Json* thinking = fields.object("thinking")) {
-    Fields inner(*thinking, "thinking.");
-    const std::string type = inner.text("type").value_or("");
-    inner.ignore({"budget_tokens", "display"});
-    inner.done();
-    if (type != "enabled" && type != "disabled") inner.refuse("type", "must be 'enabled' or 'disabled'");
-    const ChatSpec* spec = served.chat->spec;
-    const bool can = spec != nullptr && !spec->thinking_variable.empty();
-    if (type == "enabled" && !can)
-      fields.refuse("thinking", "is given, and this model has no switch for its reasoning");
-    if (can) options.variables[std::string(spec->thinking_variable)] = type == "enabled";
-  }
-  const Json* tools = fields.any("tools");
-  if (tools != nullptr && !(tools->is_array() && tools->empty())) fields.refuse("tools", "are not supported");
-  fields.only("tool_choice", Json{{"type", "none"}}, "there are no tools");
-  result.prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(messages), options);
+  read_thinking(fields, served, options.variables);
+  read_output(fields, result.shape);
+  if (const Json* tools = fields.any("tools")) offer_tools(fields, served, openai_tools(*tools), result.shape);
+  read_choice(fields, result.shape);
+  options.tools = result.shape.tools_for_template;
+  const Json plain = plain_messages(openai_messages(*messages, fields.any("system")));
+  result.prompt = make_prompt(*served.tokenizer, *served.chat, plain, options);
   return result;
 }
 
@@ -183,8 +101,9 @@ Asked anthropic_messages(const Served& served, const HttpRequest& http, const Js
   const auto prompt_tokens = std::ssize(conversation.prompt.tokens);
   request.prompt = std::move(conversation.prompt.tokens);
   request.reasoning = conversation.prompt.reasoning;
+  apply_shape(served, conversation.shape, request.reasoning, request);
   Asked asked;
-  asked.writer = std::make_unique<MessageWriter>(http.path, conversation.model, prompt_tokens, stream);
+  asked.writer = anthropic_writer(http.path, conversation.model, prompt_tokens, stream);
   asked.requests.push_back(std::move(request));
   return asked;
 }

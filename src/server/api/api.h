@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/chat.h"
+#include "engine/embedding.h"
 #include "server/exchange.h"
 
 namespace autoglm {
@@ -23,6 +24,7 @@ struct Served {
   const Tokenizer* tokenizer = nullptr;
   const ChatModel* chat = nullptr;
   GrammarCompiler* grammars = nullptr;  // null: answers are free
+  EmbeddingSpec embedding{};            // Pooling::none: it makes none
   Request defaults;                     // sampling where a request says nothing
   int64_t context = 0;
   int64_t vocabulary = 0;
@@ -36,6 +38,7 @@ struct Served {
 struct Asked {
   std::vector<Request> requests;  // one a choice
   std::unique_ptr<Writer> writer;
+  int64_t places = 0;  // that they take among all requests; 0: one each
 };
 
 struct Route {
@@ -53,12 +56,16 @@ HttpResponse list_models(const Served& served);
 HttpResponse tokenize(const Served& served, const Json& body);
 HttpResponse detokenize(const Served& served, const Json& body);
 Asked chat_completions(const Served& served, const HttpRequest& request, const Json& body);
+Asked responses(const Served& served, const HttpRequest& request, const Json& body);
 Asked anthropic_messages(const Served& served, const HttpRequest& request, const Json& body);
 HttpResponse count_tokens(const Served& served, const Json& body);
 Asked ollama_chat(const Served& served, const HttpRequest& request, const Json& body);
 Asked ollama_generate(const Served& served, const HttpRequest& request, const Json& body);
 HttpResponse ollama_tags(const Served& served);
 HttpResponse ollama_show(const Served& served, const Json& body);
+Asked embeddings(const Served& served, const HttpRequest& request, const Json& body);
+Asked ollama_embed(const Served& served, const HttpRequest& request, const Json& body);
+Asked ollama_embeddings(const Served& served, const HttpRequest& request, const Json& body);
 Asked completions(const Served& served, const HttpRequest& request, const Json& body);
 
 /// Error model_not_found that lists the known ones, unless `name` is one of them.

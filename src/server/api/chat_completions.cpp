@@ -109,25 +109,15 @@ void read_logprobs(Fields& fields, Request& request) {
 Json read_variables(Fields& fields, const Served& served) {
   Json variables = Json::object();
   if (const Json* given = fields.object("chat_template_kwargs")) variables = *given;
-  const ChatSpec* spec = served.chat->spec;
-  const std::string name = spec == nullptr ? "" : std::string(spec->thinking_variable);
-  const auto set = [&](std::string_view field, bool on) {
-    if (name.empty()) fields.refuse(field, "is given, and this model has no switch for its reasoning");
-    variables[name] = on;
-  };
   if (const Json* thinking = fields.object("thinking")) {
     Fields inner(*thinking, "thinking.");
     const std::string type = inner.text("type").value_or("");
     inner.done();
     if (type != "enabled" && type != "disabled") inner.refuse("type", "must be 'enabled' or 'disabled'");
-    set("thinking", type == "enabled");
+    set_thinking(fields, "thinking", served, type == "enabled", variables);
   }
   if (const auto effort = fields.text("reasoning_effort")) {
-    const bool off = *effort == "none" || *effort == "minimal";
-    if (!off && *effort != "low" && *effort != "medium" && *effort != "high") {
-      fields.refuse("reasoning_effort", "must be none, minimal, low, medium or high");
-    }
-    if (!off || !name.empty()) set("reasoning_effort", !off);
+    set_thinking(fields, "reasoning_effort", served, thinks_at(fields, "reasoning_effort", *effort), variables);
   }
   return variables;
 }

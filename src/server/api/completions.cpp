@@ -1,20 +1,14 @@
 // POST /v1/completions
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "server/api/openai_writer.h"
+#include "server/api/prompts.h"
 #include "server/api/sampling.h"
-#include "text/utf8.h"
 
 namespace autoglm {
 namespace {
-
-struct Text {
-  std::vector<int32_t> tokens;
-  std::string text;  // for echo
-};
 
 class CompletionWriter final : public OpenAiWriter {
  public:
@@ -85,47 +79,6 @@ class CompletionWriter final : public OpenAiWriter {
 
 constexpr size_t kMostPrompts = 1024;
 
-bool all_ids(const Json& list, int64_t vocabulary) {
-  return std::ranges::all_of(list,
-                             [&](const Json& one) { return one.is_number_integer() && one >= 0 && one < vocabulary; });
-}
-
-Text from_string(const Served& served, const std::string& text) {
-  return {.tokens = make_raw_prompt(*served.tokenizer, text).tokens, .text = text};
-}
-
-Text from_ids(const Served& served, const Json& ids) {
-  Text result;
-  result.tokens = ids.get<std::vector<int32_t>>();
-  result.text = utf8::lossy(served.tokenizer->decode(result.tokens, true));
-  return result;
-}
-
-// A string, a list of strings, a list of ids, or a list of those.
-std::vector<Text> read_prompts(Fields& fields, const Served& served) {
-  const Json* given = fields.any("prompt");
-  if (given == nullptr) fields.refuse("prompt", "is missing");
-  std::vector<Text> prompts;
-  if (given->is_string()) return {from_string(served, given->get<std::string>())};
-  if (!given->is_array() || given->empty())
-    fields.refuse("prompt", "must be a text, a list of texts, or a list of ids");
-  if (given->size() > kMostPrompts && !given->front().is_number()) {
-    fields.refuse("prompt", fmt::format("has {} entries; {} are allowed", given->size(), kMostPrompts));
-  }
-  const int32_t size = served.tokenizer->size();
-  if (all_ids(*given, size)) return {from_ids(served, *given)};
-  for (const Json& one : *given) {
-    if (one.is_string()) {
-      prompts.push_back(from_string(served, one.get<std::string>()));
-    } else if (one.is_array() && all_ids(one, size)) {
-      prompts.push_back(from_ids(served, one));
-    } else {
-      fields.refuse("prompt", fmt::format("has an entry that is neither text nor ids from 0 to {}", size - 1));
-    }
-  }
-  return prompts;
-}
-
 }  // namespace
 
 Asked completions(const Served& served, const HttpRequest& http, const Json& body) {
@@ -142,7 +95,7 @@ Asked completions(const Served& served, const HttpRequest& http, const Json& bod
   const bool include_usage = read_include_usage(fields, stream);
   fields.only("suffix", "", "text can only be continued");
   ignore_harmless(fields);
-  const std::vector<Text> prompts = read_prompts(fields, served);
+  const std::vector<GivenText> prompts = read_texts(fields, "prompt", served, kMostPrompts);
   fields.done();
   if (std::ssize(prompts) * n > served.most_choices) {
     fields.refuse("prompt", fmt::format("asks for {} answers at once; {} are allowed", std::ssize(prompts) * n,
@@ -152,7 +105,7 @@ Asked completions(const Served& served, const HttpRequest& http, const Json& bod
 
   Asked asked;
   std::vector<std::string> echoed;
-  for (const Text& prompt : prompts) {
+  for (const GivenText& prompt : prompts) {
     request.prompt = prompt.tokens;
     std::ranges::move(copies(request, n), std::back_inserter(asked.requests));
     if (echo) echoed.insert(echoed.end(), static_cast<size_t>(n), prompt.text);

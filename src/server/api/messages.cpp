@@ -25,7 +25,26 @@ std::string joined(const Json& parts, const std::string& where) {
   return text;
 }
 
-// A call without its function's arguments is allowed; templates want an object or a string.
+// Clients send arguments back as they got them, a string of JSON; templates want the object. A string that is none
+// stays what it is: the call was broken.
+void plain_call(Json& call) {
+  Json& function = call.contains("function") && call["function"].is_object() ? call["function"] : call;
+  const auto arguments = function.find("arguments");
+  if (arguments == function.end() || arguments->is_null()) {
+    function["arguments"] = Json::object();
+    return;
+  }
+  if (!arguments->is_string()) return;
+  const auto& text = arguments->get_ref<const std::string&>();
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    *arguments = Json::object();
+    return;
+  }
+  if (!Json::accept(text)) return;
+  Json parsed = parse_chat_json(text, "the arguments of a tool call");  // which bounds how deep they go
+  if (parsed.is_object()) *arguments = std::move(parsed);
+}
+
 void plain_message(Json& message, const std::string& where) {
   const std::string role = message.at("role").get<std::string>();
   if (role == "developer") message["role"] = "system";
@@ -42,6 +61,11 @@ void plain_message(Json& message, const std::string& where) {
       if (other != message.end() && other->is_string()) message["reasoning_content"] = *other;
     }
   }
+  const auto calls = message.find("tool_calls");
+  if (calls != message.end() && calls->is_array()) {
+    for (Json& call : *calls) plain_call(call);
+  }
+  if (!message.contains("name") && message.contains("tool_name")) message["name"] = message["tool_name"];  // Ollama's
   // Null members are absent ones: clients send back what they were given.
   Json kept = Json::object();
   for (auto& [key, value] : message.items()) {

@@ -1,4 +1,6 @@
 // Ollama's API: /api/chat, /api/generate, /api/tags, /api/show. Streams are a line of JSON an event, and the default.
+#include "server/api/ollama.h"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -8,6 +10,7 @@
 #include "server/api/messages.h"
 #include "server/api/openai_writer.h"
 #include "server/api/sampling.h"
+#include "server/api/shape.h"
 
 namespace autoglm {
 namespace {
@@ -28,15 +31,18 @@ class OllamaWriter final : public Writer {
     const Event& event = happening.event;
     if (event.error) return fail(*event.error, piece);
     if (event.finish == FinishReason::cancelled) return fail({Code::cancelled, "the request was cancelled"}, piece);
-    const bool thought = event.kind == Event::Kind::reasoning;
-    (thought ? thought_ : text_) += event.text;
+    if (event.kind == Event::Kind::tool_call) {
+      add_call(event);
+    } else {
+      (event.kind == Event::Kind::reasoning ? thought_ : text_) += event.text;
+    }
     const bool finish = event.kind == Event::Kind::finish;
     if (stream_ && !event.text.empty()) {
-      piece.bytes += to_text(line(std::exchange(text_, {}), std::exchange(thought_, {}))) + "\n";
+      piece.bytes += to_text(line()) + "\n";
       begun_ = true;
     }
     if (!finish) return;
-    Json last = line(text_, thought_);
+    Json last = line();
     const Usage& usage = event.usage;
     const auto nanoseconds = [](double ms) { return static_cast<int64_t>(ms * 1e6); };
     last["done"] = true;
@@ -65,7 +71,19 @@ class OllamaWriter final : public Writer {
     piece.last = true;
   }
 
-  Json line(const std::string& text, const std::string& thought) const {
+  // Arguments are an object in this API, not a string.
+  void add_call(const Event& event) {
+    Json function = Json::object();
+    function["index"] = called_++;
+    function["name"] = event.tool;
+    function["arguments"] = Json::parse(event.text, nullptr, false);
+    calls_.push_back(Json{{"id", fresh_id("call_")}, {"function", std::move(function)}});
+  }
+
+  // What has come since the last line.
+  Json line() {
+    const std::string text = std::exchange(text_, {});
+    const std::string thought = std::exchange(thought_, {});
     Json body = Json::object();
     body["model"] = model_;
     body["created_at"] = timestamp(unix_time());
@@ -74,6 +92,7 @@ class OllamaWriter final : public Writer {
       message["role"] = "assistant";
       message["content"] = text;
       if (!thought.empty()) message["thinking"] = thought;
+      if (!calls_.empty()) message["tool_calls"] = std::exchange(calls_, Json::array());
       body["message"] = std::move(message);
     } else {
       body["response"] = text;
@@ -90,6 +109,8 @@ class OllamaWriter final : public Writer {
   bool begun_ = false;
   std::string text_;
   std::string thought_;
+  Json calls_ = Json::array();
+  int64_t called_ = 0;
 };
 
 // Sampling has an object of its own; its names differ a little.
@@ -123,39 +144,38 @@ Request read_options(Fields& fields, const Served& served, const HttpRequest& ht
   return request;
 }
 
-std::string read_model(Fields& fields, const Served& served) {
-  std::string model = fields.text("model").value_or(served.name);
-  std::string plain = model.ends_with(":latest") ? model.substr(0, model.size() - 7) : model;
-  check_model(served, plain);
-  return model;
-}
-
 // What both kinds of answers share, and what neither can do.
 struct Common {
   bool stream = true;
   PromptOptions options;
+  AskedShape shape;
 };
 Common read_common(Fields& fields, const Served& served) {
   Common common;
   common.stream = fields.boolean("stream").value_or(true);
   const Json* format = fields.any("format");
-  if (format != nullptr && !(format->is_string() && format->get_ref<const std::string&>().empty()))
-    fields.refuse("format", "is not supported");
+  if (format != nullptr && *format == "json") {
+    ask_json_object("format", common.shape);
+  } else if (format != nullptr && format->is_object()) {
+    ask_json_schema("format", *format, common.shape);
+  } else if (format != nullptr && *format != "") {
+    fields.refuse("format", "must be 'json' or a JSON schema");
+  }
   const Json* think = fields.any("think");
   if (think != nullptr) {
-    if (!think->is_boolean()) fields.refuse("think", "must be true or false");
-    const ChatSpec* spec = served.chat->spec;
-    const bool can = spec != nullptr && !spec->thinking_variable.empty();
-    if (think->get<bool>() && !can) fields.refuse("think", "is true, and this model has no switch for its reasoning");
-    if (can) common.options.variables[std::string(spec->thinking_variable)] = think->get<bool>();
+    const bool level = *think == "low" || *think == "medium" || *think == "high";
+    if (!think->is_boolean() && !level) fields.refuse("think", "must be true, false, low, medium or high");
+    set_thinking(fields, "think", served, level || think->get<bool>(), common.options.variables);
   }
   fields.ignore({"keep_alive"});
   return common;
 }
 
-Asked asked_for(Request request, Prompt prompt, std::unique_ptr<Writer> writer) {
+Asked asked_for(const Served& served, const AskedShape& shape, Request request, Prompt prompt,
+                std::unique_ptr<Writer> writer) {
   request.prompt = std::move(prompt.tokens);
   request.reasoning = prompt.reasoning;
+  apply_shape(served, shape, request.reasoning, request);
   Asked asked;
   asked.writer = std::move(writer);
   asked.requests.push_back(std::move(request));
@@ -173,25 +193,32 @@ void refuse_images(const Json& messages) {
 
 }  // namespace
 
+std::string read_ollama_model(Fields& fields, const Served& served) {
+  std::string model = fields.text("model").value_or(served.name);
+  std::string plain = model.ends_with(":latest") ? model.substr(0, model.size() - 7) : model;
+  check_model(served, plain);
+  return model;
+}
+
 Asked ollama_chat(const Served& served, const HttpRequest& http, const Json& body) {
   Fields fields(body);
-  const std::string model = read_model(fields, served);
+  const std::string model = read_ollama_model(fields, served);
   const Json* messages = fields.any("messages");
   if (messages == nullptr) fields.refuse("messages", "is missing");
   refuse_images(*messages);
   Request request = read_options(fields, served, http);
-  const Common common = read_common(fields, served);
-  const Json* tools = fields.any("tools");
-  if (tools != nullptr && !(tools->is_array() && tools->empty())) fields.refuse("tools", "are not supported");
+  Common common = read_common(fields, served);
+  if (const Json* tools = fields.any("tools")) offer_tools(fields, served, *tools, common.shape);
+  common.options.tools = common.shape.tools_for_template;
   fields.done();
   Prompt prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), common.options);
-  return asked_for(std::move(request), std::move(prompt),
+  return asked_for(served, common.shape, std::move(request), std::move(prompt),
                    std::make_unique<OllamaWriter>(http.path, model, true, common.stream));
 }
 
 Asked ollama_generate(const Served& served, const HttpRequest& http, const Json& body) {
   Fields fields(body);
-  const std::string model = read_model(fields, served);
+  const std::string model = read_ollama_model(fields, served);
   const std::string text = fields.text("prompt").value_or("");
   const std::string system = fields.text("system").value_or("");
   const bool raw = fields.boolean("raw").value_or(false);
@@ -210,7 +237,7 @@ Asked ollama_generate(const Served& served, const HttpRequest& http, const Json&
     messages.push_back(Json{{"role", "user"}, {"content", text}});
     prompt = make_prompt(*served.tokenizer, *served.chat, messages, common.options);
   }
-  return asked_for(std::move(request), std::move(prompt),
+  return asked_for(served, common.shape, std::move(request), std::move(prompt),
                    std::make_unique<OllamaWriter>(http.path, model, false, common.stream));
 }
 
@@ -237,7 +264,7 @@ HttpResponse ollama_show(const Served& served, const Json& body) {
   if (!fields.has("model") && fields.has("name")) {
     check_model(served, fields.text("name").value_or(""));
   } else {
-    read_model(fields, served);
+    read_ollama_model(fields, served);
   }
   fields.ignore({"name", "verbose"});
   fields.done();
@@ -247,6 +274,10 @@ HttpResponse ollama_show(const Served& served, const Json& body) {
   answer["details"] = Json{{"format", "gguf"}, {"family", family}};
   answer["model_info"] = Json{{"general.architecture", family}, {family + ".context_length", served.context}};
   answer["capabilities"] = Json::array({"completion"});
+  if (served.embedding.pooling != Pooling::none) answer["capabilities"].push_back("embedding");
+  const ChatSpec* spec = served.chat->spec;
+  if (spec != nullptr && spec->tool_calls != ToolCallForm::none) answer["capabilities"].push_back("tools");
+  if (spec != nullptr && !spec->thinking_variable.empty()) answer["capabilities"].push_back("thinking");
   return {.body = to_text(answer)};
 }
 
