@@ -158,7 +158,7 @@ Common read_common(Fields& fields, const Served& served) {
     ask_json_object("format", common.shape);
   } else if (format != nullptr && format->is_object()) {
     ask_json_schema("format", *format, common.shape);
-  } else if (format != nullptr && *format != "") {
+  } else if (format != nullptr && !(format->is_string() && format->get_ref<const std::string&>().empty())) {
     fields.refuse("format", "must be 'json' or a JSON schema");
   }
   const Json* think = fields.any("think");
