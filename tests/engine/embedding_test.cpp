@@ -77,7 +77,8 @@ TEST(Embedding, IsTransformersPooledHiddenStateHoweverItIsComputed) {
           const std::vector<int32_t> tokens(golden.tokens.begin(), golden.tokens.begin() + std::stoll(length));
           for (const auto& [key, pooling] : kPoolings) {
             Embedded mate;  // a longer text beside it
-            if (step_rows < 128 && pooling == Pooling::mean) engine.submit(embed(golden.tokens, Pooling::mean), mate.sink());
+            if (step_rows < 128 && pooling == Pooling::mean)
+              engine.submit(embed(golden.tokens, Pooling::mean), mate.sink());
             const Embedded got = run(engine, tokens, pooling);
             const auto expected = wanted[key].get<std::vector<float>>();
             ASSERT_EQ(got.vector.size(), expected.size()) << name;
