@@ -33,6 +33,7 @@ class Admission {
     }
     ~Ticket() { end(); }
     explicit operator bool() const { return owner_ != nullptr; }
+    int64_t places() const { return places_; }
     /// Gives one place back.
     void shrink() {
       if (places_ == 0) return;

@@ -36,8 +36,12 @@ void note_end(RequestRecord& record, const Event& event, double now) {
 
 // One of an exchange's answers, as the engine tells of it.
 struct EngineLoop::Choice {
+  struct Place {
+    Admission::Ticket ticket;
+    int64_t left;  // choices that have not ended
+  };
   std::shared_ptr<Exchange> exchange;
-  std::shared_ptr<Admission::Ticket> ticket;  // of all choices: each gives its place back when it ends
+  std::shared_ptr<Place> place;  // of all choices
   Metrics* metrics;
   int index;
   double last_token = 0;
@@ -62,8 +66,9 @@ struct EngineLoop::Choice {
       metrics->ended(event.finish, event.usage, now - arrived);
       exchange->note([&](RequestRecord& record) { note_end(record, event, now); });
       const Usage& usage = event.usage;
-      ticket->charge(usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens, now);
-      ticket->shrink();
+      place->ticket.charge(usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens, now);
+      // Texts to embed share places: the last ones give them back.
+      if (place->left-- <= place->ticket.places()) place->ticket.shrink();
     }
     exchange->push(index, event);
   }
@@ -114,7 +119,8 @@ double EngineLoop::seconds_without_progress() const {
 // the writer decides what that means.
 void EngineLoop::begin(Engine& engine, Submission submission) {
   if (submission.exchange->gone()) return;
-  const auto ticket = std::make_shared<Admission::Ticket>(std::move(submission.ticket));
+  const auto place = std::make_shared<Choice::Place>(
+      Choice::Place{.ticket = std::move(submission.ticket), .left = std::ssize(submission.requests)});
   std::vector<RequestId> ids;
   submission.exchange->note([](RequestRecord& record) { record.times.submitted = steady_seconds(); });
   const auto when_started = [exchange = submission.exchange] {
@@ -125,7 +131,7 @@ void EngineLoop::begin(Engine& engine, Submission submission) {
   for (size_t i = 0; i < submission.requests.size(); ++i) {
     submission.requests[i].when_started = when_started;
     const auto choice = std::make_shared<Choice>(
-        Choice{.exchange = submission.exchange, .ticket = ticket, .metrics = metrics_, .index = static_cast<int>(i)});
+        Choice{.exchange = submission.exchange, .place = place, .metrics = metrics_, .index = static_cast<int>(i)});
     std::optional<Error> error;
     try {
       ids.push_back(

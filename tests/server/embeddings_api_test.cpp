@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "server/test_server.h"
+#include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
@@ -50,6 +51,25 @@ std::vector<float> decoded(const std::string& base64) {
   std::vector<float> values(bytes.size() / 4);
   std::memcpy(values.data(), bytes.data(), 4 * values.size());
   return values;
+}
+
+// Many texts share a place; the last of them still counts against the key's limits.
+TEST(Embeddings, EveryTextCountsForItsKey) {
+  const test::TemporaryFolder folder;
+  ServerSetup setup = embedding();
+  setup.server.service.api_key_file = folder.write("keys", "secret-key-1 tpm=1000\n").string();
+  TestServer server(std::move(setup));
+  const std::string key = "x-api-key: secret-key-1\r\n";
+  json texts = json::array();
+  for (int i = 0; i < 40; ++i) texts.push_back(std::string(4, static_cast<char>('a' + i % 26)) + "bcdefgh");
+  Client client = server.client();
+  const Reply answer = client.post("/v1/embeddings", {{"input", texts}}, key);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const int64_t tokens = answer.json()["usage"]["prompt_tokens"];
+  ASSERT_GT(tokens, 400);
+  const int64_t left =
+      std::stoll(client.post("/v1/embeddings", {{"input", "a"}}, key).header("x-ratelimit-remaining-tokens"));
+  EXPECT_LE(left, 1000 - tokens + 100) << "a few come back each second";
 }
 
 TEST(Embeddings, InputsOfEveryKindGiveTheSameVector) {
