@@ -21,7 +21,9 @@ double finite(const std::string& key, double value) {
 }  // namespace
 
 GgufConfig::GgufConfig(const Metadata& metadata)
-    : metadata_(&metadata), architecture_(metadata.text("general.architecture")) {}
+    : metadata_(&metadata), architecture_(metadata.text("general.architecture")) {
+  accept("pooling_type");  // of embeddings (engine/embedding.h): what the layers compute is the same
+}
 
 std::string GgufConfig::full(std::string_view key) const { return architecture_ + "." + std::string(key); }
 

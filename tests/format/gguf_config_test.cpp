@@ -45,8 +45,9 @@ TEST(GgufConfig, ReadsTypedValues) {
   EXPECT_ERROR(config.count("gone"), Code::bad_model_file, "'llama.gone' is missing");
 }
 
+// How embeddings are pooled changes nothing in the layers.
 TEST(GgufConfig, FinishRefusesWhatNobodyRead) {
-  const Metadata meta = metadata({{"block_count", int64_t{3}}, {"strange.scale", 2.0}});
+  const Metadata meta = metadata({{"block_count", int64_t{3}}, {"pooling_type", int64_t{1}}, {"strange.scale", 2.0}});
   GgufConfig config(meta);
   config.count("block_count");
   EXPECT_TRUE(config.has("strange.scale"));

@@ -54,7 +54,11 @@ void plain_message(Json& message, const std::string& where) {
                      "roles are system, developer, user, assistant and tool");
   }
   const auto content = message.find("content");
-  if (content != message.end() && content->is_array()) *content = joined(*content, where + ".content");
+  if (content == message.end()) {
+    message["content"] = "";  // beside calls of tools it may be left out; templates expect it
+  } else if (content->is_array()) {
+    *content = joined(*content, where + ".content");
+  }
   if (!message.contains("reasoning_content")) {
     for (const char* name : {"reasoning", "thinking"}) {
       const auto other = message.find(name);
