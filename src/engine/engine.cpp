@@ -8,11 +8,7 @@
 #include <cmath>
 #include <utility>
 
-#include "engine/ngram_index.h"
-#include "engine/pooler.h"
-#include "engine/stop_matcher.h"
-#include "text/grammar/matcher.h"
-#include "text/tool_calls.h"
+#include "engine/live.h"
 
 namespace autoglm {
 namespace {
@@ -33,10 +29,6 @@ SchedulerLimits limits_of(const Stepper& stepper, const EngineOptions& options) 
           .row_tile = stepper.row_tile()};
 }
 
-}  // namespace
-
-namespace {
-
 // Why there is no token.
 Error unsampled(int32_t token) {
   if (token == Sampler::kNothingAllowed) {
@@ -48,150 +40,6 @@ Error unsampled(int32_t token) {
 }
 
 }  // namespace
-
-struct Engine::Live {
-  Live(RequestId id_in, Request request_in, EventSink sink_in, const Tokenizer& tokenizer, const ChatSpec* spec,
-       int64_t vocabulary)
-      : id(id_in),
-        request(std::move(request_in)),
-        sink(std::move(sink_in)),
-        sampling(request.sampling, request.prompt, vocabulary),
-        detokenizer(tokenizer),
-        stops(request.stop),
-        reasoning(spec == nullptr ? std::string_view() : spec->reasoning_open,
-                  spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
-        tokens(request.prompt) {
-    if (request.grammar) matcher.emplace(request.grammar);
-    if (request.tools && spec != nullptr) calls.emplace(spec->tool_calls, *request.tools);
-  }
-
-  /// What the answer says with this text more, as thoughts, text and calls; the last time with what was held back.
-  std::vector<Event> tell(std::string_view text, bool at_end);
-
-  /// What is likely to come next, if anything is: what the grammar leaves no choice about, else what followed when the
-  /// text said the same before.
-  void predict(const Tokenizer& tokenizer);
-  bool predict_forced(const Tokenizer& tokenizer, int64_t room);
-  int64_t allowed(int64_t count);
-
-  Acceptance& predictor() { return forced ? forced_acceptance : acceptance; }
-
-  int64_t sampled() const { return static_cast<int64_t>(tokens.size() - request.prompt.size()); }
-
-  RequestId id;
-  Request request;
-  EventSink sink;
-  SamplerState sampling;
-  std::optional<GrammarMatcher> matcher;  // with a grammar: where in it the answer is
-  Detokenizer detokenizer;
-  StopMatcher stops;
-  ReasoningSplitter reasoning;
-  std::optional<ToolCallSplitter> calls;  // with tools
-  bool told_call = false;
-  std::vector<int32_t> tokens;  // prompt and answer
-  int64_t most = 0;             // tokens that may be sampled
-  SequenceId sequence = -1;     // -1: waits
-  bool ended = false;
-  Event pending;  // tokens whose text is still held back
-  int64_t preemptions = 0;
-
-  std::optional<NgramIndex> index;  // with speculation
-  Acceptance acceptance, forced_acceptance;
-  bool forced = false;                          // where the prediction is from
-  std::array<int32_t, kMostDraft> predicted{};  // the tokens after the newest one
-  int64_t predicted_count = 0;
-  int64_t match_length = 0;
-  int64_t drafted = 0;  // of the predicted tokens, how many are in the step's batch
-  int64_t drafted_total = 0;
-  int64_t accepted_total = 0;
-
-  int64_t cached = 0;
-
-  bool wants_scores() const { return !embeds() && request.prompt_logprobs && request.sampling.logprobs >= 0; }
-  Event scores;  // of the prompt's tokens, so far
-  bool scores_told = false;
-  int64_t scored_rows = 0;  // of the step's batch
-
-  bool embeds() const { return request.embed != Pooling::none; }
-  std::optional<Pooler> pooler;  // of a request that embeds
-
-  double submitted = 0;
-  std::optional<double> started;  // to be computed
-  double first = 0;               // token
-  double last = 0;
-};
-
-std::vector<Event> Engine::Live::tell(std::string_view text, bool at_end) {
-  std::vector<ReasoningSplitter::Part> parts = reasoning.push(text);
-  if (at_end) std::ranges::move(reasoning.finish(), std::back_inserter(parts));
-  std::vector<Event> events;
-  const auto add = [&events](Event::Kind kind, std::string said, std::string tool = {}) {
-    Event& event = events.emplace_back();
-    event.kind = kind;
-    event.text = std::move(said);
-    event.tool = std::move(tool);
-  };
-  const auto add_all = [&](std::vector<ToolCallSplitter::Part> found) {
-    for (ToolCallSplitter::Part& part : found) {
-      if (request.one_call && told_call) continue;
-      told_call = told_call || part.is_call();
-      if (part.is_call()) {
-        add(Event::Kind::tool_call, std::move(part.call.arguments), std::move(part.call.name));
-      } else {
-        add(Event::Kind::text, std::move(part.text));
-      }
-    }
-  };
-  for (ReasoningSplitter::Part& part : parts) {
-    if (calls && part.kind == Event::Kind::text) {
-      add_all(calls->push(part.text));
-    } else {
-      add(part.kind, std::move(part.text));
-    }
-  }
-  if (calls && at_end) add_all(calls->finish());
-  return events;
-}
-
-void Engine::Live::predict(const Tokenizer& tokenizer) {
-  predicted_count = drafted = match_length = 0;
-  forced = false;
-  if (!index) return;
-  index->extend(tokens);
-  // The last token of an answer is sampled from its last row: nothing is computed after it.
-  const int64_t room = std::clamp<int64_t>(most - sampled() - 1, 0, kMostDraft);
-  if (matcher && predict_forced(tokenizer, room)) return;
-  const NgramIndex::Match match = index->find(tokens);
-  if (match.length == 0) return;
-  match_length = match.length;
-  predicted_count = room;
-  copy_after(tokens, match, std::span(predicted).first(static_cast<size_t>(room)));
-  if (matcher) predicted_count = allowed(room);
-}
-
-// The text is certain, how it is cut into tokens is not: it is guessed to be as usual. Its last token may be written
-// together with what follows.
-bool Engine::Live::predict_forced(const Tokenizer& tokenizer, int64_t room) {
-  constexpr size_t kForcedBytes = 64;
-  const std::string text = matcher->forced(kForcedBytes);
-  if (text.empty()) return false;
-  std::vector<int32_t> ids = tokenizer.encode(text);
-  if (!ids.empty()) ids.pop_back();
-  const auto count = std::min(room, std::ssize(ids));
-  std::copy_n(ids.begin(), count, predicted.begin());
-  predicted_count = allowed(count);
-  forced = predicted_count > 0;
-  if (forced) match_length = NgramIndex::kLongest;
-  return forced;
-}
-
-// How many of the first `count` predicted tokens the grammar takes.
-int64_t Engine::Live::allowed(int64_t count) {
-  int64_t taken = 0;
-  while (taken < count && matcher->accept(predicted[static_cast<size_t>(taken)])) ++taken;
-  matcher->rollback(static_cast<size_t>(taken));
-  return taken;
-}
 
 Engine::Engine(Model& model, const Tokenizer& tokenizer, ChatModel chat, const EngineOptions& options)
     : Engine(std::make_unique<ModelStepper>(model), tokenizer, std::move(chat), options) {}
