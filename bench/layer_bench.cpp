@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "base/pages.h"
 #include "base/pool.h"
 #include "kernels/backend.h"
 #include "kernels/probe.h"
@@ -43,7 +45,7 @@ std::vector<int> first_cpus(int threads) {
 class Model {
  public:
   Model(std::string_view isa, int threads, int64_t rows, int64_t context, KvType kv)
-      : pool_(PoolOptions{.threads = threads, .cpus = first_cpus(threads), .spin_microseconds = 50}),
+      : pool_(PoolOptions{.threads = threads, .cpus = first_cpus(threads), .spin_microseconds = 2000}),
         backend_(make_backend(isa, pool_)) {
     for (int l = 0; l < kLayers; ++l) {
       layers_.push_back({load(kHidden, kHidden), load(kKvHeads * kHeadDim, kHidden), load(kKvHeads * kHeadDim, kHidden),
@@ -118,12 +120,23 @@ class Model {
     for (float& v : values) v = (static_cast<float>(engine() >> 8) / 16777216.0f - 0.5f) * 0.1f;
     sources_.emplace_back(static_cast<size_t>(row_bytes(type, cols) * rows));
     info(type).encode(values.data(), sources_.back().data(), rows * cols);
-    const Weight weight = backend_->load({"w", type, 1, rows, cols, sources_.back()}, Precision::automatic);
+    WeightSource source{"w", type, 1, rows, cols, sources_.back()};
+    // Side by side on huge pages, as a model's weights are: small pages cost a third of the speed of decode.
+    const int64_t bytes = backend_->weight_bytes(source, Precision::automatic);
+    AUTOGLM_CHECK(packed_ + bytes <= arena_.size(), "more weights than SmolLM2 has");
+    const std::span<std::byte> packed(reinterpret_cast<std::byte*>(arena_.data() + packed_),
+                                      static_cast<size_t>(bytes));
+    packed_ += (bytes + 63) / 64 * 64;
+    backend_->pack(source, Precision::automatic, packed);
+    source.packed = packed;
+    const Weight weight = backend_->load(source, Precision::automatic);
     bytes_ += weight.bytes;
     return weight;
   }
 
   WorkerPool pool_;
+  Pages arena_{int64_t{160} << 20, /*huge=*/true};
+  int64_t packed_ = 0;  // bytes of it
   std::unique_ptr<Backend> backend_;
   std::vector<std::vector<std::byte>> sources_;
   int64_t bytes_ = 0;

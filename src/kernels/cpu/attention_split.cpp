@@ -260,8 +260,8 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   tiles.end = view.end_of(queries - 1);
   tiles.key_tiles = worker.key_tiles;
   tiles.value_tiles = worker.value_tiles;
-  const bool whole = view.begin_of(queries - 1) == 0 && view.end_of(0) == kSplitTokens;
-  if (whole && queries <= 16 && isa_.attend_few(tiles, attend_args(task, 0, queries, ahead, worker))) {
+  const bool together = view.begin_of(queries - 1) == tiles.begin && view.end_of(0) == tiles.end;
+  if (together && queries <= 16 && isa_.attend_few(tiles, attend_args(task, 0, queries, ahead, worker))) {
     return ask_rest(ahead);
   }
   isa_.kv_tiles(tiles);

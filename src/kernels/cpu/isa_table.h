@@ -336,8 +336,8 @@ struct IsaTable {
   /// Another way for bf16 and q8 caches, for any number of queries. Null: there is none.
   void (*kv_tiles)(const KvTilesArgs& args);
   void (*attend)(const AttendArgs& args);
-  /// Both in one, for up to 16 queries that all see the whole split: the same bits, sooner; tiles of keys and values
-  /// are not kept. False: do it the other way.
+  /// Both in one, for up to 16 queries that all see [source.begin, source.end): the same bits, sooner; tiles of keys
+  /// and values are not kept. False: do it the other way.
   bool (*attend_few)(const KvTilesArgs& source, const AttendArgs& args);
 
   // Roofs: loops that do nothing but what they measure.

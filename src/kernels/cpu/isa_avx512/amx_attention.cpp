@@ -6,20 +6,13 @@
 // codes of the cache: those cost 1/254 of the largest of 32 columns.
 //
 // Compiled with the AMX flags and in a namespace of its own.
+#include "kernels/cpu/isa_avx512/amx_attention.h"
+
 #include "kernels/cpu/isa_avx512/amx_tiles.h"
-#include "kernels/cpu/isa_avx512/simd.h"
 #include "kernels/cpu/isa_tables.h"
 
 namespace autoglm::cpu {
 namespace avx512amx {
-
-using namespace avx512;
-#include "kernels/cpu/simd/exp.inl"
-
-constexpr int kRows = 16;             // of a tile
-constexpr int kStep = 32;             // columns of keys, or tokens, that one tile product adds up
-constexpr int kTile = kRows * kStep;  // bf16 values of a tile
-constexpr int kBlocks = kSplitTokens / kBlockTokens;
 
 static inline void store_int(void* p, I v) { _mm512_storeu_si512(p, (__m512i)v); }
 
@@ -41,16 +34,12 @@ static inline I pairs_of(F even, F odd) {
   return (I)_mm512_ternarylogic_epi32((__m512i)high, (__m512i)(float_to_bits(odd) + half), (__m512i)low, 0xca);
 }
 
-/// Four columns of 16 tokens, stored as code + 128, as two lines of pairs. A byte b becomes the float32 32768 + b by
-/// its place in the bits; `offset` takes 32768 + 128 times the scale away again.
-static inline void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* out) {
-  const I quad = load_int(codes), place = splat_int(0xff00), base = splat_int(0x47000000);
-  const auto value = [&](__m512i at) __attribute__((always_inline)) {
-    return fma((F)_mm512_ternarylogic_epi32(at, (__m512i)place, (__m512i)base, 0xea), scale, offset);
-  };
-  const auto bits = (__m512i)quad;
-  store_int(out, pairs_of(value(_mm512_slli_epi32(bits, 8)), value(bits)));
-  store_int(out + kStep, pairs_of(value(_mm512_srli_epi32(bits, 8)), value(_mm512_srli_epi32(bits, 16))));
+/// Four columns of 16 tokens as two lines of pairs.
+AUTOGLM_INLINE void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* out) {
+  F columns[4];
+  key_columns(codes, scale, offset, columns);
+  store_int(out, pairs_of(columns[0], columns[1]));
+  store_int(out + kStep, pairs_of(columns[2], columns[3]));
 }
 
 /// A part of the lines for each of 16 calls.
@@ -68,7 +57,7 @@ static void key_block(const void* block, const float* scales, int dim, Ahead& ah
   } else {
     const auto* codes = static_cast<const uint8_t*>(block);
     for (int column = 0; column < dim; column += kScaleGroup) {
-      const F scale = load(scales + column / kScaleGroup * kBlockTokens), offset = scale * splat(-32768.0f - 128.0f);
+      const F scale = load(scales + column / kScaleGroup * kBlockTokens), offset = key_offset(scale);
       const int end = column + kScaleGroup < dim ? column + kScaleGroup : dim;
       for (int c = column; c < end; c += 4) {
         ask(ahead, 1);
@@ -77,17 +66,6 @@ static void key_block(const void* block, const float* scales, int dim, Ahead& ah
     }
   }
   for (int line = lines; line < padded; ++line) store_int(out + line * kStep, I{});
-}
-
-/// 16 columns of one token's values.
-template <KvCode code>
-AUTOGLM_INLINE F value_row(const void* row, const float* scale) {
-  if constexpr (code == KvCode::bf16) {
-    const __m256i bits = _mm256_loadu_si256(static_cast<const __m256i*>(row));
-    return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
-  } else {
-    return to_float((I)_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(row)))) * splat(*scale);
-  }
 }
 
 /// Values of a block into its half of the tiles of a step; tokens outside [begin, end) are 0.
@@ -153,7 +131,6 @@ static void kv_tiles(const KvTilesArgs& args) {
 constexpr int kChunk = 4;                           // blocks whose scores are computed together
 constexpr int kTileWeights = kRows * kSplitTokens;  // bf16 values
 constexpr int kBlockScores = kRows * kBlockTokens;  // floats
-constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
 
 /// Scores of 16 queries with the keys of four blocks, [4][16 queries][16 tokens]: one block a call, so that the vector
 /// units can work on other scores meanwhile. The tile unit runs beside them for nothing: for half a microsecond after a
@@ -218,35 +195,9 @@ class ChunkScores {
   float* out_ = nullptr;  // null: nothing to do
 };
 
-/// 2^x: x = n + f with n = floor(x), and a polynomial in f in [0, 1) whose relative error is 7.5e-5, a fiftieth
-/// of what rounding to bf16 may cost. Lanes outside `seen` are 0.
-AUTOGLM_INLINE F power_of_two(F x, __mmask16 seen) {
-  const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  F p = splat(7.80246113e-2f);
-  p = fma(p, f, splat(2.26067287e-1f));
-  p = fma(p, f, splat(6.95833352e-1f));
-  p = fma(p, f, splat(9.99925253e-1f));
-  return _mm512_maskz_scalef_ps(seen, p, x);
-}
-
-/// Bits [begin, end) of 16.
-static inline __mmask16 range(int begin, int end) {
-  const auto below = [](int n) { return n <= 0 ? 0u : n >= 16 ? 0xffffu : (1u << static_cast<unsigned>(n)) - 1u; };
-  return static_cast<__mmask16>(below(end) & ~below(begin));
-}
-
-/// Largest lane of each of 16 vectors, rounded up to an integer. A NaN is passed over here and comes back in the sums.
-static inline F ceilings(const F (&rows)[kRows]) {
-  I bits[kRows];
-  for (int q = 0; q < kRows; ++q) bits[q] = float_to_bits(rows[q]);
-  const I largest = reduce_each<kRows>(
-      bits, [](I a, I b) { return float_to_bits(_mm512_max_ps(bits_to_float(a), bits_to_float(b))); });
-  return _mm512_roundscale_ps(bits_to_float(largest), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
-}
-
 static inline void soft_cap_scores(float* scores, int blocks, float cap) {
   for (int i = 0; i < blocks * kRows; ++i) {
-    store(scores + i * W, soft_cap(load(scores + i * W) * splat(kLn2), cap) * splat(kLog2E));
+    store(scores + i * W, capped(load(scores + i * W), cap));
   }
 }
 
@@ -273,7 +224,7 @@ struct Softmax {
 
   bool usable(int n) const {
     for (int q = 0; q < n; ++q) {
-      if (!(sums[q][0] <= 3.0e38f)) return false;
+      if (!usable_sum(sums[q][0])) return false;
     }
     return true;
   }
@@ -504,6 +455,9 @@ static bool attend_passing(const KvTilesArgs& source, const AttendArgs& all) {
 }
 
 static bool attend_few(const KvTilesArgs& source, const AttendArgs& args) {
+  const bool whole = source.begin == 0 && source.end == kSplitTokens;
+  if (args.nq <= (whole ? kFewerThanTiles : kFewQueries)) return attend_without_tiles(source, args);
+  if (!whole) return false;
   return source.code == KvCode::bf16 ? attend_passing<KvCode::bf16>(source, args)
                                      : attend_passing<KvCode::q8>(source, args);
 }
