@@ -110,7 +110,7 @@ static void tiles_of(const KvTilesArgs& args) {
   configure(1);
   for (int b = args.begin / kStep * 2; b * kBlockTokens < args.end || b % 2 != 0; ++b) {
     // Keeps the tile unit awake: its first product after some microseconds waits for half of one.
-    if (b % 2 == 0) _tile_dpbf16ps(0, 4, 6);
+    if (b % 2 == 0) tile_dot_bf16<0, 4, 6>();
     if (args.key_tiles != nullptr && b * kBlockTokens < args.end && (b + 1) * kBlockTokens > args.begin) {
       key_block<code>(args.keys[b], args.key_scales[b], args.key_dim, *args.ahead, args.key_tiles + b * key_size);
     }
@@ -151,25 +151,25 @@ class ChunkScores {
     if (out_ == nullptr) return;
     if constexpr (i == 0) {
       if (steps_ == 2) {  // a head of 64 columns: the queries stay
-        _tile_loadd(4, queries_, 64);
-        _tile_loadd(5, queries_ + kTile, 64);
+        tile_load<4>(queries_, 64);
+        tile_load<5>(queries_ + kTile, 64);
       }
     } else {
       store<i - 1>();
     }
     const uint16_t* keys = keys_ + static_cast<int64_t>(i) * steps_ * kTile;
-    _tile_zero(i);
+    tile_zero<i>();
     if (steps_ == 2) {
-      _tile_loadd(6, keys, 64);
-      _tile_dpbf16ps(i, 4, 6);
-      _tile_loadd(7, keys + kTile, 64);
-      _tile_dpbf16ps(i, 5, 7);
+      tile_load<6>(keys, 64);
+      tile_dot_bf16<i, 4, 6>();
+      tile_load<7>(keys + kTile, 64);
+      tile_dot_bf16<i, 5, 7>();
       return;
     }
     for (int k = 0; k < steps_; ++k) {
-      _tile_loadd(4, queries_ + k * kTile, 64);
-      _tile_loadd(6, keys + k * kTile, 64);
-      _tile_dpbf16ps(i, 4, 6);
+      tile_load<4>(queries_ + k * kTile, 64);
+      tile_load<6>(keys + k * kTile, 64);
+      tile_dot_bf16<i, 4, 6>();
     }
   }
   AUTOGLM_INLINE_MEMBER void finish() const {
@@ -186,7 +186,7 @@ class ChunkScores {
  private:
   template <int i>
   AUTOGLM_INLINE_MEMBER void store() const {
-    _tile_stored(i, out_ + i * kBlockScores, 64);
+    tile_store<i>(out_ + i * kBlockScores, 64);
   }
 
   int steps_ = 0;
@@ -302,30 +302,30 @@ template <int of_queries, int columns>
 AUTOGLM_INLINE void sum_columns(const AttendArgs& args, const uint16_t* weights, int t, float* out) {
   constexpr bool two_queries = of_queries == 2, two_columns = columns == 2;
   const int tiles = args.value_dim / 16;
-  _tile_zero(0);
-  if constexpr (two_columns) _tile_zero(1);
-  if constexpr (two_queries) _tile_zero(2);
-  if constexpr (two_queries && two_columns) _tile_zero(3);
+  tile_zero<0>();
+  if constexpr (two_columns) tile_zero<1>();
+  if constexpr (two_queries) tile_zero<2>();
+  if constexpr (two_queries && two_columns) tile_zero<3>();
   for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
     const uint16_t* values = args.values + (static_cast<int64_t>(step) * tiles + t) * kTile;
-    _tile_loadd(4, weights + step * kTile, 64);
-    _tile_loadd(6, values, 64);
-    _tile_dpbf16ps(0, 4, 6);
+    tile_load<4>(weights + step * kTile, 64);
+    tile_load<6>(values, 64);
+    tile_dot_bf16<0, 4, 6>();
     if constexpr (two_columns) {
-      _tile_loadd(7, values + kTile, 64);
-      _tile_dpbf16ps(1, 4, 7);
+      tile_load<7>(values + kTile, 64);
+      tile_dot_bf16<1, 4, 7>();
     }
     if constexpr (two_queries) {
-      _tile_loadd(5, weights + kTileWeights + step * kTile, 64);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (two_columns) _tile_dpbf16ps(3, 5, 7);
+      tile_load<5>(weights + kTileWeights + step * kTile, 64);
+      tile_dot_bf16<2, 5, 6>();
+      if constexpr (two_columns) tile_dot_bf16<3, 5, 7>();
     }
   }
   const auto stride = static_cast<size_t>(args.o_stride) * 4;
-  _tile_stored(0, out, stride);
-  if constexpr (two_columns) _tile_stored(1, out + 16, stride);
-  if constexpr (two_queries) _tile_stored(2, out + kRows * args.o_stride, stride);
-  if constexpr (two_queries && two_columns) _tile_stored(3, out + kRows * args.o_stride + 16, stride);
+  tile_store<0>(out, stride);
+  if constexpr (two_columns) tile_store<1>(out + 16, stride);
+  if constexpr (two_queries) tile_store<2>(out + kRows * args.o_stride, stride);
+  if constexpr (two_queries && two_columns) tile_store<3>(out + kRows * args.o_stride + 16, stride);
 }
 
 alignas(64) constexpr uint32_t kOnes[kRows] = {0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80,
@@ -353,19 +353,19 @@ static void weighted_sums(const AttendArgs& args, int tile, const uint16_t* weig
   int t = 0;
   for (; t + 2 <= tiles; t += 2) sum_columns<n, 2>(args, weights, t, out + 16 * t);
   if (t < tiles) sum_columns<n, 1>(args, weights, t, out + 16 * t);
-  _tile_loadd(6, kOnes, 0);
-  _tile_zero(0);
-  if constexpr (n == 2) _tile_zero(1);
+  tile_load<6>(kOnes, 0);
+  tile_zero<0>();
+  if constexpr (n == 2) tile_zero<1>();
   for (int step = args.first_block / 2; step < (args.blocks + 1) / 2; ++step) {
-    _tile_loadd(4, weights + step * kTile, 64);
-    _tile_dpbf16ps(0, 4, 6);
+    tile_load<4>(weights + step * kTile, 64);
+    tile_dot_bf16<0, 4, 6>();
     if constexpr (n == 2) {
-      _tile_loadd(5, weights + kTileWeights + step * kTile, 64);
-      _tile_dpbf16ps(1, 5, 6);
+      tile_load<5>(weights + kTileWeights + step * kTile, 64);
+      tile_dot_bf16<1, 5, 6>();
     }
   }
-  _tile_stored(0, softmax[0].sums, 64);
-  if constexpr (n == 2) _tile_stored(1, softmax[1].sums, 64);
+  tile_store<0>(softmax[0].sums, 64);
+  if constexpr (n == 2) tile_store<1>(softmax[1].sums, 64);
 }
 
 /// Weighted sums of a chunk's two steps, added to what is in `out` and `sums`: in the order of weighted_sums().
@@ -373,8 +373,8 @@ static void add_chunk(const AttendArgs& args, bool first, const uint16_t* weight
                       float* sums) {
   const int tiles = args.value_dim / 16;
   const auto stride = static_cast<size_t>(args.o_stride) * 4;
-  _tile_loadd(4, weights, 64);
-  _tile_loadd(5, weights + kTile, 64);
+  tile_load<4>(weights, 64);
+  tile_load<5>(weights + kTile, 64);
   // Products of the first step of several columns, then of the second: a product waits for the one that it adds to.
   for (int t = 0; t < tiles; t += 4) {
     const int n = tiles - t < 4 ? tiles - t : 4;
@@ -383,36 +383,36 @@ static void add_chunk(const AttendArgs& args, bool first, const uint16_t* weight
       constexpr int i = decltype(constant)::value;
       if (i >= n) return;
       if (first) {
-        _tile_zero(i);
+        tile_zero<i>();
       } else {
-        _tile_loadd(i, out + (t + i) * 16, stride);
+        tile_load<i>(out + (t + i) * 16, stride);
       }
-      _tile_loadd(6, step + i * kTile, 64);
-      _tile_dpbf16ps(i, 4, 6);
+      tile_load<6>(step + i * kTile, 64);
+      tile_dot_bf16<i, 4, 6>();
     };
     const auto second = [&](auto constant) __attribute__((always_inline)) {
       constexpr int i = decltype(constant)::value;
       if (i >= n) return;
-      _tile_loadd(7, step + (tiles + i) * kTile, 64);
-      _tile_dpbf16ps(i, 5, 7);
+      tile_load<7>(step + (tiles + i) * kTile, 64);
+      tile_dot_bf16<i, 5, 7>();
     };
     const auto done = [&](auto constant) __attribute__((always_inline)) {
       constexpr int i = decltype(constant)::value;
-      if (i < n) _tile_stored(i, out + (t + i) * 16, stride);
+      if (i < n) tile_store<i>(out + (t + i) * 16, stride);
     };
     for_four(columns);
     for_four(second);
     for_four(done);
   }
   if (first) {
-    _tile_zero(0);
+    tile_zero<0>();
   } else {
-    _tile_loadd(0, sums, 64);
+    tile_load<0>(sums, 64);
   }
-  _tile_loadd(6, kOnes, 0);
-  _tile_dpbf16ps(0, 4, 6);
-  _tile_dpbf16ps(0, 5, 6);
-  _tile_stored(0, sums, 64);
+  tile_load<6>(kOnes, 0);
+  tile_dot_bf16<0, 4, 6>();
+  tile_dot_bf16<0, 5, 6>();
+  tile_store<0>(sums, 64);
 }
 
 /// One tile of queries that see the whole split, whose keys and values are turned into tiles a chunk at a time: they
