@@ -30,7 +30,7 @@ using testing::HasSubstr;
 
 class Burner {
  public:
-  Burner() : thread_([this] { work(); }) {}
+  Burner() : thread_([this] { work(); }) { named_.wait(false); }  // a profile asks for names when it begins
   ~Burner() {
     stop_.store(true);
     thread_.join();
@@ -39,9 +39,11 @@ class Burner {
  private:
   void work() {
     ::pthread_setname_np(::pthread_self(), "burner");
+    named_.store(true);
+    named_.notify_one();
     sum_ = autoglm_test_burns(stop_);
   }
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, named_{false};
   volatile uint64_t sum_ = 0;
   std::thread thread_;
 };
