@@ -52,7 +52,7 @@ struct Ahead {
   const uint8_t* end;
   int64_t stride;  // bytes for each group
   __attribute__((always_inline)) void ask() {
-    const uint8_t* const until = next + stride < end ? next + stride : end;
+    const uint8_t* const until = end - next > stride ? next + stride : end;  // both may be null
     for (; next < until; next += 64) __builtin_prefetch(next, 0, 2);
   }
 };
