@@ -113,6 +113,19 @@ def gaps(answers):
     return [b - a for answer in answers for a, b in zip(answer.times, answer.times[1:])]
 
 
+def split_gaps(answers, begin, end):
+    """Gaps before `begin`, and those that end between `begin` and `end`."""
+    idle, busy = [], []
+    for answer in answers:
+        for a, b in zip(answer.times[1:], answer.times[2:]):
+            moment = answer.begin + b
+            if begin <= moment <= end:
+                busy.append(b - a)
+            elif moment < begin:
+                idle.append(b - a)
+    return idle, busy
+
+
 def figures(answers, seconds):
     good = [answer for answer in answers if answer.status == 200]
     return {
@@ -151,14 +164,7 @@ async def long_beside_streams(server, length=1500):
     long = await ask(server.port, request(server.text(length, 8), 2))
     end = time.perf_counter()
     answers = await asyncio.gather(*streams)
-    idle, busy = [], []
-    for answer in answers:
-        for a, b in zip(answer.times[1:], answer.times[2:]):
-            moment = answer.begin + b
-            if begin <= moment <= end:
-                busy.append(b - a)
-            elif moment < begin:
-                idle.append(b - a)
+    idle, busy = split_gaps(answers, begin, end)
     return {
         "idle_gap_ms": 1e3 * statistics.median(idle),
         "busy_gap_p99_ms": 1e3 * percentile(busy, 0.99),
@@ -167,6 +173,29 @@ async def long_beside_streams(server, length=1500):
         "long_beside_ms": 1e3 * long.first,
         "long_ratio": long.first / alone.first,
     }
+
+
+async def long_text(server, size=1_000_000):
+    """Three streams alone, then with texts of 1 MB beside them, which are tokenized and found too long."""
+    bodies = [request(words(size // 4, 60 + i)[:size], 2) for i in range(10)]
+    seconds = []
+
+    async def send_texts(streams):
+        while bodies and not any(stream.done() for stream in streams):
+            answer = await ask(server.port, bodies.pop())
+            if answer.status != 400:
+                raise RuntimeError(f"a text of {size} bytes is answered with {answer.status}")
+            seconds.append(answer.end)
+            await asyncio.sleep(0.05)
+
+    result = {}
+    for name in ("alone", "beside"):
+        streams = [asyncio.create_task(ask(server.port, request(server.text(20, 50 + i), 500))) for i in range(3)]
+        if name == "beside":
+            await send_texts(streams)
+        taken = gaps(await asyncio.gather(*streams))
+        result |= {f"gap_p{n}_{name}_ms": 1e3 * percentile(taken, n / 100) for n in (50, 99)}
+    return result | {"texts": len(seconds), "text_ms": 1e3 * statistics.median(seconds)}
 
 
 async def prefix_again(server):
@@ -307,6 +336,7 @@ def loads():
         Load("shared-1.45b", big, lambda s: shared_prefix(s, 16), batch),
         Load("long", SMOLLM2, long_beside_streams, steady, slots=4, ctx=4096),
         Load("long-1.45b", big, long_beside_streams, steady, slots=4, ctx=4096),
+        Load("text", SMOLLM2, long_text, steady, only_ours=True),
         Load("prefix", SMOLLM2, prefix_again, batch, restarts=True),
         Load("queue", SMOLLM2, too_many, ["--max-batch-size", "4", "--max-queue", "8"], only_ours=True),
         Load("one", SMOLLM2, one_client, steady, slots=1),

@@ -8,9 +8,14 @@
 
 namespace autoglm {
 
-Helper::Helper() : thread_([this] { loop(); }) {}
+Helper::Line::Line(const char* name, int niceness)
+    : thread_([this, name, niceness] {
+        ::pthread_setname_np(::pthread_self(), name);
+        be_nice(niceness);
+        loop();
+      }) {}
 
-Helper::~Helper() {
+Helper::Line::~Line() {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
@@ -19,27 +24,22 @@ Helper::~Helper() {
   thread_.join();
 }
 
-void Helper::post(size_t bytes, std::function<void()> work) {
+void Helper::Line::post(std::function<void()> work) {
   {
     const std::scoped_lock lock(mutex_);
-    (bytes <= kShort ? short_ : long_).push_back(std::move(work));
+    waiting_.push_back(std::move(work));
   }
   changed_.notify_one();
 }
 
-void Helper::loop() {
-  ::pthread_setname_np(::pthread_self(), "autoglm-helper");
-  // Beside a busy engine it gets about a tenth of a core: gaps between tokens hardly move, and a prompt is tokenized
-  // much faster than it is computed even so.
-  be_nice(10);
+void Helper::Line::loop() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || !short_.empty() || !long_.empty(); });
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
     if (stopping_) return;
-    auto& queue = short_.empty() ? long_ : short_;
     {
-      const std::function<void()> work = std::move(queue.front());
-      queue.pop_front();
+      const std::function<void()> work = std::move(waiting_.front());
+      waiting_.pop_front();
       lock.unlock();
       work();
     }

@@ -97,7 +97,7 @@ std::vector<MixedLoad::Ask> MixedLoad::asks() {
       {"/api/generate",
        {{"prompt", "hello"}, {"stream", false}, {"raw", true}, {"options", {{"num_predict", 9}}}},
        false},
-      {"/tokenize", {{"prompt", std::string(60000, 'a')}}, false},
+      {"/tokenize", {{"prompt", std::string(70000, 'a')}}, false},
   };
 }
 
