@@ -81,7 +81,7 @@ void measure(const char* name, const std::shared_ptr<const Program>& program,
 }
 
 int run(const char* file) {
-  const auto source = open_model(file);
+  const auto source = open_model(file, /*need_weights=*/false);
   const auto tokenizer = load_tokenizer(*source);
   const double began = now_us();
   const auto trie = std::make_shared<const TokenTrie>(*tokenizer, tokenizer->size());
