@@ -14,6 +14,7 @@
 
 #include "format/test_files.h"
 #include "store/pack_writer.h"
+#include "support/full_disk.h"
 
 namespace autoglm {
 namespace {
@@ -283,6 +284,19 @@ TEST_F(PackStoreTest, ADiskThatFillsUpMeanwhileIsANoteAndLeavesNothing) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+TEST_F(PackStoreTest, ADiskWithoutAByteLeftIsANoteAndLeavesNothing) {
+  EXPECT_TRUE(test::on_a_small_disk(folder_.path() / "cache", kPackPiece, [&] {
+    PackStoreOptions optimistic = options();
+    optimistic.free_bytes = [] { return int64_t{1} << 40; };
+    PackStore store(optimistic);
+    keep(store, weights("a.gguf"));
+    EXPECT_THAT(files(), IsEmpty());
+    EXPECT_THAT(said(), HasSubstr("packed weights are not kept: cannot write"));
+    EXPECT_THAT(said(), HasSubstr("No space left"));
+    return true;
+  }));
 }
 
 TEST_F(PackStoreTest, KilledBeforeTheRename) {

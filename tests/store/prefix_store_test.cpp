@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "store/prefix_store.h"
+#include "support/full_disk.h"
 #include "support/temporary_folder.h"
 
 namespace autoglm {
@@ -350,6 +351,28 @@ TEST_F(PrefixStoreTest, AFullDiskIsSaidOnceAndWhatIsThereIsRead) {
   ::signal(SIGXFSZ, before);
   EXPECT_EQ(opened.said().size(), 1u);
   EXPECT_EQ(opened.fetch(1, 6), 2);
+}
+
+TEST_F(PrefixStoreTest, ADiskWithoutAByteLeft) {
+  constexpr int64_t kDisk = 400 << 10;  // the index has some of it
+  EXPECT_TRUE(test::on_a_small_disk(folder_, kDisk, [&] {
+    int64_t written = 0;
+    {
+      Opened opened(folder_);
+      opened.keep(1, 1000);  // more than twice of what there is room for
+      EXPECT_EQ(opened.said().size(), 1u);
+      EXPECT_NE(opened.said().at(0).find("No space left"), std::string::npos) << opened.said().at(0);
+      written = opened.store->stats().written_blocks;
+      EXPECT_GT(written, 20);
+      EXPECT_LT(written, 500);
+      EXPECT_EQ(opened.fetch(1, 1000), written) << "what is there is read";
+      opened.keep(1000, 1010);
+      EXPECT_EQ(opened.said().size(), 1u);
+    }
+    Opened again(folder_);
+    EXPECT_EQ(again.fetch(1, 1000), written) << "in the next process, too";
+    return true;
+  }));
 }
 
 // "disk writer (warns, goes on without)".
