@@ -189,6 +189,8 @@ constexpr Setting kTable[] = {
     {.key = "run.ignore_eos", .flag = "--ignore-eos", .type = boolean, .default_value = "false",
      .commands = "run",
      .help = {"do not stop where the model ends its answer", "模型结束回答时不停止"}},
+    {.key = "run.trace", .flag = "--trace", .type = text, .unit = "FILE", .commands = "run",
+     .help = {"write what the time went into, for ui.perfetto.dev", "写出时间都用在哪里，可用 ui.perfetto.dev 查看"}},
 
     {.key = "doctor.api_key", .flag = "--api-key", .type = text, .unit = "KEY", .commands = "doctor",
      .help = {"key of the server that is looked at", "所检查服务器的密钥"}},

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "base/ledger.h"
 
@@ -57,6 +59,35 @@ std::string bytes_text(const nlohmann::json& object, const std::string& key) {
   return format_bytes(static_cast<int64_t>(value(object, key)));
 }
 
+// Milliseconds by zone, of one of `count`.
+nlohmann::json zones_json(const ZoneTotals& totals, size_t count) {
+  nlohmann::json object = nlohmann::json::object();
+  if (count == 0) return object;
+  for (size_t i = 0; i < kZones; ++i) {
+    const auto zone = static_cast<Zone>(i);
+    if (totals.calls.at(i) == 0 && zone != Zone::other) continue;
+    object[std::string(name(zone))] = 1e3 * totals.seconds.at(i) / static_cast<double>(count);
+  }
+  return object;
+}
+
+// "attention 31 %, gate_up 22 %, ...": the largest first, down to a hundredth.
+std::string zones_text(const nlohmann::json& zones) {
+  std::vector<std::pair<double, std::string>> parts;
+  double sum = 0;
+  for (const auto& [zone, ms] : zones.items()) {
+    parts.emplace_back(ms.get<double>(), zone);
+    sum += ms.get<double>();
+  }
+  std::ranges::sort(parts, std::greater());
+  std::string text;
+  for (const auto& [ms, zone] : parts) {
+    if (ms < 0.01 * sum) break;
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", zone, 100 * ms / sum);
+  }
+  return text;
+}
+
 std::string peer_text(const nlohmann::json& peer) {
   return fmt::format("{} {}: prefill {} tok/s, decode {} tok/s\n", peer.at("name").get<std::string>(),
                      peer.at("version").get<std::string>(), peer.at("prefill_tps").dump(),
@@ -95,6 +126,13 @@ nlohmann::json bench_json(const BenchRounds& rounds, const BenchFacts& facts) {
   object["prefill_roof_gops"] = median(arithmetic);
   put(object, "prefill_roof_share", shares(scaled(rounds.prefill_tps, gops), arithmetic));
   put(object, "decode_roof_share", shares(scaled(rounds.decode_tps, gbps), reads));
+  const size_t steps = rounds.step_ms.size();
+  object["prefill_zones"] = zones_json(rounds.prefill_zones, rounds.prefill_tps.size());
+  object["decode_zones"] = zones_json(rounds.decode_zones, steps);
+  const double stamps = steps == 0 ? 0 : static_cast<double>(rounds.decode_zones.stamps()) / static_cast<double>(steps);
+  object["zone_ns"] = 1e9 * rounds.zone_seconds;
+  object["zones_per_step"] = stamps;
+  object["zone_share"] = steps == 0 ? 0 : stamps * rounds.zone_seconds * 1e3 / median(rounds.step_ms);
   object["weight_pages"] = page_kind(facts.huge_share);
   object["huge_page_share"] = facts.huge_share;
   object["step_weight_bytes"] = static_cast<int64_t>(facts.bytes.weights);
@@ -125,6 +163,10 @@ std::string bench_text(const nlohmann::json& object) {
     text += fmt::format("\n{:<10}{:.2f} ms a step, which reads {} of weights (on {} pages) and {} of keys and values\n",
                         "", value(object, "step_ms"), bytes_text(object, "step_weight_bytes"),
                         object.at("weight_pages").get<std::string>(), bytes_text(object, "step_kv_bytes"));
+  }
+  if (const std::string zones = zones_text(object.at("decode_zones")); !zones.empty()) {
+    text += fmt::format("{:<10}of a step: {}\n{:<10}{:.0f} timing zones of {:.0f} ns: {:.2f} % of it\n", "", zones, "",
+                        value(object, "zones_per_step"), value(object, "zone_ns"), 100 * value(object, "zone_share"));
   }
   text += fmt::format("prompt {}, gen {}, depth {}, batch {}, {} rounds; load {:.0f} ms, peak {}, logits {}\n",
                       object.at("prompt").dump(), object.at("gen").dump(), object.at("depth").dump(),

@@ -84,14 +84,19 @@ void BenchRun::rewind() {
 }
 
 double BenchRun::prefill() {
+  const ZoneClockScope scope(zones_);
+  const ZoneTotals before = zones_.totals();
   const Clock::time_point begin = Clock::now();
   feed(shape_.prompt, true);
   const double seconds = seconds_since(begin);
+  prefill_zones_ += zones_.totals() - before;
   rewind();
   return seconds;
 }
 
 std::vector<double> BenchRun::decode() {
+  const ZoneClockScope scope(zones_);
+  const ZoneTotals before = zones_.totals();
   std::vector<double> steps;
   const double first = first_token_;
   for (int64_t i = 0; i < shape_.gen; ++i) {
@@ -99,6 +104,7 @@ std::vector<double> BenchRun::decode() {
     feed(1, true);
     steps.push_back(seconds_since(begin));
   }
+  decode_zones_ += zones_.totals() - before;
   first_token_ = first;
   rewind();
   return steps;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/zone.h"
 #include "model/model.h"
 
 namespace autoglm {
@@ -33,6 +34,10 @@ class BenchRun {
   std::vector<double> decode();
   /// Seconds until the first sequence of the last prefill() had its logits.
   double first_token() const { return first_token_; }
+  /// What worker 0's time went into, in all of prefill() and of decode() since forget_zones(). Exactly their wall time.
+  const ZoneTotals& prefill_zones() const { return prefill_zones_; }
+  const ZoneTotals& decode_zones() const { return decode_zones_; }
+  void forget_zones() { prefill_zones_ = decode_zones_ = {}; }
   /// XXH3 (64 bits, hex) of the last sequence's last row of logits.
   std::string logits_hash() const;
 
@@ -48,6 +53,8 @@ class BenchRun {
   std::vector<SequenceId> sequences_;
   std::vector<float> last_row_;
   double first_token_ = 0;
+  ZoneClock zones_{"bench"};
+  ZoneTotals prefill_zones_, decode_zones_;
   std::vector<int32_t> tokens_;
   std::vector<BatchSequence> parts_;
   std::vector<int32_t> logit_rows_;

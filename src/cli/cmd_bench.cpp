@@ -56,6 +56,9 @@ BenchRounds measure(Context& context, BenchRun& bench, const BenchShape& shape, 
     progress.update(rep + 1);
     check();
   }
+  rounds.prefill_zones = bench.prefill_zones();
+  rounds.decode_zones = bench.decode_zones();
+  rounds.zone_seconds = measure_zone_cost();
   return rounds;
 }
 
@@ -127,6 +130,7 @@ int write_file(Context& context, const std::string& path) {
 void warm_up(BenchRun& bench, const BenchShape& shape) {
   if (shape.prompt > 0) bench.prefill();
   if (shape.gen > 0) bench.decode();
+  bench.forget_zones();
 }
 
 int run(Context& context) {
@@ -210,7 +214,8 @@ const Command kBench = {
     .json_keys =
         "prefill_tps, prefill_tps_min, prefill_tps_max, decode_tps, decode_tps_min, decode_tps_max, step_ms, "
         "first_token_ms, load_ms, peak_rss_bytes, weight_bytes, prefill_gops, decode_gbps, int8_gops, "
-        "read_gbps, prefill_roof_share, decode_roof_share, weight_pages, peer{name, version, ...}, logits_hash; with "
+        "read_gbps, prefill_roof_share, decode_roof_share, decode_zones{ZONE: ms}, prefill_zones{ZONE: ms}, "
+        "zone_ns, zones_per_step, zone_share, weight_pages, peer{name, version, ...}, logits_hash; with "
         "--write path, bytes",
     .run = run,
 };

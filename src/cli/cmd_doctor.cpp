@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/http_client.h"
@@ -50,6 +51,7 @@ RunFacts run_facts(const ShortRun& run, const OpenedModel& opened, const Setting
   facts.load_ms = opened.load_ms;
   facts.packing_ms = opened.model->packing_ms();
   facts.cache_enabled = settings.boolean("cache.enabled");
+  facts.decode_zones = run.decode_zones;
   return facts;
 }
 
@@ -74,15 +76,21 @@ void measure_model(Context& context, Facts& facts) {
 // An address of a GGUF is a model, every other one a server.
 bool is_server(std::string_view name) { return parse_http_url(name).has_value() && !name.ends_with(".gguf"); }
 
-Facts examine_server(const Context& context, std::string url) {
-  while (url.ends_with('/')) url.pop_back();
-  HttpCall call{.url = url + "/metrics"};
+// What a server has at this address of its own, given the key.
+HttpReply asked_of(const Context& context, const std::string& url) {
+  HttpCall call{.url = url};
   if (const auto key = context.settings().text_if("doctor.api_key")) {
     call.headers.emplace_back("Authorization", "Bearer " + *key);
   }
   call.given_up = [&] { return context.interrupt().requested(); };
-  const HttpReply reply = http_call(call);
+  HttpReply reply = http_call(call);
   context.interrupt().check();
+  return reply;
+}
+
+Facts examine_server(const Context& context, std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  const HttpReply reply = asked_of(context, url + "/metrics");
   if (reply.status == 401 || reply.status == 403) {
     fail(Code::unauthorized, fmt::format("{} asks for an API key", url), "give it with --api-key or AUTOGLM_API_KEY");
   }
@@ -92,6 +100,8 @@ Facts examine_server(const Context& context, std::string url) {
   }
   Facts facts;
   read_server_facts(facts, reply.body);
+  const HttpReply requests = asked_of(context, url + "/debug/requests");
+  if (requests.status == 200) read_request_facts(facts, requests.body);  // a proxy may hide it
   return facts;
 }
 
@@ -126,10 +136,43 @@ nlohmann::json optional_number(const std::optional<double>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
+// By zone, the part of all.
+nlohmann::json zone_shares(const ZoneTotals& totals) {
+  nlohmann::json object = nlohmann::json::object();
+  const double sum = totals.sum();
+  for (size_t i = 0; i < kZones && sum > 0; ++i) {
+    if (totals.seconds.at(i) > 0) object[std::string(name(static_cast<Zone>(i)))] = totals.seconds.at(i) / sum;
+  }
+  return object;
+}
+
+// The largest, down to a twentieth of all.
+std::string zones_line(const ZoneTotals& totals, bool zh) {
+  std::vector<std::pair<double, std::string>> parts;
+  for (const auto& [zone, share] : zone_shares(totals).items()) {
+    if (share.get<double>() >= 0.05) parts.emplace_back(share.get<double>(), zone);
+  }
+  std::ranges::sort(parts, std::greater());
+  std::string text;
+  for (const auto& [share, zone] : parts) {
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", zone, 100 * share);
+  }
+  return text.empty() ? text : (zh ? "解码的时间：" : "of decoding: ") + text + "\n";
+}
+
 nlohmann::json server_report(const Facts& facts) {
   const ServerFacts& server = *facts.server;
   const ReuseFacts& reuse = *facts.reuse;
-  return {{"requests", server.requests},
+  nlohmann::json slow;
+  if (facts.slow) {
+    slow = {{"id", facts.slow->id},
+            {"stage", facts.slow->stage},
+            {"ms", 1e3 * facts.slow->seconds},
+            {"stage_ms", 1e3 * facts.slow->stage_seconds},
+            {"expected_ms", 1e3 * facts.slow->expected_seconds}};
+  }
+  return {{"slow_request", slow},
+          {"requests", server.requests},
           {"request_ms", 1e3 * server.request_seconds},
           {"queue_ms", 1e3 * server.queue_seconds},
           {"prefill_ms", 1e3 * server.prefill_seconds},
@@ -174,6 +217,7 @@ nlohmann::json report(const Facts& facts) {
     measured["decode_tps"] = facts.run->decode_tps;
     measured["prefill_gops"] = facts.run->prefill_gops;
     measured["decode_gbps"] = facts.run->decode_gbps;
+    measured["decode_zones"] = zone_shares(facts.run->decode_zones);
     measured["load_ms"] = facts.run->load_ms;
     measured["packing_ms"] = optional_number(facts.run->packing_ms);
   }
@@ -200,6 +244,7 @@ void print_report(const Context& context, const Facts& facts) {
     out += fmt::format(
         fmt::runtime(zh ? "提示处理 {:.1f} tok/s，解码 {:.1f} tok/s\n" : "prefill {:.1f} tok/s, decode {:.1f} tok/s\n"),
         facts.run->prefill_tps, facts.run->decode_tps);
+    out += zones_line(facts.run->decode_zones, zh);
   }
   if (facts.server) {
     out += server_line(*facts.server, *facts.reuse, zh);

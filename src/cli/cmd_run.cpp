@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 
+#include "base/output_file.h"
+#include "base/trace_events.h"
 #include "cli/bounds.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
@@ -12,6 +15,8 @@
 
 namespace autoglm {
 namespace {
+
+constexpr size_t kTraceSpans = size_t{1} << 20;  // about five seconds of a small model, a minute of a large one
 
 std::string prompt_text(Context& context) {
   std::string text = context.argument("PROMPT");
@@ -46,7 +51,16 @@ Prompt make_prompt_from(Context& context, const OpenedModel& opened, const std::
   return conversation.prompt();
 }
 
-nlohmann::json report(const Answer& answer, const OpenedModel& opened, const SamplingParams& sampling) {
+nlohmann::json zones_ms(const ZoneTotals& totals) {
+  nlohmann::json object = nlohmann::json::object();
+  for (size_t i = 0; i < kZones; ++i) {
+    if (totals.seconds.at(i) > 0) object[std::string(name(static_cast<Zone>(i)))] = 1e3 * totals.seconds.at(i);
+  }
+  return object;
+}
+
+nlohmann::json report(const Answer& answer, const OpenedModel& opened, const SamplingParams& sampling,
+                      const ZoneTotals& zones) {
   nlohmann::json object = {
       {"text", answer.text},
       {"token_ids", answer.tokens},
@@ -68,11 +82,21 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
         {"first_token_ms", answer.first_token_ms},
         {"decode_ms", answer.usage.decode_ms},
         {"prefill_tps", answer.prefill_tps()},
-        {"decode_tps", answer.decode_tps()}}},
+        {"decode_tps", answer.decode_tps()},
+        {"zones_ms", zones_ms(zones)}}},
       {"memory", {{"planned_bytes", opened.model->memory().total_bytes}, {"peak_rss_bytes", peak_rss_bytes()}}},
   };
   if (!answer.reasoning.empty()) object["reasoning"] = answer.reasoning;
   return object;
+}
+
+void write_trace(const std::string& path, const ZoneClock& zones) {
+  constexpr double kAll = 1e9;  // seconds: as far back as is kept
+  const TraceTrack track = track_of(zones, kAll);
+  OutputFile file(path);
+  const std::string json = trace_events_json({&track, 1});
+  file.write(std::as_bytes(std::span(json)));
+  file.finish();
 }
 
 Answer ask(Context& context, OpenedModel& opened, Request request, bool stream) {
@@ -90,7 +114,11 @@ int run(Context& context) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && !context.has_argument("PROMPT") && !context.json()) return chat_at_terminal(context);
   const std::string text = prompt_text(context);
+  const auto trace = context.settings().text_if("run.trace");
+  if (trace) check_output(*trace);  // not after the answer
   const std::unique_ptr<OpenedModel> opened = open_and_load(context, load_options(context), true);
+  ZoneClock zones("run", trace ? kTraceSpans : 0);
+  const ZoneClockScope scope(zones);
   const Prompt prompt = make_prompt_from(context, *opened, text);
   Request request = request_from_settings(context.settings(), *opened->source, opened->model->spec().vocabulary);
   const SamplingParams sampling = request.sampling;
@@ -102,10 +130,12 @@ int run(Context& context) {
   const Counters before = read_counters(context.machine().allowed);
   const Answer answer = ask(context, *opened, std::move(request), stream);
   const Interval work = between(before, read_counters(context.machine().allowed));
+  const ZoneTotals totals = zones.totals();
+  if (trace) write_trace(*trace, zones);
   if (stream && !answer.text.empty() && !answer.text.ends_with('\n')) context.print("\n");
   context.interrupt().check();
   if (context.json()) {
-    context.print_json(report(answer, *opened, sampling));
+    context.print_json(report(answer, *opened, sampling, totals));
     return 0;
   }
   if (context.quiet()) return 0;
@@ -136,7 +166,7 @@ const Command kRun = {
                  {"autoglm run model.gguf --temp 0 -n 50 < question.txt", {"from a file", "从文件读取问题"}}},
     .json_keys =
         "text, token_ids, prompt_tokens, completion_tokens, finish_reason, timings{load_ms, prefill_ms, "
-        "first_token_ms, decode_ms, prefill_tps, decode_tps}, memory{planned_bytes, peak_rss_bytes}",
+        "first_token_ms, decode_ms, prefill_tps, decode_tps, zones_ms{ZONE}}, memory{planned_bytes, peak_rss_bytes}",
     .run = run,
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/zone.h"
 #include "text/grammar/answer_text.h"
 #include "text/grammar/gbnf.h"
 #include "text/grammar/json_schema.h"
@@ -74,6 +75,7 @@ std::shared_ptr<const TokenTrie> GrammarCompiler::trie() {
 
 std::shared_ptr<TokenGrammar> GrammarCompiler::compile(const AnswerShape& shape, ReasoningStart reasoning) {
   if (shape.kind == AnswerShape::Kind::any) return nullptr;
+  const ZoneStamp zone(Zone::grammar_compile);
   const std::string key = key_of(shape, reasoning);
   {
     const std::lock_guard lock(mutex_);

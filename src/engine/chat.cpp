@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/zone.h"
 #include "text/chat_messages.h"
 
 namespace autoglm {
@@ -67,6 +68,7 @@ Json gguf_config(const Metadata& metadata) {
 
 Prompt make_prompt(const Tokenizer& tokenizer, const ChatModel& chat, const Json& messages,
                    const PromptOptions& options) {
+  ZoneStamp zone(Zone::render);
   check_messages(messages);
   TemplateInput input;
   input.messages = messages;
@@ -76,6 +78,7 @@ Prompt make_prompt(const Tokenizer& tokenizer, const ChatModel& chat, const Json
   input.bos_token = chat.bos_token;
   input.eos_token = chat.eos_token;
   Rendered rendered = chat.chat_template->render(input);
+  zone.next(Zone::tokenize);
   EncodeOptions encode;
   encode.origin = &rendered.origin;
   Prompt prompt;
@@ -86,6 +89,7 @@ Prompt make_prompt(const Tokenizer& tokenizer, const ChatModel& chat, const Json
 }
 
 Prompt make_raw_prompt(const Tokenizer& tokenizer, std::string_view text) {
+  const ZoneStamp zone(Zone::tokenize);
   Prompt prompt;
   prompt.text = text;
   EncodeOptions encode;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/zone.h"
 #include "engine/live.h"
 
 namespace autoglm {
@@ -184,6 +185,7 @@ EngineStatus Engine::status() const {
 }
 
 void Engine::step() {
+  ZoneStamp zone(Zone::plan);
   collect();
   expire();
   if (disk_) disk_->import_ready();
@@ -192,12 +194,17 @@ void Engine::step() {
   try {
     apply(plan);
     if (plan.work.empty()) {
+      zone.next(Zone::idle);
       if (disk_) disk_->wait();
       return;
     }
+    zone.next(Zone::draft);
     draft(plan);
+    zone.next(Zone::plan);
     const std::span<const float> logits = forward(plan);
+    zone.next(Zone::share);
     share(plan);
+    zone.next(Zone::other);
     size_t row = 0;
     size_t part = 0;
     const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
@@ -374,6 +381,7 @@ void Engine::take_rows(Live& live, std::span<const float> logits) {
 // Rows of a prompt that is scored. When all are there they are told, before anything of the answer.
 void Engine::take_scores(Live& live, std::span<const float> logits) {
   if (live.ended) return;
+  const ZoneStamp zone(Zone::sample);
   const auto vocabulary = static_cast<size_t>(stepper_->vocabulary());
   std::vector<std::vector<TokenLogprob>>& scores = live.scores.logprobs;
   for (; !logits.empty(); logits = logits.subspan(vocabulary)) {
@@ -398,6 +406,7 @@ void Engine::take_scores(Live& live, std::span<const float> logits) {
 // The rows of a prompt that its embedding is made of, and the embedding once the last is there.
 void Engine::take_hidden(Live& live, const Work& work, int64_t row_begin) {
   if (live.ended) return;
+  const ZoneStamp zone(Zone::pool);
   hidden_rows_.clear();
   for (int64_t i = 0; i < work.rows; ++i) {
     if (live.pooler->wants(work.begin + i)) hidden_rows_.push_back(static_cast<int32_t>(row_begin + i));
@@ -429,9 +438,11 @@ void Engine::take_hidden(Live& live, const Work& work, int64_t row_begin) {
 bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
   if (live.ended) return false;  // cancelled by another request's sink in this step
   std::vector<TokenLogprob> logprobs;
+  ZoneStamp zone(live.matcher ? Zone::mask : Zone::sample);
   if (live.matcher) live.matcher->mask(allowed_);
   const std::span<const uint64_t> allowed =
       live.matcher ? std::span<const uint64_t>(allowed_) : std::span<const uint64_t>();
+  if (live.matcher) zone.next(Zone::sample);
   const int32_t token = sampler_.sample(logits, live.sampling, logprobs, allowed);
   live.last = options_.clock();
   if (live.sampled() == 0) live.first = live.last;
@@ -451,6 +462,7 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
     finish(live, FinishReason::stop);
     return false;
   }
+  zone.next(Zone::detokenize);
   const std::string text = live.stops.push(printed(token, live));
   if (live.stops.stopped()) {
     emit(live, text, FinishReason::none, {});
@@ -487,6 +499,7 @@ std::string Engine::printed(int32_t token, Live& live) const {
 
 // Gives text to the sink, as reasoning or answer; with a finish, what is left and the finish itself.
 void Engine::emit(Live& live, std::string_view text, FinishReason reason, std::optional<Error> error) {
+  const ZoneStamp zone(Zone::emit);
   const bool last = reason != FinishReason::none;
   std::vector<Event> events = live.tell(text, last);
   const auto give = [&live](Event event) {

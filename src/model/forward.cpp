@@ -2,6 +2,8 @@
 // h query heads, g KV heads, d head dimension, F feed-forward width. Weights are [outputs, inputs].
 #include "model/forward.h"
 
+#include "base/zone.h"
+
 namespace autoglm {
 namespace {
 
@@ -16,6 +18,7 @@ struct Step {
   int64_t rows;
   KvView kv;
   int rope;  // the backend's number, -1: none
+  ZoneStamp& zone;
 };
 
 // a.attended [n, h*d] = attention of all heads over the sequence so far.
@@ -26,7 +29,9 @@ void attend(const Step& s, const LayerWeights& w, LayerActivations& a) {
       {.weight = &w.k, .bias = if_set(w.k_bias), .out = &a.k},  // w.k [g*d, H]
       {.weight = &w.v, .bias = if_set(w.v_bias), .out = &a.v},  // w.v [g*d, H]
   };
+  s.zone.next(Zone::norm_qkv);
   s.backend.project({.rows = s.rows, .x = &s.x, .norm = if_set(w.attention_norm), .projections = qkv});
+  s.zone.next(Zone::attention);
   s.backend.attention({.rows = s.rows,
                        .q = &a.q,  // [n, h*d]
                        .k = &a.k,  // [n, g*d]
@@ -52,11 +57,13 @@ void attend_latent(const Step& s, const LayerWeights& w, LayerActivations& a) {
       {.weight = &w.kv_a, .out = &a.latent},                                    // w.kv_a [r+p, H]
       {.weight = low_rank ? &w.q_a : &w.q, .out = low_rank ? &a.q_low : &a.q},  // w.q_a [t, H] or w.q [h*(o+p), H]
   };
+  s.zone.next(Zone::norm_qkv);
   s.backend.project({.rows = s.rows, .x = &s.x, .norm = if_set(w.attention_norm), .projections = down});
   if (low_rank) {
     const Projection up[] = {{.weight = &w.q_b, .out = &a.q}};  // w.q_b [h*(o+p), t]
     s.backend.project({.rows = s.rows, .x = &a.q_low, .norm = &w.q_a_norm, .projections = up});
   }
+  s.zone.next(Zone::attention);
   s.backend.latent_attention({.rows = s.rows,
                               .q = &a.q,            // [n, h*(o+p)]
                               .latent = &a.latent,  // [n, r+p]
@@ -76,6 +83,7 @@ void attend_latent(const Step& s, const LayerWeights& w, LayerActivations& a) {
 
 // x += norm(down(act(gate n(x)) * up n(x)))
 void feed_forward(const Step& s, const LayerWeights& w, LayerActivations& a) {
+  s.zone.next(Zone::gate_up);
   s.backend.gate_up({.rows = s.rows,
                      .x = &s.x,
                      .norm = if_set(w.ffn_norm),
@@ -85,6 +93,7 @@ void feed_forward(const Step& s, const LayerWeights& w, LayerActivations& a) {
                      .up_bias = if_set(w.up_bias),
                      .activation = s.spec.activation,
                      .out = &a.ffn});  // [n, F]
+  s.zone.next(Zone::down);
   s.backend.project_add({.rows = s.rows,
                          .x = &a.ffn,
                          .weight = &w.down,  // [H, F]
@@ -96,6 +105,7 @@ void feed_forward(const Step& s, const LayerWeights& w, LayerActivations& a) {
 // x += norm(sum of the chosen experts + the shared expert). E experts of width f.
 void mixture(const Step& s, const LayerWeights& w) {
   const bool shared = s.spec.shared_ffn > 0;
+  s.zone.next(Zone::experts);
   s.backend.experts({.rows = s.rows,
                      .x = &s.x,
                      .norm = if_set(w.ffn_norm),
@@ -117,7 +127,8 @@ void mixture(const Step& s, const LayerWeights& w) {
 
 void forward_layers(const ArchSpec& spec, const ModelWeights& weights, Backend& backend, Activations& a,
                     std::span<const int> ropes, int64_t rows, KvView kv) {
-  Step step{.spec = spec, .backend = backend, .x = a.x, .rows = rows, .kv = kv, .rope = -1};
+  ZoneStamp zone(Zone::other);
+  Step step{.spec = spec, .backend = backend, .x = a.x, .rows = rows, .kv = kv, .rope = -1, .zone = zone};
   for (int layer = 0; layer < spec.layers; ++layer) {
     const auto l = static_cast<size_t>(layer);
     const LayerWeights& w = weights.layers[l];
@@ -130,6 +141,7 @@ void forward_layers(const ArchSpec& spec, const ModelWeights& weights, Backend& 
     } else {
       attend(step, w, act);
     }
+    zone.next(Zone::output);
     // x += norm(attention_output(attended)). With tensor parallelism an all-reduce stands inside this phase.
     backend.project_add({.rows = rows,
                          .x = &act.attended,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/zone.h"
 #include "model/activations.h"
 #include "model/families/family.h"
 #include "model/forward.h"
@@ -132,6 +133,7 @@ void Model::State::prepare_step(const Batch& batch, const KvCache& kv, int64_t r
 std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
   State& s = *state_;
   const int64_t rows = batch.rows();
+  ZoneStamp zone(Zone::embed);
   s.prepare_step(batch, kv, rows);
   std::span<const int32_t> positions(s.positions.data(), static_cast<size_t>(rows));
   if (!batch.positions.empty()) positions = batch.positions;
@@ -155,6 +157,7 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
   const int64_t wanted = std::ssize(batch.logit_rows);
   AUTOGLM_CHECK(wanted <= s.options.logit_rows, "more logit rows than the model was loaded for");
   if (wanted == 0) return {};
+  zone.next(Zone::head);
   s.backend->head({.x = &s.activations.x,
                    .rows = batch.logit_rows,
                    .norm = &s.weights.output_norm,

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "base/zone.h"
+
 namespace autoglm {
 
 /// What happened to this process and its machine in a stretch of time (counters.h measures it).
@@ -30,6 +32,7 @@ struct RunFacts {
   double load_ms = 0;
   std::optional<double> packing_ms;  // part of load_ms that went into packing weights; none: they were packed before
   bool cache_enabled = true;         // whether packed weights may be kept
+  ZoneTotals decode_zones{};         // where the time of decoding went, on worker 0
 };
 
 /// What the requests of a server had in common, since it started or in a stretch of time.
@@ -59,6 +62,20 @@ struct ServerFacts {
   double kv_share = 0;  // of the KV blocks, in use now
 };
 
+/// The request of a server's last ones that lost most time in one of its stages, beyond what that stage took others.
+struct SlowRequest {
+  std::string id;
+  std::string route;
+  std::string stage;  // network, prepare, queue, prefill, decode, serialization
+  double seconds = 0;
+  double stage_seconds = 0;
+  double expected_seconds = 0;  // what others took there; for prefill and decode as many tokens
+  int64_t computed_tokens = 0;  // of its prompt
+  int64_t answer_tokens = 0;
+  int64_t preemptions = 0;
+  int64_t compared = 0;  // requests
+};
+
 struct Facts {
   int threads = 1;                  // in use
   int suggested_threads = 1;        // the least of affinity, quota and cores
@@ -82,6 +99,7 @@ struct Facts {
   std::optional<RunFacts> run;
   std::optional<ReuseFacts> reuse;    // none: no server was asked
   std::optional<ServerFacts> server;  // the same
+  std::optional<SlowRequest> slow;    // none: nobody was slow
 };
 
 }  // namespace autoglm

@@ -59,6 +59,8 @@ class Feeder {
 ShortRun measure_run(Model& model, const std::function<void()>& check) {
   constexpr double kDecodeSeconds = 1.5;
   constexpr int64_t kLeastSteps = 8;
+  ZoneClock zones("run");
+  const ZoneClockScope scope(zones);
   Feeder feeder(model);
   ShortRun run;
   run.prompt = std::clamp<int64_t>(model.context() / 2, 1, kShortRunContext / 2);
@@ -69,11 +71,13 @@ ShortRun measure_run(Model& model, const std::function<void()>& check) {
   run.prefill_seconds = feeder.feed(run.prompt);
   check();
   const int64_t most = std::min(model.context(), kShortRunContext) - run.prompt;
+  const ZoneTotals before = zones.totals();
   while (run.decoded < most && (run.decoded < kLeastSteps || run.decode_seconds < kDecodeSeconds)) {
     run.decode_seconds += feeder.feed(1);
     ++run.decoded;
     check();
   }
+  run.decode_zones = zones.totals() - before;
   return run;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "base/zone.h"
 #include "model/model.h"
 
 namespace autoglm {
@@ -13,6 +14,7 @@ struct ShortRun {
   int64_t decoded = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  ZoneTotals decode_zones{};  // of worker 0
 };
 
 /// Tokens that measure_run() asks a context for.

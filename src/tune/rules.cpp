@@ -264,6 +264,52 @@ Judged preempting(const Facts& f, Language l) {
                    std::nullopt};
 }
 
+// What a stage that lost time asks for.
+std::string slow_fix(const SlowRequest& slow, Language l) {
+  if (slow.stage == "network") {
+    return say(l, "its body came slowly: look at the client and at what stands between",
+               "请求体到达得慢：检查客户端以及中间的代理和网络");
+  }
+  if (slow.stage == "prepare") {
+    return say(
+        l,
+        "template, tokens or grammar took long, or others' did: a smaller prompt or schema; one schema for "
+        "many requests is compiled once",
+        "模板、分词或语法编译（或排在前面的请求的）耗时长：缩短提示或 schema；多个请求共用一个 schema 只编译一次");
+  }
+  if (slow.stage == "queue") {
+    return say(l, "others ran: a larger --max-batch-size, shorter answers, or limits by key (concurrent=)",
+               "其他请求正在运行：调大 --max-batch-size，缩短回答，或按密钥限制并发（concurrent=）");
+  }
+  if (slow.stage == "serialization") {
+    return say(l, "its client read slowly: look at the client and at what stands between",
+               "客户端读取得慢：检查客户端以及中间的代理和网络");
+  }
+  if (slow.preemptions > 0) {
+    return say(l, "it was set back {} times for lack of KV blocks: raise --kv-max-bytes",
+               "它因 KV 块不足被换下 {} 次：调大 --kv-max-bytes", slow.preemptions);
+  }
+  return say(l,
+             "other requests or processes used the machine meanwhile: /debug/trace and `autoglm doctor MODEL` show "
+             "which",
+             "当时其他请求或进程占用了机器：用 /debug/trace 和 `autoglm doctor 模型` 查看");
+}
+
+Judged slow_request(const Facts& f, Language l) {
+  if (!f.slow) return {};
+  const SlowRequest& slow = *f.slow;
+  const double lost = slow.stage_seconds - slow.expected_seconds;
+  return Judgement{
+      say(l,
+          "{} ({}, {} prompt tokens computed, {} written): {:.0f} of its {:.0f} ms in {}, where {} others would have "
+          "taken {:.0f}",
+          "{}（{}，计算了 {} 个提示 token，生成 {} 个）：{:.0f} / {:.0f} ms 用于 {}，而其他 {} 个请求同样的工作约需 "
+          "{:.0f} ms",
+          slow.id, slow.route, slow.computed_tokens, slow.answer_tokens, 1e3 * slow.stage_seconds, 1e3 * slow.seconds,
+          slow.stage, slow.compared, 1e3 * slow.expected_seconds),
+      slow_fix(slow, l), without(lost / std::max(1e-9, slow.seconds))};
+}
+
 Judged exact_path(const Facts& f, Language l) {
   if (!f.run || !f.run->exact || f.run->weight_bits > 16) return {};
   return Judgement{say(l, "--precision f32 on weights of {:.1f} bits", "对 {:.1f} 位的权重使用了 --precision f32",
@@ -351,6 +397,7 @@ constexpr Rule kRules[] = {
     {"small_batches", {"requests wait and are computed one by one", "请求在排队却逐个计算"}, "all", small_batches},
     {"full_queue", {"requests are refused", "请求被拒绝"}, "all", full_queue},
     {"preemption", {"requests are set back for lack of memory", "请求因内存不足被换下"}, "all", preempting},
+    {"slow_request", {"one request was slow", "有一个请求特别慢"}, "request", slow_request},
     {"exact_precision", {"the exact path is slow", "精确路径较慢"}, "all", exact_path},
     {"clock", {"the clock is held down", "频率被限制"}, "all", slow_clock},
     {"huge_pages", {"no huge pages", "没有大页"}, "decode", small_pages},

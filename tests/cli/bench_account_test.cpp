@@ -122,6 +122,9 @@ TEST(BenchReport, SharesAreOfTheirOwnRoundsRoof) {
     rounds.decode_tps.push_back(8 * speed);
     rounds.step_ms.push_back(125 / speed);
   }
+  rounds.decode_zones.seconds[static_cast<size_t>(Zone::attention)] = 0.3;
+  rounds.decode_zones.calls[static_cast<size_t>(Zone::attention)] = 60;
+  rounds.zone_seconds = 1e-5;
   BenchFacts facts;
   facts.shape = {.prompt = 100, .gen = 1, .depth = 0, .batch = 1};
   facts.work = {.layer_weights = 500'000'000, .head_weights = 0, .bytes = 0, .bits = 4};
@@ -140,6 +143,9 @@ TEST(BenchReport, SharesAreOfTheirOwnRoundsRoof) {
   EXPECT_DOUBLE_EQ(object["decode_roof_share_max"], 0.8);
   EXPECT_EQ(object["weight_pages"], "small");
   EXPECT_DOUBLE_EQ(object["step_ms"], 125);
+  EXPECT_DOUBLE_EQ(object["decode_zones"]["attention"], 100);
+  EXPECT_DOUBLE_EQ(object["zones_per_step"], 20);
+  EXPECT_DOUBLE_EQ(object["zone_share"], 20e-5 / 0.125);
   rounds.prefill_tps.clear();
   EXPECT_TRUE(bench_json(rounds, facts)["prefill_tps"].is_null());
   EXPECT_TRUE(bench_json(rounds, facts)["prefill_roof_share"].is_null());

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 
 #include "cli/command_runner.h"
 #include "support/read_file.h"
@@ -77,6 +79,26 @@ TEST(Run, StreamsTheSameTextAndPrintsThePlanFirst) {
   std::vector<std::string> quiet = arguments;
   quiet.emplace_back("--quiet");
   EXPECT_EQ(run_program(quiet, {.in = "Name a fruit.\n"}).err, "");
+}
+
+TEST(Run, TellsWhereItsTimeWent) {
+  const TemporaryFolder folder;
+  const std::string trace = (folder / "trace.json").string();
+  const nlohmann::json object = run_program({"run", smollm2(), "Why?", "--temp", "0", "-n", "8", "--speculation", "off",
+                                             "--json", "--trace", trace})
+                                    .json();
+  const nlohmann::json& timings = object["timings"];
+  const nlohmann::json& zones = timings["zones_ms"];
+  expect_keys(zones, {"render", "tokenize", "plan", "embed", "norm_qkv", "attention", "output", "gate_up", "down",
+                      "head", "sample", "detokenize", "emit", "other"});
+  double sum = 0;
+  for (const auto& zone : zones) sum += zone.get<double>();
+  EXPECT_GE(sum, timings["prefill_ms"].get<double>() + timings["decode_ms"].get<double>());
+  std::ifstream file(trace);
+  const nlohmann::json events = nlohmann::json::parse(file)["traceEvents"];
+  const auto attention = std::ranges::count_if(events, [](const auto& event) { return event["name"] == "attention"; });
+  EXPECT_EQ(attention, 30 * 8) << "once a layer of each step: the prompt's, and those of seven tokens more";
+  expect_error({"run", smollm2(), "Why?", "--trace", (folder / "none/trace.json").string()}, 2, "bad_flag");
 }
 
 TEST(Run, SeedsStopsLimitsAndRawText) {
@@ -332,6 +354,10 @@ TEST(Bench, MeasuresWithThePromisedKeys) {
                        "step_weight_bytes", "step_kv_bytes", "int8_gops_min", "read_gbps_min", "prefill_roof"});
   EXPECT_EQ(object["prefill_roof"], "int8");
   EXPECT_EQ(object["rounds"], 2);
+  expect_keys(object["decode_zones"], {"embed", "norm_qkv", "attention", "output", "gate_up", "down", "head"});
+  expect_keys(object["prefill_zones"], {"attention", "gate_up"});
+  EXPECT_GT(object["zones_per_step"], 5 * 30);  // SmolLM2 has 30 layers
+  EXPECT_GT(object["zone_share"], 0);
   EXPECT_GT(object["decode_roof_share"], 0);
   EXPECT_GT(object["prefill_roof_share"], 0);
   // 20 tokens before, 21 to 26 read by the six steps.

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/zone.h"
 #include "model/model_support.h"
 #include "support/sanitized.h"
 
@@ -83,6 +84,8 @@ bool forbid_system_calls() {
   step(1);
   kv->truncate(id, 0);
   AUTOGLM_CHECK(kv->append(id, 20), "room");
+  ZoneClock zones("test");
+  const ZoneClockScope scope(zones);
   if (!forbid_system_calls()) ::_exit(kNoFilter);
   const int64_t before = allocations;
   step(20);
@@ -90,6 +93,7 @@ bool forbid_system_calls() {
   step(1);
   if (allocate) delete new std::vector<int>(7);
   const int64_t made = allocations - before;
+  AUTOGLM_CHECK(zones.totals().stamps() >= 10, "the step was timed meanwhile");
   ::_exit(made == 0 ? 0 : kAllocated);
 }
 

@@ -102,6 +102,17 @@ const std::vector<Fault>& faults() {
        4.0},
       {"full_queue", [](Facts& f) { f.server = served({.batch = 4, .refused = 30}); }, "30 of 130", 0},
       {"preemption", [](Facts& f) { f.server = served({.batch = 4, .preemptions = 9}); }, "9 times in 100", 0},
+      {"slow_request",
+       [](Facts& f) {
+         f.slow = SlowRequest{.id = "req-7",
+                              .route = "/v1/completions",
+                              .stage = "queue",
+                              .seconds = 4,
+                              .stage_seconds = 3,
+                              .expected_seconds = 0.08,
+                              .compared = 9};
+       },
+       "req-7", 1 / (1 - 2.92 / 4)},
       {"exact_precision", [](Facts& f) { f.run->exact = true; }, "--precision f32", 0},
       {"clock", [](Facts& f) { f.clock_share = 0.5; }, "50 %", 2.0},
       {"clock", [](Facts& f) { f.governor = "powersave"; }, "powersave", 0},
