@@ -21,12 +21,13 @@ constexpr double kMaxTokens = 16777216;
 constexpr std::string_view kNames =
     "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest "
     "rm";
-constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity bench doctor selftest";
-constexpr std::string_view kPacks = "run chat serve config logits perplexity bench doctor selftest";
+constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity compare bench doctor selftest";
+constexpr std::string_view kPacks = "run chat serve config logits perplexity compare bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
 constexpr std::string_view kFinds =
-    "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest";
+    "run chat serve inspect config tokenize detokenize template logits perplexity compare bench tune doctor convert "
+    "selftest";
 
 // clang-format off: a row is read as a paragraph
 constexpr Setting kTable[] = {
@@ -330,6 +331,34 @@ constexpr Setting kTable[] = {
     {.key = "perplexity.window", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "512",
      .min = 8, .max = kMaxTokens, .unit = "tokens", .commands = "perplexity",
      .help = {"tokens in a window; its second half is scored", "窗口的 token 数；对后半部分计分"}},
+    {.key = "compare.window", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "512",
+     .min = 8, .max = kMaxTokens, .unit = "tokens", .commands = "compare",
+     .help = {"tokens in a window; its second half is scored; tasks must fit in it",
+              "窗口的 token 数；对后半部分计分；任务也必须放得下"}},
+    {.key = "compare.windows", .flag = "--windows", .type = integer, .default_value = "auto", .min = 1,
+     .max = kMaxTokens, .unit = "windows", .commands = "compare",
+     .help = {"evaluate so many windows, spread over the texts; auto: all",
+              "评估这么多个窗口，均匀分布在文本中；auto：全部"}},
+    {.key = "compare.text", .flag = "--text", .type = list, .unit = "KIND=FILE", .commands = "compare",
+     .help = {"another text, and what kind it is; figures are given by kind; may be repeated",
+              "另一个文本及其种类；按种类给出指标；可重复"}},
+    {.key = "compare.tasks", .flag = "--tasks", .type = path, .commands = "compare",
+     .help = {"accuracy on this JSONL file too: prompt with choices and answer, or prompt with expected",
+              "同时给出在这个 JSONL 文件上的准确率：prompt 加 choices 和 answer，或 prompt 加 expected"}},
+    {.key = "compare.calibration", .flag = "--calib", .type = path, .commands = "compare",
+     .help = {"the text that B was calibrated with: refused if the texts to judge by share more than 1 % with it",
+              "B 的校准文本：若评估文本与其重合超过 1 %，则拒绝"}},
+    {.key = "compare.report", .flag = "--report", .type = path, .commands = "compare",
+     .help = {"write the report here: a name that ends in .json, .md or .html, or a folder for all three",
+              "把报告写到这里：以 .json、.md 或 .html 结尾的文件名，或放置这三种报告的文件夹"}},
+    {.key = "compare.reference", .flag = "--reference-precision", .type = choice, .default_value = "f32",
+     .choices = "f32|dynamic", .commands = "compare",
+     .help = {"precision of A's activations; --precision is B's", "A 的激活值精度；--precision 是 B 的"}},
+    {.key = "compare.seed", .flag = "--seed", .short_flag = "-s", .type = integer, .default_value = "1", .min = 0,
+     .max = 9007199254740992.0, .commands = "compare",
+     .help = {"seed of the intervals' resampling", "区间重抽样的种子"}},
+    {.key = "compare.speed", .flag = "--speed", .type = boolean, .default_value = "true", .commands = "compare",
+     .help = {"decode a few tokens with both models and report their speed", "用两个模型各解码几个 token 并报告速度"}},
     {.key = "bench.prompt", .flag = "--prompt", .short_flag = "-p", .type = integer, .default_value = "512",
      .min = 0, .max = kMaxTokens, .unit = "tokens", .commands = "bench",
      .help = {"length of the prompt", "提示长度"}},

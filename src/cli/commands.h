@@ -14,6 +14,7 @@ extern const Command kDetokenize;
 extern const Command kTemplate;
 extern const Command kLogits;
 extern const Command kPerplexity;
+extern const Command kCompare;
 extern const Command kBench;
 extern const Command kConvert;
 extern const Command kSelftest;

@@ -95,8 +95,9 @@ struct Speech {
 
 }  // namespace
 
-std::filesystem::path model_path(Context& context) {
-  const std::string& name = context.argument("MODEL");
+std::filesystem::path model_path(Context& context) { return model_path(context, context.argument("MODEL")); }
+
+std::filesystem::path model_path(Context& context, const std::string& name) {
   if (name.empty()) {
     fail(Code::bad_flag, "no model was named",
          "give a GGUF file, a Hugging Face folder or a name such as smollm2:135m");
@@ -200,11 +201,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source) {
   return tokenizer;
 }
 
-void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens) {
-  const auto begin = std::chrono::steady_clock::now();
-  const ModelSource& source = *opened.source;
+std::unique_ptr<Model> load_model(Context& context, const std::shared_ptr<const ModelSource>& source, PackStore* packs,
+                                  Runtime& runtime, LoadOptions options, int64_t tokens) {
   if (tokens > 0) {
-    const int64_t own = read_spec(source).train_context;
+    const int64_t own = read_spec(*source).train_context;
     if (tokens > own) {
       fail(Code::context_exceeded, fmt::format("{} tokens are needed and the model's context holds {}", tokens, own),
            "use fewer tokens");
@@ -215,18 +215,21 @@ void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64
     }
     if (options.context == 0) options.context = tokens;
   }
-  print_plan(context, Model::plan(source, opened.runtime, options));
+  print_plan(context, Model::plan(*source, runtime, options));
   context.interrupt().check();
-  {
-    Progress progress = context.progress("loading", 0, true);
-    options.progress = [&](int64_t done, int64_t total) {
-      progress.set_total(total);
-      progress.update(done);
-      context.interrupt().check();
-    };
-    options.cache = opened.packs.get();
-    opened.model = Model::load(opened.source, opened.runtime, options);
-  }
+  Progress progress = context.progress("loading", 0, true);
+  options.progress = [&](int64_t done, int64_t total) {
+    progress.set_total(total);
+    progress.update(done);
+    context.interrupt().check();
+  };
+  options.cache = packs;
+  return Model::load(source, runtime, options);
+}
+
+void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens) {
+  const auto begin = std::chrono::steady_clock::now();
+  opened.model = load_model(context, opened.source, opened.packs.get(), opened.runtime, std::move(options), tokens);
   opened.load_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 

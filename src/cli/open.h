@@ -20,6 +20,9 @@ namespace autoglm {
 /// bad_flag if it was not given.
 std::filesystem::path model_path(Context& context);
 
+/// The same for what another argument names; Error bad_flag if it is empty.
+std::filesystem::path model_path(Context& context, const std::string& name);
+
 /// Opens MODEL. need_weights false accepts a folder with only a configuration or a tokenizer.
 std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights = true);
 
@@ -52,6 +55,10 @@ struct OpenedModel {
   std::unique_ptr<Model> model;
   double load_ms = 0;
 };
+
+/// Prints the memory plan on stderr, then loads a model. `packs` may be null. Errors: as load_into().
+std::unique_ptr<Model> load_model(Context& context, const std::shared_ptr<const ModelSource>& source, PackStore* packs,
+                                  Runtime& runtime, LoadOptions options, int64_t tokens = 0);
 
 /// Prints the memory plan on stderr, then loads opened.source. `options` come from load_options(), with what the
 /// command needs. Errors: out_of_memory with what would fit; context_exceeded if `tokens` (0: not known) are more than

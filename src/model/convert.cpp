@@ -7,8 +7,8 @@
 #include "format/gguf_writer.h"
 #include "model/families/family.h"
 #include "model/gguf_metadata.h"
+#include "model/gguf_values.h"
 #include "model/tensor_table.h"
-#include "model/weights.h"
 
 namespace autoglm {
 namespace {
@@ -73,46 +73,15 @@ class Converter {
   }
 
  private:
-  void write_vector(const LocatedTensor& t) {
-    std::vector<float> values = read_vector(spec_, source_.container(), t);
-    if (permuted(t.row->role)) {
-      std::vector<float> moved(values.size());
-      for (size_t i = 0; i < values.size(); ++i)
-        moved[i] = values[static_cast<size_t>(source_row(t, static_cast<int64_t>(i)))];
-      values = std::move(moved);
-    }
-    if (t.row->role == Role::q_norm) {
-      for (float& value : values) value *= scale_to_fold(spec_);
-    }
-    put(values, Type::f32);
-  }
+  void write_vector(const LocatedTensor& t) { put(gguf_vector(spec_, source_.container(), t), Type::f32); }
 
   void write_matrix(const LocatedTensor& t, Type type) {
-    const int64_t stride = row_bytes(t.type, t.shape.cols);
     std::vector<float> values(static_cast<size_t>(t.shape.cols));
-    std::vector<std::byte> scratch;
-    for (size_t piece = 0; piece < t.pieces.size(); ++piece) {
-      const std::span<const std::byte> data = t.piece(piece, scratch);
-      const int64_t rows = static_cast<int64_t>(data.size()) / stride;
-      for (int64_t row = 0; row < rows; ++row) {
-        const int64_t from = permuted(t.row->role) ? source_row(t, row) : row;
-        info(t.type).decode(data.data() + from * stride, values.data(), t.shape.cols);
-        put(values, type);
-      }
+    const GgufRows rows(spec_, source_.container(), t);
+    for (int64_t row = 0; row < rows.rows(); ++row) {
+      info(t.type).decode(rows.row(row).data(), values.data(), t.shape.cols);
+      put(values, type);
     }
-  }
-
-  // q and k of a family that GGUF stores with rotated pairs as neighbours; a GGUF source has them so already.
-  bool permuted(Role role) const {
-    if (!spec_.gguf_permuted_qk || source_.container() == Container::gguf) return false;
-    return role == Role::q || role == Role::k || role == Role::q_bias || role == Role::k_bias;
-  }
-
-  // Output row 2i of a head is its row i, output row 2i + 1 its row i + n/2.
-  int64_t source_row(const LocatedTensor& t, int64_t row) const {
-    const int64_t n = spec_.head_dim[static_cast<size_t>(t.layer)];
-    const int64_t in_head = row % n;
-    return row - in_head + in_head / 2 + (in_head % 2) * (n / 2);
   }
 
   void put(std::span<const float> values, Type type) {
