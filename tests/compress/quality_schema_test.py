@@ -52,7 +52,7 @@ def main():
         tasks = pathlib.Path(folder) / "tasks.jsonl"
         tasks.write_text('{"prompt": "One and one is", "choices": [" two", " a dog"], "answer": 0}\n')
         command = [program, "compare", model, model, text, "--text", f"other={text}", "--ctx", "48", "--windows", "3",
-                   "--tasks", tasks, "--json", "--quiet", "--no-cache"]
+                   "--tasks", tasks, "--json", "--quiet", "--no-cache", "--threads", "1"]
         made = subprocess.run(command, capture_output=True, check=True)
     report = json.loads(made.stdout)
     faults = [f"{list(e.absolute_path)}: {e.message}" for e in validator.iter_errors(report)]
