@@ -161,12 +161,14 @@ int run(Context& context) {
   if (out) check_quality_output(*out);
   const std::vector<EvaluationText> texts = evaluation_texts(context);
   QualityOptions options = quality_options(context, texts);
+  std::unique_ptr<PackStore> packs;  // like the runtime: outlives the models
+  Runtime runtime;
   Candidate a, b;
   open_candidate(context, "A", a);
   open_candidate(context, "B", b);
   check_comparable(a.side, b.side);
-  const std::unique_ptr<PackStore> packs = open_packs(context);
-  Runtime runtime = open_runtime(context);
+  packs = open_packs(context);
+  runtime = open_runtime(context);
   load_both(context, a, b, packs.get(), runtime, options.window);
   Stages stages(context);
   options.progress = [&](QualityStage stage, int64_t done, int64_t total) { stages(stage, done, total); };

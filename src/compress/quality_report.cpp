@@ -23,6 +23,7 @@ constexpr int64_t kLogitRows = 64;
 constexpr int64_t kBuckets = 4;         // of positions
 constexpr int64_t kEnoughWindows = 30;  // to resample whole windows
 constexpr int64_t kShortRun = 32;
+constexpr int64_t kFewestRuns = 16;
 constexpr int64_t kFewTokens = 2000;
 
 SideFigures describe(const QualityModel& side) {
@@ -151,17 +152,21 @@ class Evaluation {
     return out;
   }
 
+  // Tokens that are drawn as one: a window, or shorter runs where there are few windows; at least kFewestRuns of them.
+  static int64_t run_length(int64_t tokens, int64_t per_window) {
+    if (tokens >= kEnoughWindows * per_window) return per_window;
+    return std::clamp<int64_t>(tokens / kFewestRuns, 1, std::min(kShortRun, per_window));
+  }
+
   DivergenceSummary figures_of(std::span<const TokenFigures> tokens, int64_t per_window) const {
-    const int64_t windows = std::ssize(tokens) / std::max<int64_t>(1, per_window);
-    const int64_t run = windows >= kEnoughWindows ? per_window : std::min(kShortRun, per_window);
-    return summarize(tokens, run, options_.seed, options_.resamples);
+    return summarize(tokens, run_length(std::ssize(tokens), per_window), options_.seed, options_.resamples);
   }
 
   void summarize_all() {
     const int64_t scored = options_.window - 1 - first_;
     report_.total = figures_of(tokens_, scored);
-    report_.resampled =
-        report_.windows >= kEnoughWindows ? "windows" : fmt::format("runs of {} tokens", std::min(kShortRun, scored));
+    const int64_t run = run_length(std::ssize(tokens_), scored);
+    report_.resampled = run == scored ? "windows" : fmt::format("runs of {} tokens", run);
     report_.quantiles = quantile_curve(tokens_);
     const auto all = [](const EvaluationText&) { return true; };
     const int64_t buckets = std::min(kBuckets, scored);
@@ -196,8 +201,8 @@ class Evaluation {
 
   void warn() {
     if (report_.total.tokens < kFewTokens) {
-      report_.warnings.push_back(fmt::format("only {} tokens were scored: the intervals are wide, and p99 rests on {}",
-                                             report_.total.tokens, report_.total.tokens / 100));
+      report_.warnings.push_back(fmt::format(
+          "only {} tokens were scored: intervals are wide, and the 99 % quantile means little", report_.total.tokens));
     }
     if (report_.calibration_overlap > 0) {
       report_.warnings.push_back(fmt::format("{:.1f} % of the evaluation text was in the calibration text, too",

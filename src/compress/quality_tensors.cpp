@@ -151,7 +151,8 @@ double rounding_noise(Type type, const float* row, int64_t cols, int64_t column,
 
 BlockFaults look_at_blocks(const TensorValues& a, const TensorValues& b, const Sums& sums, WorkerPool& pool) {
   const int64_t cols = a.cols();
-  const double blocks = static_cast<double>(a.rows()) * static_cast<double>((cols + kBlock - 1) / kBlock);
+  const int64_t blocks_a_row = (cols + kBlock - 1) / kBlock;
+  const double blocks = static_cast<double>(a.rows()) * static_cast<double>(blocks_a_row);
   const double least = 0.25 * sums.aa / blocks;
   const Type type = b.type();
   const auto visit = [&](int64_t row, const float* x, const float* y, BlockFaults& part) {
