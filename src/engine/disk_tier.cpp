@@ -29,6 +29,8 @@ void DiskTier::ended(RequestId id) {
 }
 
 void DiskTier::carry_out(const Plan& plan) {
+  // What the cache in memory gives up of theirs meanwhile is fetched when they go on.
+  for (const RequestId id : plan.preempted) scheduler_.may_fetch(id);
   for (const RequestId id : plan.fetched) {
     Scheduler::Missing missing = scheduler_.missing(id);
     if (missing.keys.empty()) {  // computed since it was looked up

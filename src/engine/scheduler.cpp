@@ -252,6 +252,8 @@ void Scheduler::admit(double now) {
       most = wants;
     }
     if (best != waiting_.end() && best->fetch == Entry::Fetch::wanted) {
+      // Who was set back for lack of blocks waits for room first: what is read now would have to go again.
+      if (best->started && blocks_for(best->tokens) + running() > free_blocks()) return;
       best->fetch = Entry::Fetch::running;
       best->fetch_until = now + std::max(kLeastFetch, prompt_cost(*best));
       plan_.fetched.push_back(best->request.id);
@@ -413,7 +415,8 @@ Scheduler::Missing Scheduler::missing(RequestId id) {
 
 void Scheduler::may_fetch(RequestId id) {
   Entry* entry = find_any(id);
-  if (entry != nullptr && entry->fetch == Entry::Fetch::none) entry->fetch = Entry::Fetch::wanted;
+  if (entry == nullptr || !entry->shares || entry->request.scored || entry->fetch != Entry::Fetch::none) return;
+  entry->fetch = Entry::Fetch::wanted;
 }
 
 void Scheduler::end_fetch(Entry& entry) {

@@ -15,11 +15,12 @@ namespace {
 
 constexpr std::string_view kProfile = "/debug/pprof/profile";
 constexpr std::string_view kFlameGraph = "/debug/flamegraph";
+constexpr std::string_view kTrace = "/debug/trace";
 constexpr double kLongest = 300;
 
 double seconds_of(const HttpRequest& request) {
   const std::string text = query_value(request.query, "seconds");
-  if (text.empty()) return request.path == kFlameGraph ? 5 : 30;  // pprof's own: 30
+  if (text.empty()) return request.path == kProfile ? 30 : 5;  // pprof's own: 30
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size() || !(seconds > 0) || seconds > kLongest) {
@@ -42,14 +43,14 @@ std::string query_value(std::string_view query, std::string_view key) {
   return {};
 }
 
-bool DebugRoutes::has(std::string_view path) { return path == kProfile || path == kFlameGraph; }
+bool DebugRoutes::has(std::string_view path) { return path == kProfile || path == kFlameGraph || path == kTrace; }
 
 DebugRoutes::~DebugRoutes() {
   stopping_.store(true);
   if (thread_.joinable()) thread_.join();
 }
 
-void DebugRoutes::handle(const std::shared_ptr<Exchange>& exchange) {
+void DebugRoutes::handle(const std::shared_ptr<Exchange>& exchange, Tracks tracks) {
   const std::string& path = exchange->request().path;
   try {
     const double seconds = seconds_of(exchange->request());
@@ -59,7 +60,7 @@ void DebugRoutes::handle(const std::shared_ptr<Exchange>& exchange) {
     }
     if (thread_.joinable()) thread_.join();  // it has ended
     try {
-      thread_ = std::thread([this, exchange, seconds] { run(exchange, seconds); });
+      thread_ = std::thread([this, exchange, seconds, tracks = std::move(tracks)] { run(exchange, seconds, tracks); });
     } catch (const std::system_error&) {
       running_.store(false);
       fail(Code::internal, "the system gives no more threads");
@@ -69,21 +70,33 @@ void DebugRoutes::handle(const std::shared_ptr<Exchange>& exchange) {
   }
 }
 
-void DebugRoutes::run(const std::shared_ptr<Exchange>& exchange, double seconds) {
+HttpResponse DebugRoutes::made(const Exchange& exchange, double seconds, const Tracks& tracks) {
+  HttpResponse response;
+  const std::string& path = exchange.request().path;
+  if (path == kTrace) {
+    response.body = trace_events_json(tracks(seconds));
+    response.headers = {{"Cache-Control", "no-store"}};
+    return response;
+  }
+  const CpuProfile profile = profile_cpu(seconds, [&] { return stopping_.load() || exchange.gone(); });
+  Symbolizer symbols;
+  if (path == kFlameGraph) {
+    response.body = flame_graph_page(call_tree_of(profile, symbols), profile);
+    response.content_type = "text/html; charset=utf-8";
+  } else {
+    response.body = pprof_of(profile, symbols);
+    response.content_type = "application/octet-stream";
+    response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile.pb.gz\"");
+  }
+  return response;
+}
+
+void DebugRoutes::run(const std::shared_ptr<Exchange>& exchange, double seconds, const Tracks& tracks) {
   ::pthread_setname_np(::pthread_self(), "autoglm-profile");
   be_nice(10);
   HttpResponse response;
   try {
-    const CpuProfile profile = profile_cpu(seconds, [&] { return stopping_.load() || exchange->gone(); });
-    Symbolizer symbols;
-    if (exchange->request().path == kFlameGraph) {
-      response.body = flame_graph_page(call_tree_of(profile, symbols), profile);
-      response.content_type = "text/html; charset=utf-8";
-    } else {
-      response.body = pprof_of(profile, symbols);
-      response.content_type = "application/octet-stream";
-      response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile.pb.gz\"");
-    }
+    response = made(*exchange, seconds, tracks);
   } catch (const Error& error) {
     response = error_response(exchange->request().path, error);
   } catch (const std::exception& error) {

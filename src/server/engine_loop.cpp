@@ -162,6 +162,7 @@ void EngineLoop::after_step(const Engine& engine) {
 
 // What has come in; waits for it where the engine has nothing to do.
 EngineLoop::Inbox EngineLoop::wait(const Engine& engine) {
+  const ZoneStamp zone(Zone::idle);
   const double idle = engine.idle_seconds();
   std::unique_lock lock(mutex_);
   const auto arrived = [this] { return !inbox_.empty(); };
@@ -174,6 +175,8 @@ EngineLoop::Inbox EngineLoop::wait(const Engine& engine) {
 }
 
 void EngineLoop::run(Engine& engine) {
+  const ZoneClockScope scope(zones_);
+  ZoneStamp zone(Zone::admit);
   {
     const std::scoped_lock lock(status_mutex_);
     has_clock_ = ::pthread_getcpuclockid(::pthread_self(), &cpu_clock_) == 0;
@@ -181,6 +184,7 @@ void EngineLoop::run(Engine& engine) {
   after_step(engine);
   int64_t steps = engine.last_step().number;
   while (true) {
+    zone.next(Zone::admit);
     Inbox inbox = wait(engine);
     for (Submission& submission : inbox.submissions) begin(engine, std::move(submission));
     for (const RequestId id : inbox.cancellations) engine.cancel(id);
@@ -193,6 +197,7 @@ void EngineLoop::run(Engine& engine) {
       }
       engine.step();
     }
+    zone.next(Zone::report);
     if (engine.last_step().number != steps) {
       steps = engine.last_step().number;
       metrics_->step(engine.last_step());

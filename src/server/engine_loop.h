@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/zone.h"
 #include "engine/engine.h"
 #include "server/admission.h"
 #include "server/exchange.h"
@@ -30,6 +31,7 @@ class EngineLoop {
   /// Seconds since the last step ended, if one is due and the engine's thread has used no processor time since it was
   /// last asked: a step that computes for long is alive, one that hangs is not.
   double seconds_without_progress() const;
+  const ZoneClock& zones() const { return zones_; }
 
   /// Before run(): called after each step that had something to say, to have it sent.
   void when_said(std::function<void()> then) { said_ = std::move(then); }
@@ -57,7 +59,11 @@ class EngineLoop {
   void after_step(const Engine& engine);
   Inbox wait(const Engine& engine);
 
+  // A small model goes through 50,000 zones a second: the history holds the last second of it, of a large one more.
+  static constexpr size_t kHistory = 1 << 16;
+
   Metrics* metrics_;
+  ZoneClock zones_{"engine", kHistory};
   std::function<void()> said_ = [] {};
   std::mutex mutex_;  // guards inbox_
   std::condition_variable changed_;

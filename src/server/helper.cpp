@@ -8,8 +8,8 @@
 
 namespace autoglm {
 
-Helper::Line::Line(const char* name, int niceness)
-    : thread_([this, name, niceness] {
+Helper::Line::Line(const char* name, std::string_view zones, int niceness)
+    : zones_(zones), thread_([this, name, niceness] {
         ::pthread_setname_np(::pthread_self(), name);
         be_nice(niceness);
         loop();
@@ -33,14 +33,18 @@ void Helper::Line::post(std::function<void()> work) {
 }
 
 void Helper::Line::loop() {
+  const ZoneClockScope scope(zones_);
+  ZoneStamp zone(Zone::idle);
   std::unique_lock lock(mutex_);
   while (true) {
+    zone.next(Zone::idle);
     changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
     if (stopping_) return;
     {
       const std::function<void()> work = std::move(waiting_.front());
       waiting_.pop_front();
       lock.unlock();
+      zone.next(Zone::other);
       work();
     }
     lock.lock();

@@ -109,6 +109,9 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   asio::awaitable<bool> write(std::string_view bytes);
   asio::awaitable<void> linger();
   HttpRequest request_from(const Parser& parser);
+  std::optional<HttpResponse> look_at(HttpRequest& request);
+  void hand_on(HttpRequest request);
+  static Piece worded(Exchange::News news, Writer* writer);
   void watch(const std::shared_ptr<Exchange>& exchange);
   void unwatch();
   void end(const HttpRequest& request, int status);
@@ -176,6 +179,28 @@ asio::awaitable<bool> Session::greet() {
   co_return false;
 }
 
+// Whoever could come later, or not at all, is not waited for: neither in here nor in handle().
+std::optional<HttpResponse> Session::look_at(HttpRequest& request) {
+  const ZoneStamp zone(Zone::receive);
+  return core_.handler->head(request);
+}
+
+void Session::hand_on(HttpRequest request) {
+  const ZoneStamp zone(Zone::receive);
+  exchange_ = std::make_shared<Exchange>(std::move(request), core_.limits.unsent_bytes, core_.bell, weak_from_this());
+  core_.handler->handle(exchange_);
+}
+
+Piece Session::worded(Exchange::News news, Writer* writer) {
+  const ZoneStamp zone(Zone::serialize);
+  Piece piece;
+  piece.whole = std::move(news.response);
+  for (Happening& happening : news.happenings) {
+    if (writer != nullptr && !piece.whole && !piece.last) writer->take(std::move(happening), piece);
+  }
+  return piece;
+}
+
 // One request. False: the connection is done.
 asio::awaitable<bool> Session::turn() {
   Parser parser;
@@ -198,7 +223,7 @@ asio::awaitable<bool> Session::turn() {
   HttpRequest request = request_from(parser);
   if (error) co_return co_await refuse(status_of(error), request);
   const bool keep = parser.keep_alive() && !core_.draining;
-  if (const std::optional<HttpResponse> early = core_.handler->head(request)) {
+  if (const std::optional<HttpResponse> early = look_at(request)) {
     const bool rest = !parser.is_done();  // a body that nobody reads ends the connection
     const bool kept = co_await send_whole(request, *early, keep && !rest);
     if (rest) co_await linger();
@@ -207,8 +232,7 @@ asio::awaitable<bool> Session::turn() {
   const error_code failed = co_await read_body(parser);
   if (failed) co_return co_await refuse(status_of(failed), request);
   request.body = std::move(parser.get().body());
-  exchange_ = std::make_shared<Exchange>(std::move(request), core_.limits.unsent_bytes, core_.bell, weak_from_this());
-  core_.handler->handle(exchange_);
+  hand_on(std::move(request));
   const bool more = co_await answer(keep);
   exchange_->hang_up();  // whatever is left of it is for nobody
   exchange_.reset();
@@ -289,12 +313,8 @@ asio::awaitable<bool> Session::answer(bool keep) {
       }
       co_return co_await refuse(504, exchange->request());
     }
-    Piece piece;
-    piece.whole = std::move(news.response);
     Writer* writer = exchange->writer();
-    for (Happening& happening : news.happenings) {
-      if (writer != nullptr && !piece.whole && !piece.last) writer->take(std::move(happening), piece);
-    }
+    const Piece piece = worded(std::move(news), writer);
     const bool kept = keep && !core_.draining;
     if (piece.whole && begun_) co_return false;
     if (piece.whole) {
@@ -362,7 +382,10 @@ asio::awaitable<bool> Session::send_piece(const Writer& writer, std::string_view
 // What a stream sends nearly always fits into the socket's buffer: that is done without timers and without the reactor.
 asio::awaitable<bool> Session::write(std::string_view bytes) {
   error_code failed;
-  bytes.remove_prefix(stream_.write_now(bytes, failed));
+  {
+    const ZoneStamp zone(Zone::socket_write);
+    bytes.remove_prefix(stream_.write_now(bytes, failed));
+  }
   if (failed && failed != asio::error::would_block) co_return false;
   while (!bytes.empty()) {
     stream_.expires_after(seconds(core_.limits.idle_seconds));

@@ -53,6 +53,7 @@ struct HttpServer::Core : std::enable_shared_from_this<HttpServer::Core> {
   std::atomic<int64_t> count{0};
   uint64_t requests = 0;
   const std::shared_ptr<Doorbell> bell = std::make_shared<Doorbell>();
+  const std::shared_ptr<ZoneClock> zones = std::make_shared<ZoneClock>("network", 4096);
   asio::io_context io{1};  // connections end with it: after what they use
   tcp::acceptor acceptor;
   asio::signal_set signals;

@@ -132,6 +132,8 @@ HttpServer::HttpServer(const std::string& host, int port, const HttpLimits& limi
   core_->thread = std::thread([core = core_.get()] {
     ::pthread_setname_np(::pthread_self(), "autoglm-net");
     const auto keep = asio::make_work_guard(core->io);
+    const ZoneClockScope scope(*core->zones);
+    const ZoneStamp zone(Zone::idle);  // in the kernel, or in Asio between two handlers
     core->io.run();
   });
 }
@@ -145,6 +147,7 @@ const std::string& HttpServer::address() const { return core_->address; }
 bool HttpServer::loopback() const { return core_->loopback; }
 void HttpServer::ring() { core_->bell->ring(); }
 int64_t HttpServer::connections() const { return core_->count.load(); }
+std::shared_ptr<const ZoneClock> HttpServer::zones() const { return core_->zones; }
 
 void HttpServer::reload_tls() { core_->tls = make_tls_context(core_->tls_files); }
 

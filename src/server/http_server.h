@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/zone.h"
 #include "server/exchange.h"
 
 namespace autoglm {
@@ -69,6 +70,7 @@ class HttpServer {
   /// Hangs up on everybody now; drain's `done` follows.
   void hang_up_all();
   int64_t connections() const;
+  std::shared_ptr<const ZoneClock> zones() const;  // of the network thread
   /// Has what exchanges noted since the last ring sent. Any thread.
   void ring();
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 namespace autoglm {
@@ -104,6 +105,11 @@ struct Metrics::State {
       counters("autoglm:requests_refused_total", "Requests that the engine never saw, by status");
   prometheus::Family<prometheus::Counter>& answers = counters("autoglm:http_requests_total", "Answers by status");
 
+  prometheus::Family<prometheus::Counter>& client_requests =
+      counters("autoglm:client_requests_total", "Requests by the name of their key, and how they ended");
+  prometheus::Family<prometheus::Counter>& client_tokens =
+      counters("autoglm:client_tokens_total", "Tokens by the name of the key: of prompts, of those cached, sampled");
+
   prometheus::Family<prometheus::Histogram>& stage_times =
       prometheus::BuildHistogram()
           .Name("autoglm:stage_seconds")
@@ -143,14 +149,22 @@ struct Metrics::State {
   prometheus::Counter& spans = counter("autoglm:trace_spans_total", "Spans that the collector of traces took");
   prometheus::Counter& dropped_spans =
       counter("autoglm:trace_spans_dropped_total", "Spans that were lost: the collector is slow or away");
+  prometheus::Family<prometheus::Counter>& zone_seconds =
+      counters("autoglm:zone_seconds_total", "What each thread's time went into: its zones sum to its wall time");
+  prometheus::Family<prometheus::Counter>& zone_calls =
+      counters("autoglm:zone_calls_total", "How often a thread went into a zone");
   prometheus::Gauge& connections = gauge("autoglm:connections", "Open connections");
 
   std::mutex mutex;  // text() alone
   MetricsState told;
+  std::map<std::string_view, ZoneTotals> told_zones;  // by thread
+  std::mutex clients_mutex;
+  std::set<std::string> clients;  // names that have labels: files of keys come and go, labels stay
 
   void read_engine(const MetricsState& now);
   void read_disk(const MetricsState& now);
   void read_memory(const Ledger& ledger);
+  void read_zones(const ZoneClock& clock);
 };
 
 namespace {
@@ -211,6 +225,20 @@ void Metrics::State::read_memory(const Ledger& ledger) {
   memory_limit.Set(static_cast<double>(ledger.limit()));
 }
 
+// Only zones that the thread has been in: the others would be noise.
+void Metrics::State::read_zones(const ZoneClock& clock) {
+  const ZoneTotals now = clock.totals();
+  ZoneTotals& before = told_zones[clock.thread()];
+  for (size_t i = 0; i < kZones; ++i) {
+    if (now.calls.at(i) == 0) continue;
+    Labels labels = with("thread", std::string(clock.thread()));
+    labels["zone"] = std::string(name(static_cast<Zone>(i)));
+    zone_seconds.Add(labels).Increment(std::max(0.0, now.seconds.at(i) - before.seconds.at(i)));
+    follow(zone_calls.Add(labels), now.calls.at(i), before.calls.at(i));
+  }
+  before = now;
+}
+
 Metrics::Metrics(const std::string& model_name) : state_(std::make_unique<State>(model_name)) {}
 Metrics::~Metrics() = default;
 
@@ -252,6 +280,29 @@ void Metrics::stages(const RequestTimes& times) {
   }
 }
 
+void Metrics::of_client(const std::string& client, int status, const RequestRecord& record) {
+  State& s = *state_;
+  std::string name = client;
+  {
+    const std::scoped_lock lock(s.clients_mutex);
+    if (!s.clients.contains(name) && s.clients.size() >= kMostClients) name = "(other)";
+    s.clients.insert(name);
+  }
+  Labels labels = s.with("client", name);
+  const auto count = [&labels](prometheus::Family<prometheus::Counter>& family, const char* key, const char* value,
+                               int64_t amount) {
+    labels[key] = value;
+    family.Add(labels).Increment(static_cast<double>(amount));
+    labels.erase(key);
+  };
+  const char* end = status < 400 ? "ok" : status == 429 ? "limited" : status == 499 ? "cancelled" : "failed";
+  count(s.client_requests, "end", end, 1);
+  if (record.choices == 0) return;
+  count(s.client_tokens, "kind", "prompt", record.prompt_tokens);
+  count(s.client_tokens, "kind", "cached", record.cached_tokens);
+  count(s.client_tokens, "kind", "sampled", record.completion_tokens);
+}
+
 void Metrics::step(const StepReport& report) {
   state_->step_time.Observe(report.seconds);
   state_->computed_tokens.Increment(static_cast<double>(report.shape.prefill_rows));
@@ -265,6 +316,7 @@ std::string Metrics::text(const MetricsState& now) {
   s.read_engine(now);
   s.read_disk(now);
   if (now.ledger != nullptr) s.read_memory(*now.ledger);
+  for (const ZoneClock* clock : now.zones) s.read_zones(*clock);
   s.connections.Set(static_cast<double>(now.connections));
   follow(s.spans, now.sent_spans, s.told.sent_spans);
   follow(s.dropped_spans, now.dropped_spans, s.told.dropped_spans);

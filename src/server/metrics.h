@@ -4,8 +4,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/ledger.h"
+#include "base/zone.h"
 #include "engine/engine.h"
 #include "server/request_times.h"
 
@@ -19,7 +21,8 @@ struct MetricsState {
   int64_t sent_spans = 0;   // of traces, so far
   int64_t dropped_spans = 0;
   int64_t kv_block_bytes = 0;
-  const Ledger* ledger = nullptr;  // null: no lines of memory
+  const Ledger* ledger = nullptr;         // null: no lines of memory
+  std::vector<const ZoneClock*> zones{};  // a thread each
 };
 
 class Metrics {
@@ -37,6 +40,9 @@ class Metrics {
   void step(const StepReport& report);
   void answered(int status);               // any HTTP request
   void stages(const RequestTimes& times);  // of one that the engine has computed
+  /// Of a request with a key: `client` is the key's name. Beyond kMostClients names the rest is one, "(other)".
+  void of_client(const std::string& client, int status, const RequestRecord& record);
+  static constexpr size_t kMostClients = 200;
 
   std::string text(const MetricsState& now);
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/protobuf.h"
+#include "base/protobuf_reader.h"
 #include "server/traces.h"
 
 namespace autoglm {
@@ -123,6 +124,33 @@ int64_t span_count(const TracedRequest& request) {
   int64_t count = 1;
   for (const Stage& stage : stages_of(request.outcome.record.times)) count += reached(stage) ? 1 : 0;
   return count;
+}
+
+// opentelemetry/proto/collector/trace/v1/trace_service.proto: partial_success = 1 {rejected_spans = 1,
+// error_message = 2}. google/rpc/status.proto: message = 2.
+TraceReply read_trace_reply(int status, std::string_view body) {
+  constexpr size_t kMost = 300;
+  TraceReply reply;
+  const auto read_message = [&reply](std::string_view text) {
+    reply.message = text.substr(0, kMost);
+    for (char& c : reply.message) {
+      if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';
+    }
+  };
+  ProtoReader outer(body);
+  while (outer.next()) {
+    if (status >= 300) {
+      if (outer.is_text(2)) read_message(outer.text());
+      continue;
+    }
+    if (!outer.is_text(1)) continue;
+    ProtoReader partial(outer.text());
+    while (partial.next()) {
+      if (partial.is_number(1)) reply.rejected = static_cast<int64_t>(partial.number());
+      if (partial.is_text(2)) read_message(partial.text());
+    }
+  }
+  return reply;
 }
 
 std::string otlp_body(const TraceOptions& options, const std::vector<TracedRequest>& requests) {

@@ -44,13 +44,18 @@ void RequestLog::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   }
 }
 
-std::string RequestLog::text_of(const Entry& entry) {
-  const bool running = entry.outcome.status == 0;
+RequestRecord RequestLog::record_of(const Entry& entry) {
   const std::shared_ptr<Exchange> exchange = entry.exchange.lock();
   RequestRecord record = entry.outcome.record;
   // The engine may tell how a request ended after its client has left.
   if (exchange != nullptr) record = exchange->record();
-  record.times.sent = running ? steady_seconds() : entry.outcome.record.times.sent;
+  record.times.sent = entry.outcome.status == 0 ? steady_seconds() : entry.outcome.record.times.sent;
+  return record;
+}
+
+std::string RequestLog::text_of(const Entry& entry) {
+  const bool running = entry.outcome.status == 0;
+  const RequestRecord record = record_of(entry);
   std::string stages;
   for (const Stage& stage : stages_of(record.times)) {
     stages += fmt::format("{}\"{}\":{:.3f}", stages.empty() ? "" : ",", stage.name, 1e3 * (stage.end - stage.begin));
@@ -64,6 +69,18 @@ std::string RequestLog::text_of(const Entry& entry) {
       1e3 * (record.times.sent - record.times.arrived), stages, record.choices, record.prompt_tokens,
       record.cached_tokens, record.completion_tokens, record.preemptions,
       record.finish.empty() ? "null" : json_text(record.finish));
+}
+
+std::vector<TraceTrack> RequestLog::tracks() const {
+  std::vector<TraceTrack> tracks;
+  for (const Entry& entry : entries_) {
+    TraceTrack track{.group = "requests", .name = fmt::format("{} {}", entry.number, entry.route)};
+    for (const Stage& stage : stages_of(record_of(entry).times)) {
+      if (stage.end > stage.begin) track.spans.push_back({stage.name, stage.begin, stage.end});
+    }
+    tracks.push_back(std::move(track));
+  }
+  return tracks;
 }
 
 HttpResponse RequestLog::response(std::string_view query) const {

@@ -4,7 +4,9 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/trace_events.h"
 #include "server/exchange.h"
 
 namespace autoglm {
@@ -24,6 +26,8 @@ class RequestLog {
   ///   "bytes", "ms", "stages_ms": {"network", ...}, "choices", "prompt_tokens", "cached_tokens", "completion_tokens",
   ///   "preemptions", "finish_reason"}]}
   HttpResponse response(std::string_view query) const;
+  /// The stages of the same requests; of those that run, up to now.
+  std::vector<TraceTrack> tracks() const;
 
  private:
   struct Entry {
@@ -35,6 +39,7 @@ class RequestLog {
     std::weak_ptr<Exchange> exchange;
     HttpOutcome outcome{};  // status 0: it is being answered
   };
+  static RequestRecord record_of(const Entry& entry);
   static std::string text_of(const Entry& entry);
 
   std::deque<Entry> entries_;  // the newest last

@@ -44,6 +44,7 @@ struct Server::State {
 Server::Server(const ServerOptions& options) : state_(std::make_unique<State>(options)) {
   if (state_->http.loopback()) state_->service.set_local_only();
   state_->service.set_connections([http = &state_->http] { return http->connections(); });
+  state_->service.set_network_zones(state_->http.zones());
 }
 
 Server::~Server() = default;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/zone.h"
 #include "server/api/errors.h"
 #include "server/api/fields.h"
 #include "server/page/page.h"
@@ -189,12 +190,20 @@ HttpResponse Service::plain(const HttpRequest& request, const Route* route) {
   return {.status = 200, .body = R"({"status":"ok"})"};
 }
 
+std::vector<const ZoneClock*> Service::zones() const {
+  std::vector<const ZoneClock*> zones = helper_->zones();
+  zones.push_back(&loop_->zones());
+  if (network_zones_) zones.push_back(network_zones_.get());
+  return zones;
+}
+
 MetricsState Service::metrics_state() const {
   MetricsState state{.engine = loop_->status(),
                      .inside = admission_.inside(),
                      .connections = connections_ ? connections_() : 0,
                      .sent_spans = traces_->sent_spans(),
-                     .dropped_spans = traces_->dropped_spans()};
+                     .dropped_spans = traces_->dropped_spans(),
+                     .zones = zones()};
   if (served_ != nullptr) {
     state.kv_block_bytes = served_->kv_block_bytes;
     state.ledger = served_->ledger;
@@ -215,7 +224,14 @@ HttpResponse Service::overloaded(std::string_view path) const {
 
 void Service::handle(const std::shared_ptr<Exchange>& exchange) {
   const HttpRequest& request = exchange->request();
-  if (DebugRoutes::has(request.path)) return debug_.handle(exchange);
+  if (DebugRoutes::has(request.path)) {
+    // What the threads did is looked at by the thread that answers; the list of requests is this one's.
+    return debug_.handle(exchange, [clocks = zones(), requests = requests_.tracks()](double seconds) {
+      std::vector<TraceTrack> tracks = requests;
+      for (const ZoneClock* clock : clocks) tracks.push_back(track_of(*clock, seconds));
+      return tracks;
+    });
+  }
   const Route* route = find_route(request.method, request.path);
   requests_.began(exchange);
   auto ticket = std::make_shared<Admission::Ticket>(admission_.try_enter(request.lease));
@@ -230,6 +246,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
 // On the helper: whatever can be wrong with a body is an answer.
 void Service::prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket) {
   if (exchange->gone()) return;
+  const ZoneStamp zone(Zone::parse);
   exchange->note([](RequestRecord& record) { record.times.taken = steady_seconds(); });
   const HttpRequest& request = exchange->request();
   const auto respond = [&](HttpResponse response) {
@@ -265,6 +282,7 @@ HttpResponse Service::refusal(int status, const std::string& why) {
 void Service::ended(const HttpRequest& request, const HttpOutcome& outcome) {
   metrics_->answered(outcome.status);
   if (outcome.record.choices > 0) metrics_->stages(outcome.record.times);
+  if (!request.client.empty()) metrics_->of_client(request.client, outcome.status, outcome.record);
   const std::string trace = traces_->ended(request, outcome);
   log_.write(request, outcome, trace);
   requests_.ended(request, outcome);

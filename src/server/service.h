@@ -42,6 +42,7 @@ class Service final : public HttpHandler {
   void reload();
   bool has_keys() const { return keys_.has_value(); }
   void set_connections(std::function<int64_t()> count) { connections_ = std::move(count); }
+  void set_network_zones(std::shared_ptr<const ZoneClock> zones) { network_zones_ = std::move(zones); }
 
   // HttpHandler
   std::optional<HttpResponse> head(HttpRequest& request) override;
@@ -54,6 +55,7 @@ class Service final : public HttpHandler {
   std::optional<HttpResponse> let_in(const std::shared_ptr<ClientMeter>& client, HttpRequest& request);
   HttpResponse plain(const HttpRequest& request, const Route* route);
   MetricsState metrics_state() const;
+  std::vector<const ZoneClock*> zones() const;
   HttpResponse overloaded(std::string_view path) const;
   void prepare(const std::shared_ptr<Exchange>& exchange, const Route& route, Admission::Ticket ticket);
   bool allows(std::string_view origin) const;
@@ -71,6 +73,7 @@ class Service final : public HttpHandler {
   RequestLog requests_;
   const Served* served_ = nullptr;
   std::function<int64_t()> connections_;
+  std::shared_ptr<const ZoneClock> network_zones_;
   bool local_only_ = false;
   std::atomic<bool> draining_{false};
   DebugRoutes debug_;

@@ -19,6 +19,7 @@ constexpr double kLastWords = 2;    // seconds for what is queued when the serve
 constexpr int kMostAttempts = 5;    // of a batch
 constexpr double kMostPause = 30;   // seconds between two of them
 constexpr size_t kMostState = 512;  // characters of tracestate that are passed on
+constexpr double kAgain = 600;      // seconds until a warning is said again
 
 int64_t unix_offset_ns() {
   using std::chrono::duration_cast;
@@ -133,8 +134,11 @@ void TraceExporter::send(const std::vector<TracedRequest>& requests) {
   double next_pause = 1;
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     double pause = next_pause;
-    if (post(body, pause)) {
-      sent_.fetch_add(spans, std::memory_order_relaxed);
+    int64_t rejected = 0;
+    if (post(body, pause, rejected)) {
+      rejected = std::clamp<int64_t>(rejected, 0, spans);
+      sent_.fetch_add(spans - rejected, std::memory_order_relaxed);
+      dropped_.fetch_add(rejected, std::memory_order_relaxed);
       return;
     }
     if (pause < 0) break;
@@ -148,16 +152,36 @@ void TraceExporter::send(const std::vector<TracedRequest>& requests) {
   dropped_.fetch_add(spans, std::memory_order_relaxed);
 }
 
-/// Whether it was taken. `pause`: seconds until it is worth another try, as the collector has it; negative: never.
-bool TraceExporter::post(const std::string& body, double& pause) {
+// The same words come with every batch for as long as nobody mends it.
+void TraceExporter::warn(const std::string& what) {
+  const double now = steady_seconds();
+  if (what == said_ && now < said_at_ + kAgain) return;
+  said_ = what;
+  said_at_ = now;
+  log(LogLevel::warn, what);
+}
+
+/// Whether it was taken, but for `rejected` spans. `pause`: seconds until it is worth another try, as the collector has
+/// it; negative: never.
+bool TraceExporter::post(const std::string& body, double& pause, int64_t& rejected) {
   HttpCall call{.method = "POST", .url = options_.url, .headers = options_.headers, .body = body};
   call.headers.emplace_back("Content-Type", "application/x-protobuf");
   call.seconds = options_.timeout_seconds;
   call.given_up = [this] { return must_end(); };
   try {
     const HttpReply reply = http_call(call);
-    if (reply.status >= 200 && reply.status < 300) return true;
-    log(LogLevel::warn, fmt::format("the collector of traces answers {}", reply.status));
+    const TraceReply said = read_trace_reply(reply.status, reply.body);
+    if (reply.status >= 200 && reply.status < 300) {
+      rejected = said.rejected;
+      if (rejected != 0) {
+        warn(fmt::format("the collector of traces rejects spans: {}", said.message));
+      } else if (!said.message.empty()) {
+        warn(fmt::format("the collector of traces: {}", said.message));
+      }
+      return true;
+    }
+    warn(fmt::format("the collector of traces answers {}{}{}", reply.status, said.message.empty() ? "" : ": ",
+                     said.message));
     const bool later = reply.status == 429 || (reply.status >= 502 && reply.status <= 504);
     const std::string_view after = reply.header("retry-after");
     if (later) {
@@ -166,7 +190,7 @@ bool TraceExporter::post(const std::string& body, double& pause) {
       pause = -1;
     }
   } catch (const Error& error) {
-    log(LogLevel::warn, fmt::format("traces: {}", error.what()));
+    warn(fmt::format("traces: {}", error.what()));
   }
   return false;
 }

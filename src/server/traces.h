@@ -54,6 +54,15 @@ struct TracedRequest {
 /// The body of an export: spans of these requests, as ExportTraceServiceRequest of opentelemetry-proto 1.x.
 std::string otlp_body(const TraceOptions& options, const std::vector<TracedRequest>& requests);
 
+/// What a collector says of an export that it took, or of one that it did not.
+struct TraceReply {
+  int64_t rejected = 0;  // spans
+  std::string message{};
+};
+/// ExportTraceServiceResponse; of an error, google.rpc.Status. Whatever else it is says nothing. The message is cut,
+/// and fit for a log line.
+TraceReply read_trace_reply(int status, std::string_view body);
+
 /// Spans that a request has.
 int64_t span_count(const TracedRequest& request);
 
@@ -77,7 +86,8 @@ class TraceExporter {
   void fill(std::span<uint8_t> id);
   void loop();
   void send(const std::vector<TracedRequest>& requests);
-  bool post(const std::string& body, double& pause);
+  bool post(const std::string& body, double& pause, int64_t& rejected);
+  void warn(const std::string& what);
   bool must_end();
 
   const TraceOptions options_;
@@ -90,6 +100,8 @@ class TraceExporter {
   std::deque<TracedRequest> queue_;
   bool stopping_ = false;
   double stopped_at_ = 0;
+  std::string said_;  // the last warning, and when: the thread's own
+  double said_at_ = 0;
   std::thread thread_;
 };
 

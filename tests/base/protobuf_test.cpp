@@ -1,6 +1,8 @@
 // The wire format of protocol buffers, byte by byte: examples of its specification and the borders of its numbers.
 #include "base/protobuf.h"
 
+#include "base/protobuf_reader.h"
+
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -56,6 +58,48 @@ TEST(ProtoWriter, DefaultsAreLeftOutUnlessTheirPresenceMatters) {
   EXPECT_EQ(written([](ProtoWriter& w) { w.put_number(1, 0); }), "\x08\0"s);
   EXPECT_EQ(written([](ProtoWriter& w) { w.put_text(1, ""); }), "\x0a\0"s);
   EXPECT_EQ(written([](ProtoWriter& w) { w.message(1, ProtoWriter()); }), "\x0a\0"s);
+}
+
+// Fields as "field=number" and "field:text".
+std::vector<std::string> read(std::string_view bytes) {
+  std::vector<std::string> fields;
+  ProtoReader reader(bytes);
+  while (reader.next()) {
+    for (uint64_t field = 1; field < 20; ++field) {
+      if (reader.is_number(field)) fields.push_back(std::to_string(field) + "=" + std::to_string(reader.number()));
+      if (reader.is_text(field)) fields.push_back(std::to_string(field) + ":" + std::string(reader.text()));
+    }
+  }
+  return fields;
+}
+
+TEST(ProtoReader, ReadsWhatIsWritten) {
+  using Fields = std::vector<std::string>;
+  EXPECT_EQ(read("\x08\x96\x01\x12\x07testing"s), (Fields{"1=150", "2:testing"}));
+  EXPECT_EQ(read(written([](ProtoWriter& w) {
+              w.fixed64(3, 7);
+              w.fixed32(4, 7);
+              w.number(5, ~uint64_t{0});
+              w.put_text(16, "");
+            })),
+            (Fields{"5=18446744073709551615", "16:"}));
+  EXPECT_EQ(read(""), Fields{});
+}
+
+TEST(ProtoReader, WhatIsMalformedEndsIt) {
+  using Fields = std::vector<std::string>;
+  for (const std::string& bad : {
+           "\x08"s,                                          // no number
+           "\x08\x96"s,                                      // cut within it
+           "\x12\x05xyz"s,                                   // longer than there is
+           "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s,  // much longer
+           "\x19\x01"s, "\x1d\x01"s,                         // cut fixed numbers
+           "\x0b"s, "\x0f"s,                                 // a group, no such type
+           "\x02\x01x"s,                                     // field 0
+           "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s,  // too long a key
+       }) {
+    EXPECT_EQ(read("\x08\x01" + bad), Fields{"1=1"});
+  }
 }
 
 }  // namespace

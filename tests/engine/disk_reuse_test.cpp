@@ -115,6 +115,31 @@ TEST_P(DiskReuse, ADamagedFileChangesNoBit) {
   EXPECT_EQ(heard.usage.cached_tokens, 5 * kKvBlock) << "what was damaged has been written anew";
 }
 
+// Few blocks: the second request is set back, the first one takes the memory of what it had computed, and when it goes
+// on that comes from the disk.
+TEST_P(DiskReuse, WhoWasPreemptedGetsItsBlocksFromDisk) {
+  struct FewBlocks : ModelStepper {
+    using ModelStepper::ModelStepper;
+    int64_t blocks() const override { return 9; }
+  };
+  const std::vector<Request> asked = {request(0, 60, 3, 44), request(0, 60, 5, 30)};
+  const std::vector<Heard> expected = live(asked, nullptr);
+  const auto store = open_store(folder_.path());
+  Engine engine(std::make_unique<FewBlocks>(*model_), tokenizer_, {},
+                {.max_sequences = 2, .model_identity = "model", .disk = store.get(), .clock = slow_clock()});
+  std::vector<Heard> heard(asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) engine.submit(asked[i], heard[i].sink());
+  while (engine.has_work()) {
+    engine.step();
+    store->flush();  // a disk that keeps up
+    engine.check_integrity();
+  }
+  for (size_t i = 0; i < asked.size(); ++i) expect_same_bits(heard[i], expected[i]);
+  EXPECT_EQ(heard[1].usage.preemptions, 1);
+  EXPECT_GE(store->stats().read_blocks, 1);
+  EXPECT_EQ(engine.status().cache.fetched_tokens, store->stats().read_blocks * kKvBlock);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DiskReuse, testing::ValuesIn(kModels), test::tiny_model_name);
 
 // --- a dummy model ---

@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
 #include "server/test_server.h"
 
 namespace autoglm {
@@ -52,6 +57,61 @@ TEST(DebugRoutes, OneAtATimeAndNoLongerThanItsClient) {
   }
   Client third = server.client();
   EXPECT_EQ(eventually(third, "/debug/flamegraph?seconds=0.01", 200), 200);
+}
+
+TEST(DebugRoutes, ATraceOfThreadsAndRequests) {
+  TestServer server;
+  Client client = server.client();
+  EXPECT_EQ(client.post("/v1/completions", {{"prompt", "ab"}, {"max_tokens", 5}}).status, 200);
+  const Reply reply = client.get("/debug/trace?seconds=60");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const auto trace = nlohmann::json::parse(reply.body);
+  std::map<int, std::string> tracks;
+  std::map<std::string, std::set<std::string>> spans;
+  for (const auto& event : trace.at("traceEvents")) {
+    const std::string name = event.at("name").get<std::string>();
+    if (event.at("ph") == "X") {
+      spans[tracks.at(event.at("tid").get<int>())].insert(name);
+    } else if (name == "thread_name") {
+      tracks[event.at("tid").get<int>()] = event.at("args").at("name").get<std::string>();
+    }
+  }
+  EXPECT_THAT(spans["1 /v1/completions"], testing::IsSupersetOf({"queue", "prefill", "decode"}));
+  EXPECT_THAT(spans["engine"], testing::IsSupersetOf({"plan", "sample", "detokenize", "emit", "report"}));
+  EXPECT_THAT(spans["helper"], testing::IsSupersetOf({"parse", "tokenize"}));
+  EXPECT_THAT(spans["network"], testing::IsSupersetOf({"receive", "serialize", "socket_write"}));
+  EXPECT_THAT(client.get("/debug/trace?seconds=0").status, 400);
+}
+
+TEST(DebugRoutes, MetricsTellWhatEachThreadsTimeWentInto) {
+  TestServer server;
+  Client client = server.client();
+  EXPECT_EQ(client.post("/v1/completions", {{"prompt", "ab"}, {"max_tokens", 5}}).status, 200);
+  const auto sum = [&](const std::string& thread) {
+    double all = 0;
+    std::istringstream lines(client.get("/metrics").body);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("autoglm:zone_seconds_total{") && line.find("thread=\"" + thread) != std::string::npos) {
+        all += std::stod(line.substr(line.rfind(' ')));
+      }
+    }
+    return all;
+  };
+  for (const char* thread : {"engine", "helper", "network"}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const double before = sum(thread);
+    const auto between = std::chrono::steady_clock::now();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const auto asked = std::chrono::steady_clock::now();
+    const double after = sum(thread);
+    const auto end = std::chrono::steady_clock::now();
+    // Its zones are all of its time, idle or not.
+    EXPECT_GE(after - before, 0.99 * std::chrono::duration<double>(asked - between).count()) << thread;
+    EXPECT_LE(after - before, 1.01 * std::chrono::duration<double>(end - begin).count()) << thread;
+  }
+  const std::string text = client.get("/metrics").body;
+  EXPECT_THAT(text, HasSubstr("autoglm:zone_calls_total{"));
+  EXPECT_THAT(text, HasSubstr("thread=\"engine\",zone=\"sample\"}"));
 }
 
 TEST(DebugRoutes, SecondsAreChecked) {

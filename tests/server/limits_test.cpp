@@ -199,5 +199,37 @@ TEST(Limits, RequestsAtOnceEndBeforeTheirAnswerIsKnown) {
       test::eventually([&] { return server.client().post("/v1/completions", completion(1), key).status == 200; }));
 }
 
+TEST(Limits, MetricsNameWhoAskedAndNeverTheKey) {
+  const test::TemporaryFolder folder;
+  TestServer server(with_keys(folder, "secret-key-1 name=ci rpm=2\nsecret-key-2\n"));
+  Client client = server.client();
+  const std::string ci = "x-api-key: secret-key-1\r\n";
+  const std::string unnamed = "x-api-key: secret-key-2\r\n";
+  EXPECT_EQ(client.post("/v1/completions", completion(3), ci).status, 200);
+  EXPECT_EQ(client.post("/v1/completions", json::object(), ci).status, 400);
+  EXPECT_EQ(server.client().post("/v1/completions", completion(3), ci).status, 429);
+  EXPECT_EQ(client.post("/v1/completions", completion(2), unnamed).status, 200);
+  const std::string text = client.get("/metrics", unnamed).body;
+  for (const char* line : {R"(autoglm:client_requests_total{client="ci",end="ok",model_name="default"} 1)",
+                           R"(autoglm:client_requests_total{client="ci",end="failed",model_name="default"} 1)",
+                           R"(autoglm:client_requests_total{client="ci",end="limited",model_name="default"} 1)",
+                           R"(autoglm:client_tokens_total{client="ci",kind="prompt",model_name="default"} 3)",
+                           R"(autoglm:client_tokens_total{client="ci",kind="sampled",model_name="default"} 3)",
+                           R"(autoglm:client_tokens_total{client="key-)"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_THAT(text, testing::Not(HasSubstr("secret"))) << "a key is nobody's name";
+}
+
+TEST(Metrics, KeysThatComeAndGoDoNotMakeLabelsForEver) {
+  Metrics metrics("model");
+  for (size_t i = 0; i < 3 * Metrics::kMostClients; ++i) metrics.of_client("name" + std::to_string(i), 200, {});
+  const std::string text = metrics.text({});
+  size_t lines = 0;
+  for (size_t at = 0; (at = text.find("\nautoglm:client_requests_total{", at)) != std::string::npos; ++at) ++lines;
+  EXPECT_EQ(lines, Metrics::kMostClients + 1);
+  EXPECT_THAT(text, HasSubstr(R"-(client="(other)",end="ok",model_name="model"} 400)-"));
+}
+
 }  // namespace
 }  // namespace autoglm

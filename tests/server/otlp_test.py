@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -34,6 +34,7 @@ class Collector(http.server.ThreadingHTTPServer):
             self.socket = context.wrap_socket(self.socket, server_side=True)
         self.exports = []
         self.calls = 0
+        self.rejects = 0  # spans of each export, with a message
         self.changed = threading.Condition()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -57,10 +58,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         server.calls += 1
         first = server.calls == 1
+        reply = ExportTraceServiceResponse()
+        if server.rejects and not first:
+            reply.partial_success.rejected_spans = server.rejects
+            reply.partial_success.error_message = "spans of 1970 are too old"
+        reply = reply.SerializeToString()
         self.send_response(503 if first else 200)
         self.send_header("Retry-After", "0")
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
+        self.wfile.write(reply)
         assert self.path == "/v1/traces", self.path
         assert self.headers["Content-Type"] == "application/x-protobuf"
         assert self.headers["x-tenant"] == "a b", self.headers
@@ -164,7 +171,8 @@ class Server:
                        "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b", "OTEL_BSP_SCHEDULE_DELAY": "50",
                        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=test", **environment}
         arguments = [binary, "serve", model, "--port", "0", "--ctx", "2048", "--no-kv-persist", "--quiet"]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env=environment)
         self.base = re.search(r"http://\S+", self.process.stdout.readline()).group()
 
     def __enter__(self):
@@ -196,12 +204,41 @@ def run_tls(binary, model):
         assert len(collector.roots(1)) == 1
 
 
+def metric(base, name):
+    with urllib.request.urlopen(base + "/metrics") as reply:
+        return sum(float(line.rsplit(" ", 1)[1]) for line in reply.read().decode().splitlines() if line.startswith(name))
+
+
+def run_partial(binary, model):
+    """A collector that takes only a part says why: once in the log, and every span is counted where it went."""
+    collector = Collector()
+    collector.rejects = 2
+    with Server(binary, model, f"http://127.0.0.1:{collector.server_port}") as server:
+        for n in range(3):
+            ask(server.base, {"prompt": "The sea", "max_tokens": 2})
+            collector.roots(n + 1)
+        spans = sum(len(children) + 1 for _, children in collector.roots(3))
+        deadline = time.monotonic() + 60
+        while True:
+            sent, dropped = (metric(server.base, f"autoglm:trace_spans_{name}") for name in ("total", "dropped_total"))
+            if sent + dropped == spans:
+                break
+            assert time.monotonic() < deadline, (sent, dropped, spans)
+            time.sleep(0.05)
+        exports = len(collector.exports)
+        assert dropped == 2 * exports, (dropped, exports)
+        server.process.send_signal(signal.SIGTERM)
+        errors = server.process.communicate(timeout=60)[1]
+    assert errors.count("spans of 1970 are too old") == 1, errors
+
+
 def main():
     binary, model = sys.argv[1:]
     collector = Collector()
     with Server(binary, model, f"http://127.0.0.1:{collector.server_port}") as server:
         share = run(server.base, collector, server.process)
     run_tls(binary, model)
+    run_partial(binary, model)
     print(f"otlp: every span decoded; stages cover {100 * share:.2f} % of the client's latency")
 
 

@@ -351,6 +351,10 @@ class Views(PageTest):
         self.assertIn("tokens/s", page.run("document.querySelector('.plot-svg').getAttribute('aria-label')"))
         page.wait("document.querySelector('.plot .line').getAttribute('d').match(/[ML]/g).length >= 6", 120)
         polled = lambda: sum(address.endswith("/metrics") for address in page.addresses)
+        kinds = page.run("(async () => { const kinds = []; for (const a of document.querySelectorAll('.dashboard a'))"
+                         " kinds.push((await fetch(a.href.replace('seconds=5', 'seconds=0.2'))).headers.get('content-type'));"
+                         " return kinds; })()")
+        self.assertEqual(kinds, ["text/html; charset=utf-8", "application/json"])  # the flame graph, the trace
         page.picture(PICTURES / "dashboard.png")
         page.press("ArrowRight")
         before = polled()

@@ -8,6 +8,8 @@
 
 #include <map>
 
+#include "base/protobuf.h"
+
 #include "server/test_server.h"
 #include "support/errors.h"
 
@@ -161,6 +163,24 @@ TEST(TraceExporter, TheServersMetricsCountThem) {
   Client client = server.client();
   for (int i = 0; i < 3; ++i) client.get("/v1/models");  // the root and `network`; two fit
   EXPECT_THAT(client.get("/metrics").body, HasSubstr("autoglm:trace_spans_dropped_total{model_name=\"default\"} 2\n"));
+}
+
+TEST(TraceReply, PartialSuccessAndErrors) {
+  ProtoWriter partial;
+  partial.integer(1, 3);
+  partial.text(2, "too\nold");
+  ProtoWriter reply;
+  reply.message(1, partial);
+  const TraceReply read = read_trace_reply(200, reply.bytes());
+  EXPECT_EQ(read.rejected, 3);
+  EXPECT_EQ(read.message, "too old");  // a line of a log stays one
+  ProtoWriter status;
+  status.number(1, 8);
+  status.text(2, std::string(1000, 'x'));
+  EXPECT_EQ(read_trace_reply(429, status.bytes()).message, std::string(300, 'x'));
+  EXPECT_EQ(read_trace_reply(200, "").rejected, 0);
+  EXPECT_EQ(read_trace_reply(200, "{\"partialSuccess\":{}}").message, "");
+  EXPECT_EQ(read_trace_reply(503, "Service Unavailable").message, "");
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // The server in numbers, read from /metrics each second while somebody looks.
 
-import { request } from "./api.js";
+import { hasKey, request } from "./api.js";
 import { h } from "./dom.js";
 import { histogramSince, parseMetrics, quantile } from "./metrics.js";
 import { Plot } from "./plot.js";
+import { save } from "./store.js";
 import { duration, t } from "./texts.js";
 
 const kSpan = 120;    // seconds that plots show
@@ -61,7 +62,31 @@ export class Dashboard {
     this.total = h("p", { class: "muted total" });
     this.error = h("p", { class: "note error", role: "alert", hidden: true });
     this.element = h("section", { class: "panel dashboard", id: "view-dashboard", tabindex: "-1" },
-      this.error, this.tiles, h("div", { class: "plots" }, this.plots.map((plot) => plot.element)), this.total);
+      this.error, this.tiles, h("div", { class: "plots" }, this.plots.map((plot) => plot.element)), this.total,
+      h("p", { class: "muted total" }, `${t("dash.time")} `,
+        this.link("dash.flames", "debug/flamegraph?seconds=5", "flamegraph.html", true), " · ",
+        this.link("dash.trace", "debug/trace?seconds=5", "trace.json", false)));
+  }
+
+  // A page of its own; or a file, where it is one or where a key must travel with the request.
+  link(label, path, name, page) {
+    const fetched = async (event) => {
+      if (page && !hasKey()) return;
+      event.preventDefault();
+      link.setAttribute("aria-busy", "true");
+      link.textContent = t("dash.making");
+      try {
+        save(name, await (await request(path)).blob());
+        this.error.hidden = true;
+      } catch (error) {
+        this.error.textContent = error.message;
+        this.error.hidden = false;
+      }
+      link.textContent = t(label);
+      link.removeAttribute("aria-busy");
+    };
+    const link = h("a", { href: path, target: "_blank", rel: "noopener", onclick: fetched }, t(label));
+    return link;
   }
 
   enter() {

@@ -134,7 +134,11 @@ export function exported(conversations) {
 }
 
 export function download(name, value) {
-  const address = URL.createObjectURL(new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
+  save(name, new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
+}
+
+export function save(name, blob) {
+  const address = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = address;
   link.download = name;

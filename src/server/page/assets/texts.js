@@ -107,6 +107,10 @@ const kTexts = {
   "dash.gapPlot": ["Gap between tokens", "词元间隔"],
   "dash.tokensUnit": ["tokens/s", "词元/秒"],
   "dash.total": ["{n} answers since the start · {refused} refused · {cancelled} hung up", "启动以来 {n} 个回答 · {refused} 个被拒绝 · {cancelled} 个被中断"],
+  "dash.time": ["Where the time goes:", "时间花在哪里："],
+  "dash.flames": ["flame graph of the next 5 seconds", "未来 5 秒的火焰图"],
+  "dash.trace": ["trace of the last 5 seconds, for Perfetto", "最近 5 秒的追踪（用 Perfetto 查看）"],
+  "dash.making": ["one moment…", "请稍候…"],
   "dash.now": ["now", "现在"],
   "dash.ago": ["−{n} s", "−{n} 秒"],
 
