@@ -19,14 +19,15 @@ constexpr double kMaxTokens = 16777216;
 
 // Commands that name a model, load one, and sample from one.
 constexpr std::string_view kNames =
-    "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert selftest "
-    "rm";
+    "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert quantize "
+    "selftest rm";
 constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity compare bench doctor selftest";
 constexpr std::string_view kPacks = "run chat serve config logits perplexity compare bench doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
 constexpr std::string_view kFinds =
     "run chat serve inspect config tokenize detokenize template logits perplexity compare bench tune doctor convert "
+    "quantize "
     "selftest";
 
 // clang-format off: a row is read as a paragraph
@@ -387,6 +388,39 @@ constexpr Setting kTable[] = {
     {.key = "convert.type", .flag = "--type", .type = choice, .default_value = "auto",
      .choices = "f32|f16|bf16", .commands = "convert",
      .help = {"type of the matrices; auto: as in the source", "矩阵的类型；auto：与来源相同"}},
+
+    // --- quantize ---
+    {.key = "quantize.type", .flag = "--type", .type = text, .commands = "quantize",
+     .help = {"type of the matrices, such as Q4_K or IQ4_NL; embedding and head get at least 6 bits",
+              "矩阵的类型，例如 Q4_K 或 IQ4_NL；词嵌入和输出头至少 6 位"}},
+    {.key = "quantize.recipe", .flag = "--recipe", .type = path, .commands = "quantize",
+     .help = {"a type for each tensor, from this YAML file", "从这个 YAML 文件读取每个张量的类型"}},
+    {.key = "quantize.bits", .flag = "--bits", .type = real, .min = 2, .max = 16, .unit = "bits a weight",
+     .commands = "quantize",
+     .help = {"a type for each tensor, found by measurement, so that the average is at most this (with --calib)",
+              "通过测量为每个张量选择类型，平均位数不超过此值（需要 --calib）"}},
+    {.key = "quantize.max_bytes", .flag = "--max-bytes", .type = size, .min = kMiB, .max = 1024 * kTiB,
+     .commands = "quantize",
+     .help = {"the same for the size of the file", "同上，但限制文件大小"}},
+    {.key = "quantize.method", .flag = "--method", .type = choice, .default_value = "auto",
+     .choices = "rtn|importance|gptq", .commands = "quantize",
+     .help = {"how weights are rounded: to the nearest; weighed by what reaches them; or with errors made up for in later "
+              "columns. auto: gptq with --calib, else rtn",
+              "权重如何取整：就近；按输入的重要性加权；或在后续列中补偿误差。auto：有 --calib 时为 gptq，否则为 rtn"}},
+    {.key = "quantize.calibration", .flag = "--calib", .type = path, .commands = "quantize",
+     .help = {"a text like what the model will read, to weigh errors with", "用于衡量误差的校准文本，应与模型将处理的文本相似"}},
+    {.key = "quantize.imatrix", .flag = "--imatrix", .type = path, .commands = "quantize",
+     .help = {"weigh errors by this importance file of llama.cpp (GGUF) instead of a text",
+              "用 llama.cpp 的重要性文件（GGUF）代替文本来衡量误差"}},
+    {.key = "quantize.windows", .flag = "--windows", .type = integer, .default_value = "48", .min = 1, .max = 4096,
+     .unit = "windows", .commands = "quantize",
+     .help = {"windows of the calibration text that are used, spread over it", "使用的校准文本窗口数，在文本中均匀分布"}},
+    {.key = "quantize.window", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "512", .min = 16,
+     .max = 8192, .unit = "tokens", .commands = "quantize",
+     .help = {"tokens of a window", "每个窗口的 token 数"}},
+    {.key = "quantize.requantize", .flag = "--requantize", .type = boolean, .default_value = "false",
+     .commands = "quantize",
+     .help = {"take a model that is already quantized; both errors add up", "接受已量化的模型；两次误差会叠加"}},
 
 };
 // clang-format on

@@ -17,6 +17,7 @@ extern const Command kPerplexity;
 extern const Command kCompare;
 extern const Command kBench;
 extern const Command kConvert;
+extern const Command kQuantize;
 extern const Command kSelftest;
 extern const Command kPull;
 extern const Command kList;

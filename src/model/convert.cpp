@@ -37,7 +37,8 @@ std::vector<int64_t> gguf_shape(const LocatedTensor& t, int64_t parts) {
   return {t.shape.rows * parts, t.shape.cols};
 }
 
-std::vector<Output> plan_outputs(const ArchSpec& spec, const std::vector<LocatedTensor>& located, Type type) {
+std::vector<Output> plan_outputs(const ArchSpec& spec, const std::vector<LocatedTensor>& located,
+                                 const ConvertOptions& options) {
   std::vector<Output> out;
   const TensorRow& factors = tensor_row(Role::rope_factors);
   const TensorShape divisors = factors.shape(spec, -1);
@@ -45,6 +46,7 @@ std::vector<Output> plan_outputs(const ArchSpec& spec, const std::vector<Located
   for (const LocatedTensor& t : located) {
     const Role role = t.row->role;
     const bool matrix = t.row->form == Form::matrix && role != Role::router;
+    const Type type = matrix && options.type_of ? options.type_of(t) : options.type;
     if (spec.gguf_fused_gate_up && role == Role::gate) {
       out.push_back({{gguf_name(spec, tensor_row(Role::up), t.layer), type, gguf_shape(t, 2)}, {&t}});
     } else if (spec.gguf_fused_gate_up && role == Role::up) {
@@ -64,7 +66,9 @@ class Converter {
   void write(const Output& output) {
     if (output.parts.empty()) put(spec_.rope_origins[0].divisors, Type::f32);
     for (const LocatedTensor* part : output.parts) {
-      if (part->row->form == Form::matrix) {
+      if (part->row->form == Form::matrix && options_.encoded && part->row->role != Role::router) {
+        write_encoded(*part, output.tensor.type);
+      } else if (part->row->form == Form::matrix) {
         write_matrix(*part, output.tensor.type);
       } else {
         write_vector(*part);
@@ -84,12 +88,27 @@ class Converter {
     }
   }
 
+  void write_encoded(const LocatedTensor& t, Type type) {
+    const std::span<const std::byte> data = options_.encoded(t);
+    const auto stride = static_cast<size_t>(row_bytes(type, t.shape.cols));
+    const int64_t rows = t.shape.count * t.shape.rows;
+    AUTOGLM_CHECK(data.size() == static_cast<size_t>(rows) * stride, "all rows of the matrix");
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t from = gguf_source_row(spec_, source_.container(), t, row);
+      write_bytes(data.subspan(static_cast<size_t>(from) * stride, stride));
+    }
+  }
+
   void put(std::span<const float> values, Type type) {
     const auto n = static_cast<int64_t>(values.size());
     bytes_.resize(static_cast<size_t>(row_bytes(type, n)));
     info(type).encode(values.data(), bytes_.data(), n);
-    writer_.write(bytes_);
-    done_ += std::ssize(bytes_);
+    write_bytes(bytes_);
+  }
+
+  void write_bytes(std::span<const std::byte> bytes) {
+    writer_.write(bytes);
+    done_ += std::ssize(bytes);
     if (options_.progress && done_ - reported_ >= kProgressStep) {
       reported_ = done_;
       options_.progress(done_, total_);
@@ -116,7 +135,8 @@ bool rewritten(const std::string& key, const std::string& architecture) {
 Metadata output_metadata(const ArchSpec& spec, const ModelSource& source, const ConvertOptions& options) {
   Metadata out = gguf_metadata(spec);
   out.set("general.type", std::string("model"));
-  out.set("general.file_type", file_type(options.type));
+  out.set("general.file_type", options.type_of ? options.file_type : file_type(options.type));
+  if (options.type_of) out.set("general.quantization_version", int64_t{2});
   if (source.container() == Container::gguf) {
     for (const auto& [key, value] : source.metadata().all()) {
       if (!rewritten(key, spec.architecture)) out.set(key, value);
@@ -134,10 +154,10 @@ Metadata output_metadata(const ArchSpec& spec, const ModelSource& source, const 
 }  // namespace
 
 int64_t convert_model(const ModelSource& source, const std::filesystem::path& path, const ConvertOptions& options) {
-  file_type(options.type);  // refuses other types before anything is read
+  if (!options.type_of) file_type(options.type);  // refuses other types before anything is read
   const ArchSpec spec = read_spec(source);
   const auto located = locate_tensors(spec, source);
-  const auto outputs = plan_outputs(spec, located, options.type);
+  const auto outputs = plan_outputs(spec, located, options);
   std::vector<GgufTensor> tensors;
   tensors.reserve(outputs.size());
   for (const Output& output : outputs) tensors.push_back(output.tensor);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "format/model_source.h"
+#include "model/tensor_table.h"
 
 namespace autoglm {
 
@@ -15,6 +16,11 @@ struct ConvertOptions {
   Metadata tokenizer;      // tokenizer.* keys, for a source that is a folder; a GGUF's own are kept
   std::string name;        // general.name; empty: the folder's name
   std::function<void(int64_t done, int64_t total)> progress;  // bytes written; may be empty
+  // For a quantizer, instead of `type`: the type of a matrix, its rows in that type (in the source's order, valid until
+  // the next call), and general.file_type.
+  std::function<Type(const LocatedTensor&)> type_of{};
+  std::function<std::span<const std::byte>(const LocatedTensor&)> encoded{};
+  int64_t file_type = 0;
 };
 
 /// Returns the bytes of the file. Layers for multi-token prediction are left out. Errors: bad_flag (a type that is not

@@ -16,52 +16,6 @@ void forget_source(const ModelSource& source, const LocatedTensor& tensor) {
   for (const TensorPiece& piece : tensor.pieces) forget_pages(piece.entry->data);
 }
 
-// Where each role's handle lives in LayerWeights.
-Weight* weight_slot(LayerWeights& w, Role role) {
-  switch (role) {
-    case Role::q:
-      return &w.q;
-    case Role::k:
-      return &w.k;
-    case Role::v:
-      return &w.v;
-    case Role::attention_output:
-      return &w.attention_output;
-    case Role::q_a:
-      return &w.q_a;
-    case Role::q_b:
-      return &w.q_b;
-    case Role::kv_a:
-      return &w.kv_a;
-    case Role::k_b:
-      return &w.k_b;
-    case Role::v_b:
-      return &w.v_b;
-    case Role::gate:
-      return &w.gate;
-    case Role::up:
-      return &w.up;
-    case Role::down:
-      return &w.down;
-    case Role::router:
-      return &w.router;
-    case Role::expert_gate:
-      return &w.expert_gate;
-    case Role::expert_up:
-      return &w.expert_up;
-    case Role::expert_down:
-      return &w.expert_down;
-    case Role::shared_gate:
-      return &w.shared_gate;
-    case Role::shared_up:
-      return &w.shared_up;
-    case Role::shared_down:
-      return &w.shared_down;
-    default:
-      return nullptr;
-  }
-}
-
 Buffer* bias_slot(LayerWeights& w, Role role) {
   switch (role) {
     case Role::q_bias:
@@ -221,6 +175,51 @@ class Loader {
 };
 
 }  // namespace
+
+Weight* weight_slot(LayerWeights& w, Role role) {
+  switch (role) {
+    case Role::q:
+      return &w.q;
+    case Role::k:
+      return &w.k;
+    case Role::v:
+      return &w.v;
+    case Role::attention_output:
+      return &w.attention_output;
+    case Role::q_a:
+      return &w.q_a;
+    case Role::q_b:
+      return &w.q_b;
+    case Role::kv_a:
+      return &w.kv_a;
+    case Role::k_b:
+      return &w.k_b;
+    case Role::v_b:
+      return &w.v_b;
+    case Role::gate:
+      return &w.gate;
+    case Role::up:
+      return &w.up;
+    case Role::down:
+      return &w.down;
+    case Role::router:
+      return &w.router;
+    case Role::expert_gate:
+      return &w.expert_gate;
+    case Role::expert_up:
+      return &w.expert_up;
+    case Role::expert_down:
+      return &w.expert_down;
+    case Role::shared_gate:
+      return &w.shared_gate;
+    case Role::shared_up:
+      return &w.shared_up;
+    case Role::shared_down:
+      return &w.shared_down;
+    default:
+      return nullptr;
+  }
+}
 
 std::vector<float> read_vector(const ArchSpec& spec, Container container, const LocatedTensor& tensor) {
   std::vector<float> values(static_cast<size_t>(tensor.shape.cols));

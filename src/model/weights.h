@@ -37,6 +37,9 @@ struct ModelWeights {
   std::optional<double> packing_ms;    // none: nothing had to be packed
 };
 
+/// Where a matrix's handle lives; null for a role that is no matrix of a layer.
+Weight* weight_slot(LayerWeights& weights, Role role);
+
 /// Memory that a tensor takes once it is loaded: its packed form, or the mapped part of the file that is read instead.
 int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool tied_head, Precision precision);
 

@@ -25,8 +25,8 @@ inline int nearest_in(float value, int low, int high) {
 /// For value = d * scale * code - dmin * minimum. scales and minima take kColumns / group codes of 0..limit, codes one
 /// a column.
 template <typename Block>
-void encode_with_minima(const float* values, int limit, Half& d, Half& dmin, uint8_t* scales, uint8_t* minima,
-                        uint8_t* codes) {
+void encode_with_minima(const float* values, int limit, Half& d, Half& dmin, int8_t* scales, int8_t* minima,
+                        int8_t* codes) {
   constexpr int kSize = Block::kInfo.group;
   constexpr int kGroups = Block::kColumns / kSize;
   constexpr int kTop = Block::kInfo.code_max;
@@ -50,23 +50,19 @@ void encode_with_minima(const float* values, int limit, Half& d, Half& dmin, uin
   set_finite(d, largest_scale / static_cast<float>(limit));
   set_finite(dmin, largest_minimum / static_cast<float>(limit));
   for (int g = 0; g < kGroups; ++g) {
-    scales[g] = clamp_code(scale[g] * reciprocal(d.value()) + 0.5f, limit);
-    minima[g] = clamp_code(minimum[g] * reciprocal(dmin.value()) + 0.5f, limit);
+    scales[g] = static_cast<int8_t>(clamp_code(scale[g] * reciprocal(d.value()) + 0.5f, limit));
+    minima[g] = static_cast<int8_t>(clamp_code(minimum[g] * reciprocal(dmin.value()) + 0.5f, limit));
     const float inverse = reciprocal(d.value() * static_cast<float>(scales[g]));
     const float offset = dmin.value() * static_cast<float>(minima[g]);
     for (int i = g * kSize; i < (g + 1) * kSize; ++i) {
-      codes[i] = clamp_code((values[i] + offset) * inverse + 0.5f, kTop);
+      codes[i] = static_cast<int8_t>(clamp_code((values[i] + offset) * inverse + 0.5f, kTop));
     }
   }
 }
 
-/// Fills all of a Q4_K or Q5_K block but the latter's fifth bits, and gives the codes (one a column) to take them from.
+/// The nibbles that Q4_K and Q5_K share.
 template <typename Block>
-void encode_nibbles(Block& block, const float* values, uint8_t* codes) {
-  uint8_t scales[8];
-  uint8_t minima[8];
-  encode_with_minima<Block>(values, 63, block.d, block.dmin, scales, minima, codes);
-  block.packed.set(scales, minima);
+void pack_nibbles(Block& block, const int8_t* codes) {
   for (int b = 0; b < 128; ++b) {
     const int first = 64 * (b / 32) + b % 32;
     block.nibbles[b] = static_cast<uint8_t>((codes[first] & 15) | (codes[first + 32] & 15) << 4);
@@ -75,14 +71,16 @@ void encode_nibbles(Block& block, const float* values, uint8_t* codes) {
 
 /// For value = d * scale * code with scales of scale_min..-scale_min - 1: the codes of the groups' `steps`, of which
 /// the one of largest magnitude gets scale_min.
-inline void encode_steps(const float* steps, int groups, int scale_min, Half& d, int* scales) {
+inline void encode_steps(const float* steps, int groups, int scale_min, Half& d, int8_t* scales) {
   set_finite(d, signed_extreme(steps, groups) / static_cast<float>(scale_min));
-  for (int g = 0; g < groups; ++g) scales[g] = nearest_in(steps[g] * reciprocal(d.value()), scale_min, -scale_min - 1);
+  for (int g = 0; g < groups; ++g) {
+    scales[g] = static_cast<int8_t>(nearest_in(steps[g] * reciprocal(d.value()), scale_min, -scale_min - 1));
+  }
 }
 
 /// The same with codes of code_min..code_max, the value of largest magnitude in a group at code_min.
 template <typename Block>
-void encode_signed(const float* values, int scale_min, Half& d, int* scales, int* codes) {
+void encode_signed(const float* values, int scale_min, Half& d, int8_t* scales, int8_t* codes) {
   constexpr int kSize = Block::kInfo.group;
   constexpr int kGroups = Block::kColumns / kSize;
   float steps[kGroups];
@@ -93,7 +91,7 @@ void encode_signed(const float* values, int scale_min, Half& d, int* scales, int
   for (int g = 0; g < kGroups; ++g) {
     const float inverse = reciprocal(d.value() * static_cast<float>(scales[g]));
     for (int i = g * kSize; i < (g + 1) * kSize; ++i) {
-      codes[i] = nearest_in(values[i] * inverse, Block::kInfo.code_min, Block::kInfo.code_max);
+      codes[i] = static_cast<int8_t>(nearest_in(values[i] * inverse, Block::kInfo.code_min, Block::kInfo.code_max));
     }
   }
 }

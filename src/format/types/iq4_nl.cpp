@@ -41,10 +41,14 @@ float iq4_step(const float* values) {
 void BlockIQ4_NL::encode(const float* values) {
   scale.set(iq4_step(values));
   const float inverse = reciprocal(scale.value());
+  int8_t codes[kColumns];
+  for (int c = 0; c < kColumns; ++c) codes[c] = kIq4Table[iq4_index(values[c] * inverse)];
+  pack(codes);
+}
+
+void BlockIQ4_NL::pack(const int8_t* codes) {
   for (int c = 0; c < 16; ++c) {
-    const int low = iq4_index(values[c] * inverse);
-    const int high = iq4_index(values[c + 16] * inverse);
-    nibbles[c] = static_cast<uint8_t>(low | high << 4);
+    nibbles[c] = static_cast<uint8_t>(iq4_index(codes[c]) | iq4_index(codes[c + 16]) << 4);
   }
 }
 

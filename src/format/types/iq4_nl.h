@@ -27,6 +27,8 @@ struct BlockIQ4_NL {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* values);
+  /// Sets the codes that groups() gives; scale is for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockIQ4_NL) == 18 && alignof(BlockIQ4_NL) == 1);
 

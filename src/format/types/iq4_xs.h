@@ -18,6 +18,8 @@ struct BlockIQ4_XS {
 
   void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
+  /// The inverse of integers(); d is for the caller to set.
+  void pack(const int8_t* codes, const int8_t* scales, const int8_t* minima);
 };
 static_assert(sizeof(BlockIQ4_XS) == 136 && alignof(BlockIQ4_XS) == 1);
 

@@ -19,10 +19,14 @@ void BlockQ2_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
 }
 
 void BlockQ2_K::encode(const float* values) {
-  uint8_t scales[16];
-  uint8_t minima[16];
-  uint8_t codes[kColumns];
+  int8_t scales[16];
+  int8_t minima[16];
+  int8_t codes[kColumns];
   encode_with_minima<BlockQ2_K>(values, 15, d, dmin, scales, minima, codes);
+  pack(codes, scales, minima);
+}
+
+void BlockQ2_K::pack(const int8_t* codes, const int8_t* scales, const int8_t* minima) {
   for (int g = 0; g < 16; ++g) scales_minima[g] = static_cast<uint8_t>(scales[g] | minima[g] << 4);
   std::memset(low_bits, 0, sizeof(low_bits));
   for (int c = 0; c < kColumns; ++c) {

@@ -24,9 +24,13 @@ void BlockQ3_K::integers(int8_t* codes, int8_t* scales, int8_t* /*minima*/) cons
 }
 
 void BlockQ3_K::encode(const float* values) {
-  int scales[16];
-  int codes[kColumns];
+  int8_t scales[16];
+  int8_t codes[kColumns];
   encode_signed<BlockQ3_K>(values, -32, d, scales, codes);
+  pack(codes, scales, nullptr);
+}
+
+void BlockQ3_K::pack(const int8_t* codes, const int8_t* scales, const int8_t* /*minima*/) {
   std::memset(packed, 0, sizeof(packed));
   for (int g = 0; g < 16; ++g) {
     const int code = scales[g] + 32;

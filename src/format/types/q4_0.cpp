@@ -16,11 +16,13 @@ void BlockQ4_0::encode(const float* values) {
   const float step = signed_extreme(values, kColumns) / -8.0f;
   const float inverse = reciprocal(step);
   scale.set(step);
-  for (int c = 0; c < 16; ++c) {
-    const int low = clamp_code(values[c] * inverse + 8.5f, 15);
-    const int high = clamp_code(values[c + 16] * inverse + 8.5f, 15);
-    nibbles[c] = static_cast<uint8_t>(low | high << 4);
-  }
+  int8_t codes[kColumns];
+  for (int c = 0; c < kColumns; ++c) codes[c] = static_cast<int8_t>(clamp_code(values[c] * inverse + 8.5f, 15) - 8);
+  pack(codes);
+}
+
+void BlockQ4_0::pack(const int8_t* codes) {
+  for (int c = 0; c < 16; ++c) nibbles[c] = static_cast<uint8_t>((codes[c] + 8) | (codes[c + 16] + 8) << 4);
 }
 
 }  // namespace autoglm::types

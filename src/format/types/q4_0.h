@@ -14,6 +14,8 @@ struct BlockQ4_0 {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* values);
+  /// Sets the codes that groups() gives; scale is for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockQ4_0) == 18 && alignof(BlockQ4_0) == 1);
 

@@ -19,11 +19,14 @@ void BlockQ4_1::encode(const float* values) {
   const float inverse = reciprocal(step);
   scale.set(step);
   offset.set(*low);
-  for (int c = 0; c < 16; ++c) {
-    const int first = clamp_code((values[c] - *low) * inverse + 0.5f, 15);
-    const int second = clamp_code((values[c + 16] - *low) * inverse + 0.5f, 15);
-    nibbles[c] = static_cast<uint8_t>(first | second << 4);
-  }
+  int8_t codes[kColumns];
+  for (int c = 0; c < kColumns; ++c)
+    codes[c] = static_cast<int8_t>(clamp_code((values[c] - *low) * inverse + 0.5f, 15));
+  pack(codes);
+}
+
+void BlockQ4_1::pack(const int8_t* codes) {
+  for (int c = 0; c < 16; ++c) nibbles[c] = static_cast<uint8_t>(codes[c] | codes[c + 16] << 4);
 }
 
 }  // namespace autoglm::types

@@ -15,6 +15,8 @@ struct BlockQ4_1 {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* values);
+  /// Sets the codes that groups() gives; scale and offset are for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockQ4_1) == 20 && alignof(BlockQ4_1) == 1);
 

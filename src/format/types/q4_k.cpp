@@ -16,8 +16,16 @@ void BlockQ4_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
 }
 
 void BlockQ4_K::encode(const float* values) {
-  uint8_t codes[kColumns];
-  encode_nibbles(*this, values, codes);
+  int8_t scales[8];
+  int8_t minima[8];
+  int8_t codes[kColumns];
+  encode_with_minima<BlockQ4_K>(values, 63, d, dmin, scales, minima, codes);
+  pack(codes, scales, minima);
+}
+
+void BlockQ4_K::pack(const int8_t* codes, const int8_t* scales, const int8_t* minima) {
+  packed.set(scales, minima);
+  pack_nibbles(*this, codes);
 }
 
 void ScaleMinimum6::get(int8_t* scales, int8_t* minima) const {
@@ -27,7 +35,7 @@ void ScaleMinimum6::get(int8_t* scales, int8_t* minima) const {
   }
 }
 
-void ScaleMinimum6::set(const uint8_t* scales, const uint8_t* minima) {
+void ScaleMinimum6::set(const int8_t* scales, const int8_t* minima) {
   for (int g = 0; g < 4; ++g) {
     bytes[g] = static_cast<uint8_t>(scales[g] | scales[g + 4] >> 4 << 6);
     bytes[g + 4] = static_cast<uint8_t>(minima[g] | minima[g + 4] >> 4 << 6);

@@ -14,7 +14,7 @@ struct ScaleMinimum6 {
   int minimum(int g) const { return g < 4 ? bytes[g + 4] & 63 : bytes[g + 4] >> 4 | (bytes[g] >> 6) << 4; }
   // Eight of each, 0..63.
   void get(int8_t* scales, int8_t* minima) const;
-  void set(const uint8_t* scales, const uint8_t* minima);
+  void set(const int8_t* scales, const int8_t* minima);
 };
 
 struct BlockQ4_K {
@@ -29,6 +29,8 @@ struct BlockQ4_K {
 
   void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
+  /// The inverse of integers(); d and dmin are for the caller to set.
+  void pack(const int8_t* codes, const int8_t* scales, const int8_t* minima);
 };
 static_assert(sizeof(BlockQ4_K) == 144 && alignof(BlockQ4_K) == 1);
 

@@ -17,10 +17,16 @@ void BlockQ5_0::encode(const float* values) {
   const float step = signed_extreme(values, kColumns) / -16.0f;
   const float inverse = reciprocal(step);
   scale.set(step);
+  int8_t codes[kColumns];
+  for (int c = 0; c < kColumns; ++c) codes[c] = static_cast<int8_t>(clamp_code(values[c] * inverse + 16.5f, 31) - 16);
+  pack(codes);
+}
+
+void BlockQ5_0::pack(const int8_t* codes) {
   for (auto& bits : high_bits) bits = 0;
   for (int c = 0; c < 16; ++c) {
-    const int low = clamp_code(values[c] * inverse + 16.5f, 31);
-    const int high = clamp_code(values[c + 16] * inverse + 16.5f, 31);
+    const int low = codes[c] + 16;
+    const int high = codes[c + 16] + 16;
     nibbles[c] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
     high_bits[c / 8] = static_cast<uint8_t>(high_bits[c / 8] | (low >> 4) << (c % 8));
     high_bits[2 + c / 8] = static_cast<uint8_t>(high_bits[2 + c / 8] | (high >> 4) << (c % 8));

@@ -15,6 +15,8 @@ struct BlockQ5_0 {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* values);
+  /// Sets the codes that groups() gives; scale is for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockQ5_0) == 22 && alignof(BlockQ5_0) == 1);
 

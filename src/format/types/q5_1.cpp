@@ -21,13 +21,20 @@ void BlockQ5_1::encode(const float* values) {
   const float inverse = reciprocal(step);
   scale.set(step);
   offset.set(*low);
+  int8_t codes[kColumns];
+  for (int c = 0; c < kColumns; ++c)
+    codes[c] = static_cast<int8_t>(clamp_code((values[c] - *low) * inverse + 0.5f, 31));
+  pack(codes);
+}
+
+void BlockQ5_1::pack(const int8_t* codes) {
   for (auto& bits : high_bits) bits = 0;
   for (int c = 0; c < 16; ++c) {
-    const int first = clamp_code((values[c] - *low) * inverse + 0.5f, 31);
-    const int second = clamp_code((values[c + 16] - *low) * inverse + 0.5f, 31);
-    nibbles[c] = static_cast<uint8_t>((first & 15) | (second & 15) << 4);
-    high_bits[c / 8] = static_cast<uint8_t>(high_bits[c / 8] | (first >> 4) << (c % 8));
-    high_bits[2 + c / 8] = static_cast<uint8_t>(high_bits[2 + c / 8] | (second >> 4) << (c % 8));
+    const int low = codes[c];
+    const int high = codes[c + 16];
+    nibbles[c] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
+    high_bits[c / 8] = static_cast<uint8_t>(high_bits[c / 8] | (low >> 4) << (c % 8));
+    high_bits[2 + c / 8] = static_cast<uint8_t>(high_bits[2 + c / 8] | (high >> 4) << (c % 8));
   }
 }
 

@@ -16,6 +16,8 @@ struct BlockQ5_1 {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* values);
+  /// Sets the codes that groups() gives; scale and offset are for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockQ5_1) == 24 && alignof(BlockQ5_1) == 1);
 

@@ -20,8 +20,16 @@ void BlockQ5_K::integers(int8_t* codes, int8_t* scales, int8_t* minima) const {
 }
 
 void BlockQ5_K::encode(const float* values) {
-  uint8_t codes[kColumns];
-  encode_nibbles(*this, values, codes);
+  int8_t scales[8];
+  int8_t minima[8];
+  int8_t codes[kColumns];
+  encode_with_minima<BlockQ5_K>(values, 63, d, dmin, scales, minima, codes);
+  pack(codes, scales, minima);
+}
+
+void BlockQ5_K::pack(const int8_t* codes, const int8_t* scales, const int8_t* minima) {
+  packed.set(scales, minima);
+  pack_nibbles(*this, codes);
   std::memset(high_bits, 0, sizeof(high_bits));
   for (int c = 0; c < kColumns; ++c) {
     high_bits[c % 32] = static_cast<uint8_t>(high_bits[c % 32] | codes[c] >> 4 << (c / 32));

@@ -18,6 +18,8 @@ struct BlockQ5_K {
 
   void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
+  /// The inverse of integers(); d and dmin are for the caller to set.
+  void pack(const int8_t* codes, const int8_t* scales, const int8_t* minima);
 };
 static_assert(sizeof(BlockQ5_K) == 176 && alignof(BlockQ5_K) == 1);
 

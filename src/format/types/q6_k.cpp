@@ -21,10 +21,14 @@ void BlockQ6_K::integers(int8_t* codes, int8_t* scales, int8_t* /*minima*/) cons
 }
 
 void BlockQ6_K::encode(const float* values) {
-  int scales[16];
-  int codes[kColumns];
+  int8_t scales[16];
+  int8_t codes[kColumns];
   encode_signed<BlockQ6_K>(values, -128, d, scales, codes);
-  for (int g = 0; g < 16; ++g) group_scales[g] = static_cast<int8_t>(scales[g]);
+  pack(codes, scales, nullptr);
+}
+
+void BlockQ6_K::pack(const int8_t* codes, const int8_t* scales, const int8_t* /*minima*/) {
+  std::memcpy(group_scales, scales, sizeof(group_scales));
   std::memset(nibbles, 0, sizeof(nibbles));
   std::memset(high_bits, 0, sizeof(high_bits));
   for (int c = 0; c < kColumns; ++c) {

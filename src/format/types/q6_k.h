@@ -17,6 +17,8 @@ struct BlockQ6_K {
 
   void integers(int8_t* codes, int8_t* scales, int8_t* minima) const;
   void encode(const float* values);
+  /// The inverse of integers(); d is for the caller to set.
+  void pack(const int8_t* codes, const int8_t* scales, const int8_t* minima);
 };
 static_assert(sizeof(BlockQ6_K) == 210 && alignof(BlockQ6_K) == 1);
 

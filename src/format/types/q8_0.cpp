@@ -22,4 +22,6 @@ void BlockQ8_0::encode(const float* input) {
   }
 }
 
+void BlockQ8_0::pack(const int8_t* codes) { std::memcpy(values, codes, sizeof(values)); }
+
 }  // namespace autoglm::types

@@ -14,6 +14,8 @@ struct BlockQ8_0 {
 
   void groups(int8_t* codes, float* scales, float* minima) const;
   void encode(const float* input);
+  /// Sets the codes that groups() gives; scale is for the caller to set.
+  void pack(const int8_t* codes);
 };
 static_assert(sizeof(BlockQ8_0) == 34 && alignof(BlockQ8_0) == 1);
 

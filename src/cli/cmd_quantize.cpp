@@ -1,0 +1,218 @@
+// quantize: a full-precision model as a GGUF of smaller types.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/output_file.h"
+#include "cli/commands.h"
+#include "cli/open.h"
+#include "compress/imatrix.h"
+#include "compress/quantize.h"
+#include "compress/sensitivity.h"
+#include "store/sha256.h"
+#include "text/tokenizer_export.h"
+
+namespace autoglm {
+namespace {
+
+struct Calibration {
+  std::string file;
+  std::string sha256;
+  std::vector<std::vector<int32_t>> windows;
+};
+
+// Windows spread evenly over the text, each as a prompt of its own.
+Calibration read_calibration(const Context& context, const ModelSource& source) {
+  Calibration out;
+  out.file = *context.settings().text_if("quantize.calibration");
+  const std::string text = read_text(out.file);
+  check_utf8(text, out.file);
+  out.sha256 = sha256_text(text);
+  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(source);
+  EncodeOptions encode;
+  encode.add_special = true;
+  const std::vector<int32_t> tokens = tokenizer->encode(text, encode);
+  const int64_t length = context.settings().integer("quantize.window");
+  const int64_t all = std::ssize(tokens) / length;
+  if (all == 0) {
+    fail(Code::bad_file, fmt::format("{} has {} tokens, less than a window of {}", out.file, tokens.size(), length),
+         "give a longer text or a smaller --ctx");
+  }
+  const int64_t wanted = std::min(all, context.settings().integer("quantize.windows"));
+  for (int64_t i = 0; i < wanted; ++i) {
+    const auto begin = tokens.begin() + i * all / wanted * length;
+    std::vector<int32_t>& window = out.windows.emplace_back(begin, begin + length);
+    if (tokenizer->adds_bos() && tokenizer->bos()) window[0] = *tokenizer->bos();
+  }
+  return out;
+}
+
+Type read_type(const std::string& name) {
+  const std::optional<Type> type = type_from_name(name);
+  if (!type || !is_target(*type)) {
+    fail(Code::bad_flag, fmt::format("--type: '{}' is no type of weights", name), "one of " + type_names());
+  }
+  return *type;
+}
+
+// What the user says should be written; nothing where a size is given and the types are to be found.
+std::optional<Recipe> read_recipe(const Context& context) {
+  const Settings& settings = context.settings();
+  const auto file = settings.text_if("quantize.recipe");
+  const auto type = settings.text_if("quantize.type");
+  const auto bits = settings.real_if("quantize.bits");
+  const auto bytes = settings.bytes_if("quantize.max_bytes");
+  const int given = file.has_value() + type.has_value() + bits.has_value() + bytes.has_value();
+  if (given != 1) {
+    fail(Code::bad_flag, given == 0 ? "quantize needs to know what to write" : "more than one flag says what to write",
+         "give one of --type, --recipe, --bits and --max-bytes");
+  }
+  if (file) return parse_recipe(read_text(*file));
+  if (type) return uniform_recipe(read_type(*type));
+  return std::nullopt;
+}
+
+// Types for a size, by measurement. The recipe is written beside the model, to be read and given back.
+Recipe find_recipe(Context& context, const ModelSource& source, Runtime& runtime, const QuantizeOptions& options) {
+  if (options.windows.empty()) {
+    fail(Code::bad_flag, "--bits and --max-bytes measure which tensors need more bits, on a text",
+         "give one with --calib FILE");
+  }
+  Progress progress = context.progress("measuring", 0, false);
+  SensitivityOptions measure;
+  measure.windows = options.windows;
+  measure.check = options.check;
+  measure.progress = [&](std::string_view, int64_t done, int64_t total) {
+    progress.set_total(total);
+    progress.update(done);
+  };
+  const std::vector<TensorCost> costs = measure_sensitivity(source, runtime, measure);
+  int64_t values = 0;
+  for (const TensorCost& tensor : costs) values += tensor.values;
+  const auto bytes = context.settings().bytes_if("quantize.max_bytes");
+  const auto budget =
+      bytes ? *bytes - bytes_beside(source, costs, options.tokenizer)
+            : static_cast<int64_t>(*context.settings().real_if("quantize.bits") * static_cast<double>(values) / 8);
+  Recipe recipe = choose_recipe(costs, budget);
+  const std::string path = context.argument("OUT") + ".recipe.yaml";
+  const std::string text = recipe.yaml();
+  OutputFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.finish();
+  context.note(fmt::format("recipe: {}", path));
+  return recipe;
+}
+
+QuantizeMethod read_method(const Context& context, bool calibrated) {
+  const std::string wanted = context.settings().text_if("quantize.method").value_or("auto");
+  const bool imatrix = context.settings().text_if("quantize.imatrix").has_value();
+  if (imatrix && calibrated) fail(Code::bad_flag, "--calib and --imatrix both say what matters", "give one of them");
+  if (imatrix && wanted == "auto") return QuantizeMethod::importance;
+  if (imatrix && wanted != "importance")
+    fail(Code::bad_flag, "--imatrix is for --method importance", "use --calib TEXT for gptq");
+  if (wanted == "rtn") return QuantizeMethod::rtn;
+  if (wanted == "importance") return QuantizeMethod::importance;
+  if (wanted == "gptq") return QuantizeMethod::gptq;
+  context.note(calibrated ? "method: gptq" : "method: rtn (no calibration text; --calib FILE gives a better file)");
+  return calibrated ? QuantizeMethod::gptq : QuantizeMethod::rtn;
+}
+
+nlohmann::json report_of(const QuantizeResult& result, const QuantizeOptions& options, const Calibration& calibration) {
+  nlohmann::json tensors = nlohmann::json::array();
+  for (const QuantizedTensor& row : result.tensors) {
+    nlohmann::json entry = {
+        {"name", row.name}, {"type", info(row.type).name}, {"bytes", row.bytes}, {"method", name(row.method)}};
+    if (row.wanted != row.type) entry["wanted"] = info(row.wanted).name;
+    tensors.push_back(std::move(entry));
+  }
+  nlohmann::json report = {
+      {"method", name(options.method)}, {"tensors", std::move(tensors)}, {"resumed", result.resumed}};
+  if (!calibration.windows.empty()) {
+    report["calibration"] = {{"file", calibration.file},
+                             {"sha256", calibration.sha256},
+                             {"windows", calibration.windows.size()},
+                             {"window", calibration.windows.front().size()}};
+  }
+  return report;
+}
+
+// What did not become what the recipe says, a line a pair of types.
+void note_fallbacks(const Context& context, const QuantizeResult& result) {
+  std::map<std::pair<Type, Type>, std::pair<int, int64_t>> pairs;
+  for (const QuantizedTensor& row : result.tensors) {
+    if (row.wanted == row.type) continue;
+    auto& [count, bytes] = pairs[{row.wanted, row.type}];
+    ++count;
+    bytes += row.bytes;
+  }
+  for (const auto& [types, sums] : pairs) {
+    context.note(fmt::format("{} tensors have no rows of {} columns for {}: {} instead, {}", sums.first,
+                             info(types.first).block_columns, info(types.first).name, info(types.second).name,
+                             format_bytes(sums.second)));
+  }
+}
+
+int run(Context& context) {
+  const std::filesystem::path out = context.argument("OUT");
+  QuantizeOptions options;
+  const std::optional<Recipe> recipe = read_recipe(context);
+  const std::shared_ptr<const ModelSource> source = open_source(context);
+  std::error_code ignored;
+  for (const std::filesystem::path& file : source->files()) {
+    if (std::filesystem::equivalent(file, out, ignored)) {
+      fail(Code::bad_flag, fmt::format("{} is a file of the model itself", out.string()), "give another name");
+    }
+  }
+  check_output(out);
+  const bool calibrated = context.settings().text_if("quantize.calibration").has_value();
+  options.method = read_method(context, calibrated);
+  options.requantize = context.settings().boolean("quantize.requantize");
+  Calibration calibration;
+  if (calibrated && (options.method != QuantizeMethod::rtn || !recipe))
+    calibration = read_calibration(context, *source);
+  options.windows = calibration.windows;
+  if (const auto file = context.settings().text_if("quantize.imatrix")) options.importance = read_imatrix(*file);
+  if (source->container() == Container::safetensors) options.tokenizer = tokenizer_metadata(*source);
+  options.check = [&] { context.interrupt().check(); };
+  Progress progress = context.progress(std::string(name(options.method)), 0, false);
+  options.progress = [&](std::string_view, int64_t done, int64_t total) {
+    progress.set_total(total);
+    progress.update(done);
+  };
+  Runtime runtime = open_runtime(context);
+  options.recipe = recipe ? *recipe : find_recipe(context, *source, runtime, options);
+  note_fallbacks(context, plan_quantize(*source, options));
+  const QuantizeResult result = quantize_model(*source, runtime, out, options);
+  if (context.json()) {
+    context.print_json({{"bytes", result.bytes},
+                        {"bits_per_weight", result.bits_per_weight},
+                        {"path", out.string()},
+                        {"report", report_of(result, options, calibration)}});
+  } else {
+    context.print(fmt::format("{}: {}, {:.2f} bits a weight\n", out.string(), format_bytes(result.bytes),
+                              result.bits_per_weight));
+  }
+  return 0;
+}
+
+}  // namespace
+
+const Command kQuantize = {
+    .name = "quantize",
+    .summary = {"make a model smaller: store its weights in fewer bits", "压缩模型：用更少的位数存储权重"},
+    .positionals = {{.name = "MODEL", .required = true, .help = {"a BF16, F16 or F32 model", "BF16、F16 或 F32 模型"}},
+                    {.name = "OUT", .required = true, .help = {"the GGUF file to write", "输出的 GGUF 文件"}}},
+    .details =
+        {"The file is standard GGUF that llama.cpp loads too. With --calib the rounding errors of each layer are made "
+         "up for where they matter (GPTQ); an interrupted run goes on where it stopped. docs/OPTIMIZE.md says more.",
+         "输出是标准 GGUF，llama.cpp 也能加载。给出 --calib 时，会在重要之处补偿每层的舍入误差（GPTQ）；"
+         "中断后再次运行会从停下的地方继续。详见 docs/OPTIMIZE.zh.md。"},
+    .examples = {{"autoglm quantize model-bf16.gguf model-q4.gguf --type Q4_0", {"round to nearest", "就近取整"}},
+                 {"autoglm quantize model-bf16.gguf model-q4.gguf --type IQ4_NL --calib text.txt",
+                  {"GPTQ, calibrated on a text", "用文本校准的 GPTQ"}}},
+    .json_keys = "bytes, bits_per_weight, report",
+    .run = run,
+};
+
+}  // namespace autoglm

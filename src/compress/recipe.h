@@ -1,0 +1,47 @@
+// A recipe: which type each tensor gets. Readable and editable YAML:
+//
+//   version: 1
+//   default: Q4_0            # of matrices that nothing below names
+//   tensors:                 # GGUF names; * stands for any text; the first line that fits counts
+//     token_embd.weight: Q8_0
+//     blk.*.ffn_down.weight: Q5_0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "format/type.h"
+
+namespace autoglm {
+
+struct Recipe {
+  Type matrix = Type::f16;
+  std::vector<std::pair<std::string, Type>> tensors;
+
+  /// Of the tensor with this GGUF name, before fallbacks.
+  Type type_of(std::string_view name) const;
+  std::string yaml() const;
+};
+
+/// Errors: bad_config, naming the line. Unknown keys, unknown types and types that are no weights are refused.
+Recipe parse_recipe(std::string_view yaml);
+
+/// Whether `name` fits `pattern`, in which * stands for any text.
+bool matches(std::string_view pattern, std::string_view name);
+
+/// The recipe of `quantize --type`: everything in that type, but embedding and head in one of at least 6 bits, because
+/// every token passes through both.
+Recipe uniform_recipe(Type type);
+
+/// `type`, or where rows of `columns` do not fill its blocks the nearest type that takes them and is no coarser: Q2_K,
+/// Q3_K, IQ4_XS and Q4_K become IQ4_NL, Q5_K becomes Q5_0, Q6_K Q8_0; columns that are no multiple of 32 become F16.
+Type type_for_columns(Type type, int64_t columns);
+
+/// Whether a recipe may name it; all that it may, coarsest first.
+bool is_target(Type type);
+std::string type_names();
+
+}  // namespace autoglm

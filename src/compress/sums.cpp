@@ -1,0 +1,154 @@
+#include "compress/sums.h"
+
+#include <cmath>
+
+#include "format/types/iq4_nl.h"
+
+namespace autoglm {
+namespace {
+
+constexpr int kLanes = 16;
+
+// Adds the lanes as a tree: half on half.
+float total(float* lanes) {
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+}  // namespace
+
+// The comparisons are written so that a NaN becomes `low`: encoders must not fail on any input.
+#define AUTOGLM_NEAREST(y, low, high)                    \
+  const float rounded = std::floor((y) + 0.5f);          \
+  const float above = rounded > (low) ? rounded : (low); \
+  const float q = above < (high) ? above : (high);
+
+#define AUTOGLM_TABLE_NEAREST(y)                                   \
+  float q = types::kIq4Table[0];                                   \
+  for (int t = 0; t < 15; ++t) {                                   \
+    const auto low = static_cast<float>(types::kIq4Table[t]);      \
+    const auto high = static_cast<float>(types::kIq4Table[t + 1]); \
+    q = (y) > 0.5f * (low + high) ? high : q;                      \
+  }
+
+AUTOGLM_WIDEST void uniform_sums(const float* x, const float* h, int n, float inverse, float low, float high,
+                                 CodeSums& out) {
+  float qq[kLanes] = {};
+  float xq[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      AUTOGLM_NEAREST(x[i + l] * inverse, low, high)
+      const float hq = h[i + l] * q;
+      qq[l] += hq * q;
+      xq[l] += hq * x[i + l];
+    }
+  }
+  out.qq = total(qq);
+  out.xq = total(xq);
+}
+
+AUTOGLM_WIDEST void table_sums(const float* x, const float* h, int n, float inverse, CodeSums& out) {
+  float qq[kLanes] = {};
+  float xq[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float y = x[i + l] * inverse;
+      AUTOGLM_TABLE_NEAREST(y)
+      const float hq = h[i + l] * q;
+      qq[l] += hq * q;
+      xq[l] += hq * x[i + l];
+    }
+  }
+  out.qq = total(qq);
+  out.xq = total(xq);
+}
+
+AUTOGLM_WIDEST void affine_sums(const float* x, const float* h, int n, float inverse, float minimum, float top,
+                                CodeSums& out) {
+  float sums[5][kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      AUTOGLM_NEAREST((x[i + l] + minimum) * inverse, 0.0f, top)
+      const float hq = h[i + l] * q;
+      sums[0][l] += h[i + l];
+      sums[1][l] += hq;
+      sums[2][l] += hq * q;
+      sums[3][l] += h[i + l] * x[i + l];
+      sums[4][l] += hq * x[i + l];
+    }
+  }
+  out.h = total(sums[0]);
+  out.q = total(sums[1]);
+  out.qq = total(sums[2]);
+  out.x = total(sums[3]);
+  out.xq = total(sums[4]);
+}
+
+AUTOGLM_WIDEST float uniform_error(const float* x, const float* h, int n, float scale, float minimum, float low,
+                                   float high) {
+  const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  float sum[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      AUTOGLM_NEAREST((x[i + l] + minimum) * inverse, low, high)
+      const float difference = x[i + l] - (scale * q - minimum);
+      sum[l] += h[i + l] * difference * difference;
+    }
+  }
+  return total(sum);
+}
+
+AUTOGLM_WIDEST float table_error(const float* x, const float* h, int n, float scale) {
+  const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  float sum[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float y = x[i + l] * inverse;
+      AUTOGLM_TABLE_NEAREST(y)
+      const float difference = x[i + l] - scale * q;
+      sum[l] += h[i + l] * difference * difference;
+    }
+  }
+  return total(sum);
+}
+
+AUTOGLM_WIDEST void subtract_scaled(float* y, const float* x, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
+}
+
+AUTOGLM_WIDEST void subtract_scaled(double* y, const double* x, double factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
+}
+
+AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int64_t first_i, int rows_i,
+                                int64_t first_j, int cols_j, float* to, int64_t stride) {
+  constexpr int kRows = 4;
+  constexpr int kCols = 64;
+  for (int i = 0; i < rows_i; i += kRows) {
+    const int count = rows_i - i < kRows ? rows_i - i : kRows;
+    float sum[kRows][kCols] = {};
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = x + r * width;
+      if (count == kRows && cols_j == kCols) {
+        for (int k = 0; k < kRows; ++k) {
+          const float factor = row[first_i + i + k];
+          for (int j = 0; j < kCols; ++j) sum[k][j] += factor * row[first_j + j];
+        }
+      } else {
+        for (int k = 0; k < count; ++k) {
+          for (int j = 0; j < cols_j; ++j) sum[k][j] += row[first_i + i + k] * row[first_j + j];
+        }
+      }
+    }
+    for (int k = 0; k < count; ++k) {
+      for (int j = 0; j < cols_j; ++j) to[(i + k) * stride + j] += sum[k][j];
+    }
+  }
+}
+
+#undef AUTOGLM_NEAREST
+#undef AUTOGLM_TABLE_NEAREST
+
+}  // namespace autoglm
