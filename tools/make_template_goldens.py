@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Renders chat templates over many conversations with Jinja2, as Hugging Face configures it.
 
-Writes tests/data/templates/goldens.json. Needs transformers 5 with jinja2, and the `models` folder of llama.cpp's source in
+Writes tests/data/templates/goldens.json, and continued.json: conversations whose last message is not finished. Needs transformers 5 with jinja2, and the `models` folder of llama.cpp's source in
 build/oracle/llama-cpp-models.
 
 Usage: python3 tools/make_template_goldens.py [BUILT_IN_TEMPLATES.json]
@@ -23,7 +23,7 @@ import transformers.utils.chat_template_utils as hf
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "build/oracle/llama-cpp-models/templates"
-OUT = ROOT / "tests/data/templates/goldens.json"
+OUT = ROOT / "tests/data/templates"
 NOW = datetime(2026, 2, 3, 14, 5, 6, 789)
 
 
@@ -131,6 +131,71 @@ def render(source, conversation, setting):
         return None
 
 
+def assistant(content, **more):
+    return [SYSTEM, USER, {"role": "assistant", "content": content, **more}]
+
+
+# Conversations, the field of the last message that is gone on with, and the setting.
+UNFINISHED = [(messages, field, "closed") for messages, field in [
+    ([USER, ASSISTANT], "content"),
+    (assistant("The answer is"), "content"),
+    (assistant("The answer is "), "content"),
+    (assistant("  The answer is\n\n"), "content"),
+    (assistant("Zeile 一\u3000\u00a0"), "content"),
+    (assistant(""), "content"),
+    (assistant(" \n"), "content"),
+    (assistant(None), "content"),
+    (assistant("The answer is", reasoning_content="one and one"), "content"),
+    (assistant("", reasoning_content="one and one\n"), "content"),
+    (assistant("", reasoning_content="one and "), "reasoning_content"),
+    (assistant("", thinking="one and"), "thinking"),
+    (assistant("<think>\nhm"), "content"),
+    (assistant("<think>\nhm\n</think>\n\nThe answer"), "content"),
+    (assistant([{"type": "text", "text": "one "}, {"type": "text", "text": "two "}]), "content"),
+    (assistant([{"type": "image", "url": "a.png"}]), "content"),
+    ([{"role": "user", "content": "CONTINUE_FINAL_MESSAGE_TAG "}, {"role": "assistant", "content": "No: CONTINUE_FINAL"}], "content"),
+    (assistant("{\"a\": \"<|im_end|></s>"), "content"),
+    ([USER, DICT_CALL, RESULT, {"role": "assistant", "content": "It is "}], "content"),
+    ([USER], "content"),
+]] + [(assistant("It is "), "content", "tools_closed"), ([USER, DICT_CALL, RESULT, ASSISTANT], "content", "tools_closed")]
+
+
+def render_unfinished(source, messages, field, setting):
+    settings = SETTINGS[setting]
+    try:
+        out, _ = hf.render_jinja_template(
+            conversations=[json.loads(json.dumps(messages))], tools=json.loads(json.dumps(settings.get("tools"))), chat_template=source,
+            add_generation_prompt=False, continue_final_message=field, bos_token="<s>", eos_token="</s>")
+        return out[0]
+    except Exception:
+        return None
+
+
+def write_unfinished(sources):
+    texts, templates = {}, {}
+    for name, source in sources:
+        row = []
+        for case in UNFINISHED:
+            text = render_unfinished(source, *case)
+            row.append(None if text is None else texts.setdefault(text, len(texts)))
+        templates[name] = row
+    golden = {"cases": UNFINISHED, "texts": shared(texts), "templates": templates}
+    (OUT / "continued.json").write_text(json.dumps(golden, ensure_ascii=False, indent=0, separators=(",", ":")))
+    rows = [one for row in templates.values() for one in row]
+    print(f"unfinished: {len(rows)} renderings, {rows.count(None)} raise, {len(texts)} texts")
+
+
+def shared(texts):
+    result, previous = [], ""
+    for text in texts:
+        head = len(os.path.commonprefix([previous, text]))
+        rest = text[head:]
+        tail = len(os.path.commonprefix([previous[head:][::-1], rest[::-1]]))
+        result.append([head, rest[:len(rest) - tail], tail])
+        previous = text
+    return result
+
+
 def main():
     hf.datetime = FrozenDate
     sources = {p.name: p.read_text() for p in sorted(TEMPLATES.glob("*.jinja"))}
@@ -139,8 +204,8 @@ def main():
               "conversations": CONVERSATIONS, "settings": SETTINGS, "cases": [list(c) for c in cases()],
               "texts": [], "templates": {}}
     index, total, raised = {}, 0, 0
-    previous = ""
-    for name, source in list(sources.items()) + [("built-in " + k, v) for k, v in built_in.items()]:
+    everything = list(sources.items()) + [("built-in " + k, v) for k, v in built_in.items()]
+    for name, source in everything:
         row = []
         for conversation, setting in cases():
             text = render(source, conversation, setting)
@@ -149,18 +214,13 @@ def main():
                 raised += 1
                 row.append(None)
                 continue
-            if text not in index:
-                index[text] = len(index)
-                shared = len(os.path.commonprefix([previous, text]))
-                rest = text[shared:]
-                tail = len(os.path.commonprefix([previous[shared:][::-1], rest[::-1]]))
-                golden["texts"].append([shared, rest[:len(rest) - tail], tail])
-                previous = text
-            row.append(index[text])
+            row.append(index.setdefault(text, len(index)))
         golden["templates"][name] = {"sha256": hashlib.sha256(source.encode()).hexdigest(), "results": row}
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(golden, ensure_ascii=False, indent=0, separators=(",", ":")))
-    print(f"{len(golden['templates'])} templates, {total} renderings, {raised} raise, {len(index)} texts, {OUT.stat().st_size} bytes")
+    golden["texts"] = shared(index)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "goldens.json").write_text(json.dumps(golden, ensure_ascii=False, indent=0, separators=(",", ":")))
+    print(f"{len(golden['templates'])} templates, {total} renderings, {raised} raise, {len(index)} texts")
+    write_unfinished(everything)
 
 
 main()

@@ -124,6 +124,7 @@ int run(Context& context) {
   const SamplingParams sampling = request.sampling;
   request.prompt = prompt.tokens;
   request.reasoning = prompt.reasoning;
+  request.continues = prompt.continues;
   request.ignore_eos = context.settings().boolean("run.ignore_eos");
 
   const bool stream = !context.json();

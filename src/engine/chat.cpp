@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/zone.h"
+#include "text/chat_continuation.h"
 #include "text/chat_messages.h"
 
 namespace autoglm {
@@ -16,6 +17,21 @@ ReasoningStart reasoning_start(const ChatModel& chat, std::string_view text) {
   const size_t end = text.find_last_not_of(" \t\r\n");
   if (end == std::string_view::npos) return ReasoningStart::at_mark;
   return text.substr(0, end + 1).ends_with(chat.spec->reasoning_open) ? ReasoningStart::open : ReasoningStart::at_mark;
+}
+
+// The answer goes on with a message: what it has said already, and whether that is a thought.
+void describe_unfinished(const ChatModel& chat, const Rendered& rendered, Prompt& prompt) {
+  const ChatSpec* spec = chat.spec;
+  Unfinished end = end_of(rendered, spec == nullptr ? std::string_view() : spec->reasoning_open,
+                          spec == nullptr ? std::string_view() : spec->reasoning_close);
+  prompt.said = std::move(end.said);
+  prompt.continues = !prompt.said.empty();
+  if (spec == nullptr || spec->reasoning_open.empty()) return;
+  if (end.mark == spec->reasoning_open) {
+    prompt.reasoning = ReasoningStart::open;
+  } else if (end.mark.empty() || prompt.said.empty()) {  // behind a thought that was left out another may follow
+    prompt.reasoning = ReasoningStart::at_mark;
+  }
 }
 
 Json message(std::string_view role, std::string_view content) {
@@ -77,13 +93,19 @@ Prompt make_prompt(const Tokenizer& tokenizer, const ChatModel& chat, const Json
   input.add_generation_prompt = options.add_generation_prompt;
   input.bos_token = chat.bos_token;
   input.eos_token = chat.eos_token;
-  Rendered rendered = chat.chat_template->render(input);
+  Rendered rendered = options.unfinished.empty()
+                          ? chat.chat_template->render(input)
+                          : render_unfinished(*chat.chat_template, std::move(input), options.unfinished);
   zone.next(Zone::tokenize);
   EncodeOptions encode;
   encode.origin = &rendered.origin;
   Prompt prompt;
   prompt.tokens = tokenizer.encode(rendered.text, encode);
-  prompt.reasoning = options.add_generation_prompt ? reasoning_start(chat, rendered.text) : ReasoningStart::none;
+  if (!options.unfinished.empty()) {
+    describe_unfinished(chat, rendered, prompt);
+  } else if (options.add_generation_prompt) {
+    prompt.reasoning = reasoning_start(chat, rendered.text);
+  }
   prompt.text = std::move(rendered.text);
   return prompt;
 }
@@ -92,6 +114,7 @@ Prompt make_raw_prompt(const Tokenizer& tokenizer, std::string_view text) {
   const ZoneStamp zone(Zone::tokenize);
   Prompt prompt;
   prompt.text = text;
+  prompt.continues = !text.empty();
   EncodeOptions encode;
   encode.special = true;
   encode.add_special = true;

@@ -16,6 +16,8 @@ struct Prompt {
   std::string text;
   std::vector<int32_t> tokens;
   ReasoningStart reasoning = ReasoningStart::none;
+  bool continues = false;  // Request::continues
+  std::string said;        // Request::said
 };
 
 /// What may be asked of a rendering besides the messages.
@@ -23,10 +25,14 @@ struct PromptOptions {
   Json tools;                       // null: none
   Json variables = Json::object();  // for the template
   bool add_generation_prompt = true;
+  /// The text of the last message that the answer goes on with: "content", or "reasoning_content" (a thought that has
+  /// not ended). Empty: the answer is a message of its own.
+  std::string unfinished{};
 };
 
 /// Messages are [{"role", "content", ...}]. Control tokens are recognized only in what the template wrote.
-/// Errors: bad_request (no message, or not a list of objects with a role), bad_template, limit_exceeded.
+/// Errors: bad_request (no message, or not a list of objects with a role; a last message that cannot be gone on with),
+/// bad_template, limit_exceeded.
 Prompt make_prompt(const Tokenizer& tokenizer, const ChatModel& chat, const Json& messages,
                    const PromptOptions& options = {});
 

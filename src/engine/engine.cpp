@@ -471,7 +471,7 @@ bool Engine::take(Live& live, std::span<const float> logits, int64_t row) {
   }
   emit(live, text, FinishReason::none, {});
   if (live.ended) return false;  // its sink cancelled it
-  if (live.request.one_call && live.calls && live.calls->calls() > 0) {
+  if (live.request.one_call && live.told_call) {
     finish(live, FinishReason::stop);
     return false;
   }

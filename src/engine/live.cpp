@@ -5,6 +5,15 @@
 
 namespace autoglm {
 
+void Engine::Live::go_on() {
+  for (const ReasoningSplitter::Part& part : reasoning.go_on(request.said)) {
+    if (calls && part.kind == Event::Kind::text) calls->go_on(part.text);
+  }
+  if (matcher && !matcher->accept(request.said)) {
+    fail(Code::bad_request, "what the last message says is no beginning of an answer in the form that is asked for");
+  }
+}
+
 std::vector<Event> Engine::Live::tell(std::string_view text, bool at_end) {
   std::vector<ReasoningSplitter::Part> parts = reasoning.push(text);
   if (at_end) std::ranges::move(reasoning.finish(), std::back_inserter(parts));

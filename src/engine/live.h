@@ -24,14 +24,18 @@ struct Engine::Live {
         request(std::move(request_in)),
         sink(std::move(sink_in)),
         sampling(request.sampling, request.prompt, vocabulary),
-        detokenizer(tokenizer),
+        detokenizer(tokenizer, request.continues),
         stops(request.stop),
         reasoning(spec == nullptr ? std::string_view() : spec->reasoning_open,
                   spec == nullptr ? std::string_view() : spec->reasoning_close, request.reasoning),
         tokens(request.prompt) {
-    if (request.grammar) matcher.emplace(request.grammar);
+    if (request.grammar) matcher.emplace(request.grammar, request.continues);
     if (request.tools && spec != nullptr) calls.emplace(spec->tool_calls, *request.tools);
+    if (!request.said.empty()) go_on();
   }
+
+  /// Behind what the answer has said in the prompt.
+  void go_on();
 
   /// What the answer says with this text more, as thoughts, text and calls; the last time with what was held back.
   std::vector<Event> tell(std::string_view text, bool at_end);

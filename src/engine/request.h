@@ -59,8 +59,14 @@ struct Request {
   bool prompt_logprobs = false;  // with sampling.logprobs: the prompt's own tokens too, in an event before all others
   /// Tools that the answer may call, in its family's form (text/tool_calls.h); null: everything is text.
   std::shared_ptr<const ToolSet> tools;
-  bool one_call = false;  // the answer ends behind its first call
-  ReasoningStart reasoning = ReasoningStart::none;
+  bool one_call = false;                            // the answer ends behind its first call
+  ReasoningStart reasoning = ReasoningStart::none;  // before `said`
+  /// The answer goes on in the middle of a text: a space at its beginning is a part of it, whatever the tokenizer does
+  /// with spaces at the beginning of texts.
+  bool continues = false;
+  /// The end of the prompt, where the answer has begun there: thoughts, calls and `grammar` go on behind it. It is told
+  /// to nobody again, but for what it has of a call that the answer completes. bad_request if the grammar forbids it.
+  std::string said{};
   std::string client;     // requests of one client (an API key) share one client's part of the machine; empty: nobody's
   Deadlines deadlines{};  // where 0, the engine's own
   std::function<void()> when_started{};  // on the engine's thread, once, before its first row; must not throw

@@ -60,16 +60,27 @@ std::vector<ReasoningSplitter::Part> ReasoningSplitter::push(std::string_view te
   return parts;
 }
 
+std::vector<ReasoningSplitter::Part> ReasoningSplitter::go_on(std::string_view text) {
+  std::vector<Part> parts = push(text);
+  known_ = held_.size();
+  return parts;
+}
+
+void ReasoningSplitter::drop(size_t bytes) {
+  held_.erase(0, bytes);
+  known_ -= std::min(known_, bytes);
+}
+
 void ReasoningSplitter::consume(std::vector<Part>& parts) {
   const auto give = [&](Event::Kind kind, size_t bytes) {
-    if (bytes > 0) parts.push_back({kind, held_.substr(0, bytes)});
-    held_.erase(0, bytes);
+    if (bytes > known_) parts.push_back({kind, held_.substr(known_, bytes - known_)});
+    drop(bytes);
   };
   if (state_ == State::before) {
     const size_t begin = std::min(held_.find_first_not_of(kSpaces), held_.size());
     const std::string_view rest = std::string_view(held_).substr(begin);
     if (rest.starts_with(open_)) {
-      held_.erase(0, begin + open_.size());
+      drop(begin + open_.size());
       state_ = State::inside;
       skip_breaks_ = true;
     } else if (std::string_view(open_).starts_with(rest)) {
@@ -79,7 +90,7 @@ void ReasoningSplitter::consume(std::vector<Part>& parts) {
     }
   }
   if (state_ == State::inside) {
-    if (skip_breaks_) held_.erase(0, std::min(held_.find_first_not_of("\r\n"), held_.size()));
+    if (skip_breaks_) drop(std::min(held_.find_first_not_of("\r\n"), held_.size()));
     skip_breaks_ = skip_breaks_ && held_.empty();
     const size_t end = held_.find(close_);
     if (end == std::string::npos) {
@@ -87,11 +98,11 @@ void ReasoningSplitter::consume(std::vector<Part>& parts) {
       return;
     }
     give(Event::Kind::reasoning, end);
-    held_.erase(0, close_.size());
+    drop(close_.size());
     state_ = State::after_close;
   }
   if (state_ == State::after_close) {
-    held_.erase(0, std::min(held_.find_first_not_of("\r\n"), held_.size()));
+    drop(std::min(held_.find_first_not_of("\r\n"), held_.size()));
     if (held_.empty()) return;
     state_ = State::answer;
   }
@@ -100,9 +111,10 @@ void ReasoningSplitter::consume(std::vector<Part>& parts) {
 
 std::vector<ReasoningSplitter::Part> ReasoningSplitter::finish() {
   std::vector<Part> parts;
-  if (!held_.empty()) {
-    parts.push_back({state_ == State::inside ? Event::Kind::reasoning : Event::Kind::text, std::exchange(held_, {})});
+  if (held_.size() > known_) {
+    parts.push_back({state_ == State::inside ? Event::Kind::reasoning : Event::Kind::text, held_.substr(known_)});
   }
+  drop(held_.size());
   return parts;
 }
 

@@ -40,8 +40,11 @@ class ReasoningSplitter {
   ReasoningSplitter(std::string_view open, std::string_view close, ReasoningStart start);
   std::vector<Part> push(std::string_view text);
   std::vector<Part> finish();
+  /// Before all others: a beginning that is known already. What it was; nothing of it is given out later.
+  std::vector<Part> go_on(std::string_view text);
 
  private:
+  void drop(size_t bytes);
   enum class State : uint8_t { before, inside, after_close, answer };
   void consume(std::vector<Part>& parts);
 
@@ -49,6 +52,7 @@ class ReasoningSplitter {
   std::string close_;
   State state_;
   std::string held_;
+  size_t known_ = 0;  // bytes at the beginning of held_ that are not given out
   bool skip_breaks_ = false;
 };
 

@@ -134,6 +134,7 @@ class StripDecoder final : public Decoder {
     }
   }
   void apply_one(std::string&) const override {}
+  bool hides_first_spaces() const override { return content_ == " " && start_ > 0; }
 
  private:
   std::string content_;
@@ -149,6 +150,7 @@ class MetaspaceDecoder final : public Decoder {
     for (size_t i = 0; i < tokens.size(); ++i) (i == 0 && strip_first_ ? nothing_ : spaces_).apply_one(tokens[i]);
   }
   void apply_one(std::string& token) const override { spaces_.apply_one(token); }
+  bool hides_first_spaces() const override { return strip_first_; }
 
  private:
   ReplaceDecoder spaces_;

@@ -18,6 +18,8 @@ class Decoder {
   virtual void apply(std::vector<std::string>& tokens) const = 0;
   /// What it makes of one entry, apart from rules about the ends of the sequence; may yield half a character.
   virtual void apply_one(std::string& token) const = 0;
+  /// apply() may leave out spaces at the beginning of the sequence.
+  virtual bool hides_first_spaces() const { return false; }
 };
 using Decoders = std::vector<std::unique_ptr<Decoder>>;
 

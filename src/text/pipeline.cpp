@@ -1,5 +1,6 @@
 #include "text/pipeline.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -92,6 +93,9 @@ class Pipeline final : public Tokenizer {
   std::optional<int32_t> eos() const override { return p_.eos; }
   std::vector<int32_t> ends() const override { return p_.ends; }
   bool adds_bos() const override { return p_.bos && !p_.prefix.empty() && p_.prefix.front() == *p_.bos; }
+  bool hides_first_spaces() const override {
+    return std::ranges::any_of(p_.decoders, [](const auto& one) { return one->hides_first_spaces(); });
+  }
   std::string description() const override { return p_.description; }
 
   int64_t bytes() const override {

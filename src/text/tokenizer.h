@@ -52,6 +52,8 @@ class Tokenizer {
   /// Every id that the file itself names as an end: eos, eot, eom, and generation_config's eos_token_id list.
   virtual std::vector<int32_t> ends() const = 0;
   virtual bool adds_bos() const = 0;
+  /// decode() may leave out spaces at the beginning of a sequence, which piece() shows.
+  virtual bool hides_first_spaces() const { return false; }
   /// What kind it is and its pre-tokenizer's name, for `inspect`: "bpe smollm", "spm", "unigram".
   virtual std::string description() const = 0;
   /// Memory it holds, for the ledger.
@@ -67,7 +69,9 @@ std::unique_ptr<Tokenizer> load_tokenizer(const ModelSource& source);
 /// U+FFFD.
 class Detokenizer {
  public:
-  explicit Detokenizer(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  /// `continues`: the tokens follow others, whose text was given out before.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool continues = false)
+      : tokenizer_(&tokenizer), at_start_(!continues) {}
   /// Text that became complete with this token (may be empty).
   std::string push(int32_t id);
   /// What is left at the end; incomplete bytes become U+FFFD.
@@ -77,7 +81,7 @@ class Detokenizer {
   const Tokenizer* tokenizer_;
   std::string pending_;        // bytes that may still become a character
   std::vector<int32_t> head_;  // the tokens so far, while they are nothing but white space
-  bool at_start_ = true;
+  bool at_start_;
 };
 
 }  // namespace autoglm

@@ -159,8 +159,20 @@ std::vector<ToolCallSplitter::Part> ToolCallSplitter::push(std::string_view text
 std::vector<ToolCallSplitter::Part> ToolCallSplitter::finish() {
   std::vector<Part> parts;
   consume(parts, true);
-  if (!behind_call_ && !spaces_.empty()) parts.push_back({std::exchange(spaces_, {}), {}});
+  if (!behind_call_ && spaces_.size() > known_) parts.push_back({spaces_.substr(known_), {}});
+  forget(spaces_.size());
   return parts;
+}
+
+void ToolCallSplitter::go_on(std::string_view text) {
+  push(text);
+  known_ = spaces_.size() + held_.size();
+}
+
+// Of spaces_, which comes before held_.
+void ToolCallSplitter::forget(size_t bytes) {
+  spaces_.erase(0, bytes);
+  known_ -= std::min(known_, bytes);
 }
 
 void ToolCallSplitter::give_text(std::vector<Part>& parts, size_t bytes) {
@@ -168,9 +180,9 @@ void ToolCallSplitter::give_text(std::vector<Part>& parts, size_t bytes) {
   held_.erase(0, bytes);
   const size_t end = spaces_.find_last_not_of(kSpaces) + 1;
   if (end == 0) return;
-  const size_t begin = behind_call_ ? skip_spaces(spaces_, 0) : 0;
-  parts.push_back({spaces_.substr(begin, end - begin), {}});
-  spaces_.erase(0, end);
+  const size_t begin = std::max(behind_call_ ? skip_spaces(spaces_, 0) : 0, known_);
+  if (begin < end) parts.push_back({spaces_.substr(begin, end - begin), {}});
+  forget(end);
   behind_call_ = false;
 }
 
@@ -195,8 +207,9 @@ void ToolCallSplitter::consume(std::vector<Part>& parts, bool last) {
     const Found found = parse(last, bytes, call);
     if (found == Found::not_yet && !last) return;
     if (found == Found::call) {
+      spaces_ += held_.substr(0, bytes);
       held_.erase(0, bytes);
-      spaces_.clear();
+      forget(spaces_.size());
       behind_call_ = true;
       ++calls_;
       parts.push_back({{}, std::move(call)});

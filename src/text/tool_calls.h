@@ -53,12 +53,15 @@ class ToolCallSplitter {
   ToolCallSplitter(ToolCallForm form, const ToolSet& tools) : form_(form), tools_(&tools) {}
   std::vector<Part> push(std::string_view text);
   std::vector<Part> finish();
+  /// Before all others: a beginning that is known already, of which nothing is given out but what completes a call.
+  void go_on(std::string_view text);
   int64_t calls() const { return calls_; }
 
  private:
   enum class Found : uint8_t { call, not_yet, none };
   void consume(std::vector<Part>& parts, bool last);
   void give_text(std::vector<Part>& parts, size_t bytes);
+  void forget(size_t bytes);
   bool tagged() const { return form_ == ToolCallForm::hermes_json || form_ == ToolCallForm::glm_xml; }
   Found parse(bool last, size_t& bytes, ToolCall& call) const;
   Found parse_xml(bool last, size_t& bytes, ToolCall& call) const;
@@ -69,6 +72,7 @@ class ToolCallSplitter {
   const ToolSet* tools_;
   std::string held_;
   std::string spaces_;  // at the end of the text so far: nobody's if a call follows
+  size_t known_ = 0;    // bytes at the beginning of spaces_ and held_ that are not given out
   bool behind_call_ = false;
   bool only_text_ = false;  // forms that begin an answer: it has begun otherwise
   int64_t calls_ = 0;

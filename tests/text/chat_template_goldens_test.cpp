@@ -1,5 +1,6 @@
 // Every template of llama.cpp's source and every built-in one, over many conversations: byte for byte what Jinja2
-// gives. Made by tools/make_template_goldens.py.
+// gives. The same of conversations whose last message is not finished, against transformers. Made by
+// tools/make_template_goldens.py.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "support/read_file.h"
+#include "text/chat_continuation.h"
 #include "text/chat_spec.h"
 #include "text/chat_template.h"
 #include "text/jinja_unicode.h"
@@ -19,10 +21,11 @@ namespace {
 using test::read_file;
 
 struct Goldens {
-  Json json = Json::parse(read_file(AUTOGLM_TEST_DATA "/templates/goldens.json"));
+  Json json;
   std::vector<std::string> texts;
 
-  Goldens() {
+  explicit Goldens(const std::string& name = "goldens.json")
+      : json(Json::parse(read_file(AUTOGLM_TEST_DATA "/templates/" + name))) {
     std::string previous;
     for (const Json& item :
          json["texts"]) {  // [characters shared with the start, middle, characters shared with the end]
@@ -35,10 +38,10 @@ struct Goldens {
   }
 };
 
-TemplateInput make_input(const Json& golden, const std::string& conversation, const std::string& setting) {
+TemplateInput make_input(const Json& golden, const Json& messages, const std::string& setting) {
   TemplateInput input;
   const Json& settings = golden["settings"][setting];
-  input.messages = golden["conversations"][conversation];
+  input.messages = messages;
   if (settings.contains("tools")) input.tools = settings["tools"];
   if (settings.contains("variables")) input.variables = settings["variables"];
   input.add_generation_prompt = settings["add_generation_prompt"].get<bool>();
@@ -76,7 +79,8 @@ void check_template(const Goldens& goldens, const std::string& name, const std::
     std::string message = parse_error;
     if (parsed) {
       try {
-        const Rendered rendered = parsed->render(make_input(goldens.json, cases[i][0], cases[i][1]));
+        const Rendered rendered = parsed->render(
+            make_input(goldens.json, goldens.json["conversations"][cases[i][0].get<std::string>()], cases[i][1]));
         EXPECT_EQ(rendered.text.size(), rendered.origin.size()) << where;
         got = rendered.text;
       } catch (const Error& error) {
@@ -92,6 +96,53 @@ void check_template(const Goldens& goldens, const std::string& name, const std::
       EXPECT_TRUE(*got == want) << where << " " << difference(want, *got);
     }
   }
+}
+
+/// The source of a template of the goldens.
+std::string source_of(const std::string& name) {
+  for (const ChatSpec* spec : chat_specs()) {
+    if (name == "built-in " + std::string(spec->family)) return std::string(spec->default_template);
+  }
+  return read_file(std::filesystem::path(AUTOGLM_ORACLE_DIR) / "llama-cpp-models/templates" / name);
+}
+
+TEST(ChatTemplateGoldens, UnfinishedMessagesAreAsTransformersCutsThem) {
+  const Goldens finished;
+  const Goldens goldens("continued.json");
+  const Json& cases = goldens.json["cases"];
+  size_t compared = 0;
+  for (const auto& [name, results] : goldens.json["templates"].items()) {
+    std::unique_ptr<ChatTemplate> parsed;
+    try {
+      parsed = ChatTemplate::parse(source_of(name));
+    } catch (const Error&) {
+      EXPECT_TRUE(std::all_of(results.begin(), results.end(), [](const Json& one) { return one.is_null(); })) << name;
+      continue;
+    }
+    for (size_t i = 0; i < cases.size(); ++i) {
+      const std::string where = name + ", case " + std::to_string(i);
+      std::optional<std::string> got;
+      std::string message;
+      try {
+        const Rendered rendered = render_unfinished(*parsed, make_input(finished.json, cases[i][0], cases[i][2]),
+                                                    cases[i][1].get<std::string>());
+        EXPECT_EQ(rendered.text.size(), rendered.origin.size()) << where;
+        got = rendered.text;
+      } catch (const Error& error) {
+        message = error.what();
+      }
+      if (results[i].is_null()) {
+        EXPECT_FALSE(got) << where << ": transformers refuses, this gives: " << got.value_or("").substr(0, 300);
+      } else if (!got) {
+        ADD_FAILURE() << where << ": " << message;
+      } else {
+        const std::string& want = goldens.texts[results[i].get<size_t>()];
+        EXPECT_TRUE(*got == want) << where << " " << difference(want, *got);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GT(compared, 1000U);
 }
 
 TEST(ChatTemplateGoldens, TemplatesOfLlamaCpp) {

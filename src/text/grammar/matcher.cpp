@@ -167,6 +167,16 @@ void TokenGrammar::fill(Automaton::State state, std::span<uint64_t> mask) {
   state_masks_[state].assign(mask.begin(), mask.end());
 }
 
+// A mask for a text's first token: those with spaces before them say something else than elsewhere.
+void TokenGrammar::fill_first(Automaton::State state, std::span<uint64_t> mask) {
+  if (state <= Automaton::kOverflow) return;
+  for (const TokenTrie::Entry& one : trie_->spaced()) {
+    const std::string_view text = trie_->first_text(one.id);
+    mask[static_cast<size_t>(one.id) / 64] &= ~(uint64_t{1} << (static_cast<size_t>(one.id) % 64));
+    if (!text.empty() && automaton_.next(state, text) > Automaton::kOverflow) set(mask, one.id);
+  }
+}
+
 // What is remembered stays within limits: masks are dropped, and states nobody is in any more.
 void TokenGrammar::make_room() {
   if (mask_bytes_ > kMaskLimit) {
@@ -184,9 +194,10 @@ void TokenGrammar::make_room() {
   automaton_limit_ = std::max(kAutomatonLimit, 2 * automaton_.bytes());
 }
 
-GrammarMatcher::GrammarMatcher(std::shared_ptr<TokenGrammar> grammar) : grammar_(std::move(grammar)) {
+GrammarMatcher::GrammarMatcher(std::shared_ptr<TokenGrammar> grammar, bool continues) : grammar_(std::move(grammar)) {
   const std::lock_guard lock(grammar_->mutex_);
-  history_.assign(kHistory, {Automaton::kDead, false});
+  history_.assign(kHistory, {Automaton::kDead, false, false});
+  first_ = !continues && grammar_->trie_->first_differs();
   now_ = grammar_->automaton_.start();
   grammar_->matchers_.push_back(this);
 }
@@ -200,14 +211,17 @@ void GrammarMatcher::mask(std::span<uint64_t> mask) {
   const std::lock_guard lock(grammar_->mutex_);
   AUTOGLM_CHECK(mask.size() == grammar_->mask_words(), "a mask has a bit for each token");
   grammar_->make_room();
-  grammar_->fill(ended_ ? Automaton::kDead : now_, mask);
+  const Automaton::State now = ended_ ? Automaton::kDead : now_;
+  grammar_->fill(now, mask);
+  if (first_) grammar_->fill_first(now, mask);
 }
 
 void GrammarMatcher::push(Automaton::State state) {
-  history_[next_] = {now_, ended_};
+  history_[next_] = {now_, ended_, first_};
   next_ = (next_ + 1) % kHistory;
   kept_ = std::min(kept_ + 1, kHistory);
   now_ = state;
+  first_ = false;
 }
 
 bool GrammarMatcher::accept(int32_t token) {
@@ -221,8 +235,11 @@ bool GrammarMatcher::accept(int32_t token) {
       return true;
     }
   }
-  const std::string_view text = grammar_->trie_->text(token);
-  return !text.empty() && accept(text);
+  const bool first = first_;
+  const std::string_view text = first ? grammar_->trie_->first_text(token) : grammar_->trie_->text(token);
+  if (text.empty() || !accept(text)) return false;
+  first_ = first && grammar_->trie_->is_mark(token);
+  return true;
 }
 
 bool GrammarMatcher::accept(std::string_view bytes) {
@@ -242,6 +259,7 @@ void GrammarMatcher::rollback(size_t steps) {
   kept_ -= steps;
   now_ = history_[next_].state;
   ended_ = history_[next_].ended;
+  first_ = history_[next_].first;
 }
 
 bool GrammarMatcher::may_end() {

@@ -56,6 +56,7 @@ class TokenGrammar {
   void prepare();
   void fill(Automaton::State state, std::span<uint64_t> mask);
   void fill_wide(Automaton::State state, std::span<uint64_t> mask);
+  void fill_first(Automaton::State state, std::span<uint64_t> mask);
   template <class Take>
   void walk(const TokenTrie::Nodes& nodes, Automaton::State from, Take take);
   void make_room();
@@ -77,7 +78,9 @@ class GrammarMatcher {
  public:
   static constexpr size_t kHistory = 64;  // tokens that can be taken back
 
-  explicit GrammarMatcher(std::shared_ptr<TokenGrammar> grammar);
+  /// `continues`: the answer's first token follows others. If not, it says what a text's first token does
+  /// (TokenTrie::first_text): SentencePiece shows no space there.
+  explicit GrammarMatcher(std::shared_ptr<TokenGrammar> grammar, bool continues = false);
   ~GrammarMatcher();
   GrammarMatcher(const GrammarMatcher&) = delete;
   GrammarMatcher& operator=(const GrammarMatcher&) = delete;
@@ -106,9 +109,11 @@ class GrammarMatcher {
   std::shared_ptr<TokenGrammar> grammar_;
   Automaton::State now_;
   bool ended_ = false;  // an end token was accepted
+  bool first_ = false;  // the next token is its text's first
   struct Past {
     Automaton::State state;
     bool ended;
+    bool first;
   };
   std::vector<Past> history_;  // a ring
   size_t next_ = 0;            // where in the ring

@@ -21,7 +21,9 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, int64_t vocabulary,
   for (int32_t id = 0; id < known; ++id) {
     if (prints(tokenizer.kind(id))) texts_ += tokenizer.piece(id);
     for (const auto& [mark, text] : printed) {
-      if (mark == id && !prints(tokenizer.kind(id))) texts_ += text;
+      if (mark != id || prints(tokenizer.kind(id))) continue;
+      texts_ += text;
+      marks_.push_back(id);
     }
     ends[static_cast<size_t>(id)] = static_cast<uint32_t>(texts_.size());
   }
@@ -42,6 +44,22 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, int64_t vocabulary,
     return order < 0 || (order == 0 && a.id < b.id);
   });
   nodes_ = lay_out(entries_);
+  if (tokenizer.hides_first_spaces()) find_hidden(tokenizer);
+}
+
+// The tokenizer is asked: some leave out one space, some all of them, some all of the first token's.
+void TokenTrie::find_hidden(const Tokenizer& tokenizer) {
+  const auto first = [](const Entry& one) { return static_cast<unsigned char>(one.text.front()); };
+  const auto spaced = std::ranges::equal_range(entries_, static_cast<unsigned char>(' '), {}, first);
+  spaced_ = static_cast<size_t>(spaced.begin() - entries_.begin());
+  spaced_count_ = spaced.size();
+  hidden_.resize(static_cast<size_t>(vocabulary_));
+  const auto spaces = [](std::string_view text) { return std::min(text.find_first_not_of(' '), text.size()); };
+  for (const Entry& one : spaced) {
+    const std::string shown = tokenizer.decode(std::span(&one.id, 1));
+    const size_t all = spaces(one.text);
+    hidden_[static_cast<size_t>(one.id)] = static_cast<uint16_t>(all - std::min(spaces(shown), all));
+  }
 }
 
 TokenTrie::Nodes TokenTrie::lay_out(std::span<const Entry> entries) {
@@ -75,7 +93,8 @@ size_t TokenTrie::Nodes::bytes() const {
 
 int64_t TokenTrie::bytes() const {
   return static_cast<int64_t>(texts_.capacity() + by_id_.capacity() * sizeof(std::string_view) +
-                              entries_.capacity() * sizeof(Entry) + nodes_.bytes());
+                              entries_.capacity() * sizeof(Entry) + hidden_.capacity() * sizeof(uint16_t) +
+                              nodes_.bytes());
 }
 
 }  // namespace autoglm
