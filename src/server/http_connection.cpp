@@ -97,9 +97,13 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
 
  private:
   static constexpr size_t kReadAhead = 64 << 10;
+  static constexpr uint64_t kThrownAway = 64 << 10;  // of the body of a request that is refused before it came
 
   asio::awaitable<bool> greet();
   asio::awaitable<bool> turn();
+  std::optional<HttpResponse> before_body(const Parser& parser, HttpRequest& request);
+  asio::awaitable<bool> answer_early(Parser& parser, const HttpRequest& request, const HttpResponse& response,
+                                     bool keep);
   asio::awaitable<bool> refuse(int status, const HttpRequest& request);
   asio::awaitable<error_code> read_body(Parser& parser);
   asio::awaitable<bool> answer(bool keep);
@@ -205,7 +209,7 @@ Piece Session::worded(Exchange::News news, Writer* writer) {
 asio::awaitable<bool> Session::turn() {
   Parser parser;
   parser.header_limit(static_cast<uint32_t>(core_.limits.header_bytes));
-  parser.body_limit(core_.limits.body_bytes);
+  parser.body_limit(boost::none);  // looked at below, when the header is known
   sent_ = 0;
   begun_ = false;
   if (buffer_.size() == 0) {
@@ -223,12 +227,10 @@ asio::awaitable<bool> Session::turn() {
   HttpRequest request = request_from(parser);
   if (error) co_return co_await refuse(status_of(error), request);
   const bool keep = parser.keep_alive() && !core_.draining;
-  if (const std::optional<HttpResponse> early = look_at(request)) {
-    const bool rest = !parser.is_done();  // a body that nobody reads ends the connection
-    const bool kept = co_await send_whole(request, *early, keep && !rest);
-    if (rest) co_await linger();
-    co_return kept && !rest;
+  if (const std::optional<HttpResponse> early = before_body(parser, request)) {
+    co_return co_await answer_early(parser, request, *early, keep);
   }
+  parser.body_limit(core_.limits.body_bytes);
   const error_code failed = co_await read_body(parser);
   if (failed) co_return co_await refuse(status_of(failed), request);
   request.body = std::move(parser.get().body());
@@ -237,6 +239,31 @@ asio::awaitable<bool> Session::turn() {
   exchange_->hang_up();  // whatever is left of it is for nobody
   exchange_.reset();
   co_return more;
+}
+
+std::optional<HttpResponse> Session::before_body(const Parser& parser, HttpRequest& request) {
+  if (parser.content_length().value_or(0) > core_.limits.body_bytes) {
+    return core_.handler->refusal(413, std::string(words_of(413)));
+  }
+  return look_at(request);
+}
+
+// The answer does not wait for the body. A short one is read all the same, at the pace that any body has to keep, so
+// that the connection can go on; a long one, or one whose length nobody knows, ends it.
+asio::awaitable<bool> Session::answer_early(Parser& parser, const HttpRequest& request, const HttpResponse& response,
+                                            bool keep) {
+  if (parser.is_done()) co_return co_await send_whole(request, response, keep);
+  const uint64_t length = parser.content_length().value_or(UINT64_MAX);
+  const bool short_body = length <= kThrownAway && parser.get()[http::field::expect].empty();
+  if (!co_await send_whole(request, response, keep && short_body)) {
+    co_await linger();
+    co_return false;
+  }
+  parser.body_limit(kThrownAway);
+  waits_ = true;
+  const error_code failed = co_await read_body(parser);
+  waits_ = false;
+  co_return !failed;
 }
 
 asio::awaitable<bool> Session::refuse(int status, const HttpRequest& request) {

@@ -173,7 +173,7 @@ std::optional<HttpResponse> Service::let_in(const std::shared_ptr<ClientMeter>& 
     return std::nullopt;
   }
   metrics_->refused(429);
-  return error_response(request.path, Error(Code::overloaded, verdict.refused, "try again later"),
+  return error_response(request.path, KeyLimitError(verdict.refused, "try again later"),
                         static_cast<int>(std::clamp(std::ceil(verdict.retry_after), 1.0, 86400.0)));
 }
 

@@ -1,20 +1,11 @@
 // /v1/chat/completions and /v1/completions: every field does something or is refused by name.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "server/test_server.h"
+#include "server/api_test.h"
 
 namespace autoglm {
 namespace {
-
-using nlohmann::json;
-using test::Client;
-using test::Reply;
-using test::ServerSetup;
-using test::TestServer;
-using testing::HasSubstr;
 
 json chat(const std::string& text, json more = json::object()) {
   json body = {{"model", "dummy"}, {"messages", {{{"role", "user"}, {"content", text}}}}, {"max_tokens", 12}};
@@ -176,6 +167,7 @@ TEST(Chat, WhatCannotBeHonouredIsRefusedByName) {
   refuse({{"max_token", 3}}, "max_token");
   refuse({{"functions", json::array()}}, "functions");
   refuse({{"chat_template_kwargs", 3}}, "chat_template_kwargs");
+  refuse({{"chat_template_kwargs", {{"tools", 1}}}}, "chat_template_kwargs");
   json stream = chat("x", {{"stream", true}, {"stream_options", {{"usage", true}}}});
   expect_refused(client, stream, "stream_options.usage");
   expect_refused(client, {{"model", "dummy"}}, "messages");
@@ -231,6 +223,17 @@ TEST(Chat, TheSecondTimeAPrefixIsCached) {
   EXPECT_EQ(first["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
   EXPECT_EQ(second["usage"]["prompt_tokens_details"]["cached_tokens"], 96) << "whole blocks of 16";
   EXPECT_EQ(content(first), content(second));
+}
+
+TEST(Completions, OffsetsCountCharacters) {
+  ServerSetup setup;
+  setup.tokenizer->pieces[0] = "\u00e9";
+  TestServer server(std::move(setup));
+  Client client = server.client();
+  const json ask = {{"prompt", {0, 0, 0}}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 0}};
+  const json answer = whole(client, ask, "/v1/completions")["choices"][0];
+  EXPECT_EQ(answer["text"], "\u00e9\u00e9\u00e9");
+  EXPECT_EQ(answer["logprobs"]["text_offset"], json({0, 1, 2}));
 }
 
 TEST(Completions, PromptsOfEveryKindEchoAndScores) {

@@ -1,22 +1,13 @@
 // /v1/embeddings and Ollama's two: the engine's vectors in each API's words.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
-#include "server/test_server.h"
+#include "server/api_test.h"
 #include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
-
-using nlohmann::json;
-using test::Client;
-using test::Reply;
-using test::ServerSetup;
-using test::TestServer;
-using testing::HasSubstr;
 
 ServerSetup embedding(Pooling pooling = Pooling::mean) {
   ServerSetup setup;

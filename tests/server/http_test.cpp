@@ -1,19 +1,11 @@
 // HTTP itself: what clients may do, and what they may not.
 #include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "server/test_server.h"
+#include "server/api_test.h"
 #include "support/errors.h"
 
 namespace autoglm {
 namespace {
-
-using test::Client;
-using test::Reply;
-using test::ServerSetup;
-using test::TestServer;
-using testing::HasSubstr;
 
 TEST(Http, HealthVersionModelsAndWhatIsNotThere) {
   TestServer server;
@@ -233,6 +225,54 @@ TEST(Http, PagesOfOtherSitesMayNotUseAServerWithoutKeys) {
     EXPECT_EQ(refused.status, 403) << other;
     EXPECT_THAT(refused.body, HasSubstr("--cors-origin")) << other;
   }
+}
+
+TEST(Http, AShortBodyThatIsRefusedUnreadLeavesTheConnection) {
+  ServerSetup setup;
+  setup.server.http.body_bytes = 20000;
+  TestServer server(std::move(setup));
+  Client client = server.client();
+  const auto with = [](size_t bytes) { return nlohmann::json(std::string(bytes - 2, 'a')); };
+  const auto refused = [&](const std::string& path, size_t bytes, int status) {
+    const Reply reply = client.post(path, with(bytes));
+    EXPECT_EQ(reply.status, status);
+    EXPECT_EQ(reply.header("connection"), "keep-alive");
+  };
+  refused("/nowhere", 10, 404);
+  refused("/v1/models", 10, 405);
+  refused("/v1/completions", 20001, 413);
+  refused("/v1/completions", 65536, 413);
+  client.start_post("/nowhere", with(30000));  // two at once
+  refused("/nowhere", 30000, 404);
+  EXPECT_EQ(client.receive().status, 404);
+  EXPECT_EQ(client.post("/tokenize", {{"prompt", "abc"}}).status, 200);
+  const std::pair<const char*, size_t> ends[] = {
+      {"Content-Length: 65537\r\n\r\n", 65537},
+      {"Transfer-Encoding: chunked\r\n\r\n5\r\n", 5},
+      {"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n", 0},
+  };
+  for (const auto& [head, bytes] : ends) {  // nobody knows how much comes, or it is too much
+    Client other = server.client();
+    other.send(fmt::format("POST /nowhere HTTP/1.1\r\nHost: a\r\n{}{}", head, std::string(bytes, 'a')));
+    const Reply reply = other.receive();
+    EXPECT_EQ(reply.status, 404) << head;
+    EXPECT_EQ(reply.header("connection"), "close") << head;
+    EXPECT_TRUE(other.closed()) << head;
+  }
+}
+
+TEST(Http, ARefusedBodyThatDoesNotComeIsNotWaitedFor) {
+  ServerSetup setup;
+  setup.server.http.idle_seconds = 0.3;
+  TestServer server(std::move(setup));
+  Client client = server.client();
+  client.send("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc");
+  EXPECT_EQ(client.receive().status, 404) << "before the body is there";
+  EXPECT_TRUE(client.closed());
+  Client drips = server.client();  // one byte after the other is too slow as well
+  drips.send("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+  EXPECT_EQ(drips.receive().status, 404);
+  EXPECT_TRUE(test::eventually([&] { return !drips.send("a"); }));
 }
 
 }  // namespace

@@ -1,17 +1,9 @@
 // Anthropic's and Ollama's APIs, on the same model as OpenAI's: the same text in other words.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "server/test_server.h"
+#include "server/api_test.h"
 
 namespace autoglm {
 namespace {
-
-using nlohmann::json;
-using test::Client;
-using test::Reply;
-using test::TestServer;
-using testing::HasSubstr;
 
 json question(json more = json::object()) {
   json body = {{"model", "dummy"}, {"messages", {{{"role", "user"}, {"content", "hello"}}}}};
@@ -76,8 +68,9 @@ TEST(Anthropic, StopsSystemsCountsAndErrors) {
   const Reply unknown = client.post("/v1/messages", question({{"model", "other"}, {"max_tokens", 1}}));
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.json()["error"]["type"], "not_found_error");
-  for (const json& more : {json{{"tools", {{{"name", "a"}}}}}, json{{"thinking", {{"type", "enabled"}}}},
-                           json{{"n", 2}}, json{{"system", 5}}, json{{"messages", 5}}, json{{"stop_sequences", 5}}}) {
+  for (const json& more :
+       {json{{"tools", {{{"name", "a"}}}}}, json{{"thinking", {{"type", "enabled"}}}}, json{{"n", 2}},
+        json{{"system", 5}}, json{{"messages", 5}}, json{{"stop_sequences", 5}}, json{{"stop_sequences", {""}}}}) {
     json body = question({{"max_tokens", 1}});
     body.update(more);
     EXPECT_EQ(client.post("/v1/messages", body).status, 400) << more.dump();

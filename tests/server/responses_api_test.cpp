@@ -1,18 +1,10 @@
 // /v1/responses: items in, items out, and the events that build them. What the model says is a script.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "server/test_server.h"
+#include "server/api_test.h"
 
 namespace autoglm {
 namespace {
 
-using nlohmann::json;
-using test::Client;
-using test::Reply;
-using test::ServerSetup;
-using test::TestServer;
-using testing::HasSubstr;
 using testing::StartsWith;
 
 const std::string kScript =
@@ -58,6 +50,7 @@ TEST(Responses, ThoughtsTextAndCallsAreItems) {
   EXPECT_TRUE(answer["error"].is_null());
   EXPECT_TRUE(answer["incomplete_details"].is_null());
   EXPECT_EQ(answer["instructions"], "be brief");
+  EXPECT_EQ(answer["top_p"], 0.95) << "not what is nearest to it in 32 bits";
   EXPECT_EQ(answer["metadata"]["a"], "b");
   EXPECT_EQ(answer["tools"], kTools);
   EXPECT_EQ(answer["reasoning"]["effort"], "high");
@@ -141,6 +134,40 @@ TEST(Responses, EventsBuildTheWholeAnswer) {
   ASSERT_EQ(items.size(), whole["output"].size());
   for (size_t i = 0; i < items.size(); ++i) EXPECT_EQ(without_ids(items[i]), without_ids(whole["output"][i]));
   EXPECT_EQ(last["response"]["usage"]["output_tokens"], whole["usage"]["output_tokens"]);
+}
+
+TEST(Responses, ScoresComeWithTheTextTheyAreOf) {
+  TestServer server(ServerSetup::scripted("qwen2", "It is 4."));
+  Client client = server.client();
+  const json plain = client.post("/v1/responses", asked()).json();
+  EXPECT_EQ(plain["output"][0]["content"][0]["logprobs"], json::array());
+  const json ask = {{"include", {"message.output_text.logprobs"}}, {"top_logprobs", 2}};
+  const json whole = client.post("/v1/responses", asked(ask)).json();
+  EXPECT_EQ(whole["top_logprobs"], 2);
+  const json scores = whole["output"][0]["content"][0]["logprobs"];
+  std::string text;
+  for (const json& one : scores) {
+    text += one["token"].get<std::string>();
+    EXPECT_EQ(one["bytes"], json({one["token"].get<std::string>()[0]}));
+    EXPECT_NEAR(one["logprob"].get<double>(), 0, 1e-6);
+    EXPECT_EQ(one["top_logprobs"].size(), 2U);
+    EXPECT_EQ(one["top_logprobs"][0]["token"], one["token"]);
+  }
+  EXPECT_EQ(text, "It is 4.") << "the end is no part of the text";
+  json streamed = json::array();
+  json more = ask;
+  more["stream"] = true;
+  for (const std::string& data : client.post("/v1/responses", asked(more)).events()) {
+    const json event = json::parse(data);
+    if (event["type"] == "response.output_text.delta") {
+      streamed.insert(streamed.end(), event["logprobs"].begin(), event["logprobs"].end());
+    } else if (event["type"] == "response.output_text.done") {
+      EXPECT_EQ(event["logprobs"], streamed);
+    } else if (event["type"] == "response.completed") {
+      EXPECT_EQ(event["response"]["output"][0]["content"][0]["logprobs"], streamed);
+    }
+  }
+  EXPECT_EQ(streamed, scores);
 }
 
 TEST(Responses, AnAnswerThatIsCutIsIncomplete) {
@@ -235,6 +262,7 @@ TEST(Responses, WhatCannotBeHonouredIsRefusedByName) {
       {{{"input", nullptr}}, "input"},
       {{{"input", 5}}, "input"},
       {{{"input", json::array()}}, "input"},
+      {{{"input", ""}}, "input"},
       {item(5), "input[0]"},
       {item({{"type", "item_reference"}, {"id", "x"}}), "input[0].type"},
       {item({{"role", "user"}, {"content", {{{"type", "input_image"}}}}}), "input[0].content"},
@@ -251,7 +279,8 @@ TEST(Responses, WhatCannotBeHonouredIsRefusedByName) {
       {{{"conversation", "conv_1"}}, "conversation"},
       {{{"background", true}}, "background"},
       {{{"truncation", "auto"}}, "truncation"},
-      {{{"include", {"message.output_text.logprobs"}}}, "include"},
+      {{{"include", {"file_search_call.results"}}}, "include"},
+      {{{"include", {"message.output_text.logprobs"}}, {"top_logprobs", 21}}, "top_logprobs"},
       {{{"top_logprobs", 2}}, "top_logprobs"},
       {{{"max_output_tokens", 0}}, "max_output_tokens"},
       {{{"max_tool_calls", 2}}, "max_tool_calls"},

@@ -177,6 +177,37 @@ class Responses(unittest.TestCase):
         )
         self.assertGreater(again.usage.input_tokens, whole.usage.input_tokens)
 
+    def test_prompts_are_those_of_chats(self):
+        """The same prompt and defaults as a chat's: what differs is what instructions put in the place of the model's own
+        system message, which a model of this size follows into another answer."""
+        plain = self.client.responses.create(model="tiny", input=QUESTION[0]["content"], temperature=0)
+        self.assertIn("4", plain.output_text)
+        listed = self.client.responses.create(model="tiny", input=QUESTION, temperature=0)
+        for system, answer in (([], plain), ([], listed), ([{"role": "system", "content": "Be brief."}], None)):
+            if answer is None:
+                answer = self.client.responses.create(max_output_tokens=40, **self.ask)
+            chat = self.client.chat.completions.create(
+                model="tiny", messages=system + QUESTION, temperature=0, max_tokens=answer.usage.output_tokens
+            )
+            self.assertEqual(answer.output_text, chat.choices[0].message.content)
+            self.assertEqual(answer.usage.input_tokens, chat.usage.prompt_tokens)
+        warm = self.client.responses.create(model="tiny", input=QUESTION, max_output_tokens=1)
+        self.assertEqual((warm.temperature, warm.top_p), (0.7, 0.95))
+
+    def test_scores(self):
+        ask = dict(self.ask, include=["message.output_text.logprobs"], top_logprobs=2, max_output_tokens=12)
+        whole = self.client.responses.create(**ask)
+        scores = whole.output[0].content[0].logprobs
+        self.assertEqual("".join(one.token for one in scores), whole.output_text)
+        for one in scores:
+            self.assertLessEqual(one.logprob, 0)
+            self.assertEqual(len(one.top_logprobs), 2)
+        streamed = []
+        for event in self.client.responses.create(stream=True, **ask):
+            if event.type == "response.output_text.delta":
+                streamed += [one.token for one in event.logprobs]
+        self.assertEqual(streamed, [one.token for one in scores])
+
     def test_tools(self):
         tool = {"type": "function", "name": "weather", "parameters": CITY, "strict": True}
         ask = dict(self.ask, tools=[tool], tool_choice="required", parallel_tool_calls=False, temperature=1.0)
@@ -208,6 +239,10 @@ class Responses(unittest.TestCase):
         self.assertEqual(bad.exception.param, "previous_response_id")
         with self.assertRaises(openai.NotFoundError):
             self.client.responses.create(**dict(self.ask, model="gpt-5"))
+        for empty in ("", []):
+            with self.assertRaises(openai.BadRequestError) as bad:
+                self.client.responses.create(model="tiny", input=empty)
+            self.assertEqual(bad.exception.param, "input")
 
 
 class Embeddings(unittest.TestCase):
@@ -282,6 +317,29 @@ class Anthropic(unittest.TestCase):
         self.assertEqual(final.usage.output_tokens, whole.usage.output_tokens)
         counted = self.client.messages.count_tokens(model="tiny", messages=QUESTION, system="Be brief.")
         self.assertEqual(counted.input_tokens, whole.usage.input_tokens + whole.usage.cache_read_input_tokens)
+
+    def test_an_answer_goes_on_with_the_assistants_last_message(self):
+        greedy = {"extra_body": {"temperature": 0}}
+        whole = self.client.messages.create(model="tiny", messages=QUESTION, max_tokens=40, **greedy).content[0].text
+        begun, rest = whole[: len(whole) // 2], whole[len(whole) // 2 :]
+        # The cut may be within a token, and the model then says it in other words: the text goes on all the same.
+        begun, rest = (begun[: begun.rindex(" ")], whole[begun.rindex(" ") :]) if " " in begun else (begun, rest)
+        messages = [*QUESTION, {"role": "assistant", "content": begun}]
+        answer = self.client.messages.create(model="tiny", messages=messages, max_tokens=40, **greedy)
+        self.assertEqual(answer.content[0].text, rest)
+        with self.client.messages.stream(model="tiny", messages=messages, max_tokens=40, **greedy) as stream:
+            self.assertEqual("".join(stream.text_stream), rest)
+        counted = self.client.messages.count_tokens(model="tiny", messages=messages)
+        self.assertEqual(counted.input_tokens, answer.usage.input_tokens + answer.usage.cache_read_input_tokens)
+        fields = {"continue_final_message": True, "add_generation_prompt": False}
+        client = openai.OpenAI(base_url=server.address + "/v1", api_key=KEY, max_retries=0)
+        chat = client.chat.completions.create(
+            model="tiny", messages=messages, temperature=0, max_tokens=40, extra_body=fields
+        )
+        self.assertEqual(chat.choices[0].message.content, rest)
+        other = ollama.Client(host=server.address, headers={"Authorization": "Bearer " + KEY})
+        said = other.chat(model="tiny", messages=messages, options={"temperature": 0, "num_predict": 40})
+        self.assertEqual(said.message.content, rest)
 
     def test_tools(self):
         tools = [{"name": "weather", "description": "Weather of a city", "input_schema": CITY}]

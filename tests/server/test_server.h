@@ -3,12 +3,9 @@
 
 #include <memory>
 #include <string>
-#include <thread>
 
-#include "engine/answer_grammar.h"
 #include "engine/dummy.h"
-#include "server/client.h"
-#include "server/server.h"
+#include "server/running_server.h"
 
 namespace autoglm::test {
 
@@ -71,67 +68,56 @@ struct ServerSetup {
 class TestServer {
  public:
   explicit TestServer(ServerSetup setup = {}) : stepper_(setup.stepper.get()), tokenizer_(std::move(setup.tokenizer)) {
-    setup.server.port = 0;
+    ChatModel& chat = running_.chat;
+    Served& served = running_.served;
     setup.server.service.most_inside = setup.engine.max_sequences + setup.max_queue;
-    chat_.chat_template = ChatTemplate::parse(setup.chat_template);
-    served_.name = "dummy";
-    served_.aliases = {"gpt-dummy"};
-    served_.version = "1.2.3";
+    chat.chat_template = ChatTemplate::parse(setup.chat_template);
+    served.name = "dummy";
+    served.aliases = {"gpt-dummy"};
+    served.version = "1.2.3";
     if (setup.spec != nullptr) {
-      chat_.spec = setup.spec;
-      chat_.ends = {AsciiTokenizer::kAsciiEnd};
-      grammars_ = std::make_unique<GrammarCompiler>(*tokenizer_, chat_, stepper_->vocabulary_size);
+      chat.spec = setup.spec;
+      chat.ends = {AsciiTokenizer::kAsciiEnd};
+      running_.grammars = std::make_unique<GrammarCompiler>(*tokenizer_, chat, stepper_->vocabulary_size);
     }
-    served_.embedding = setup.embedding;
-    served_.grammars = grammars_.get();
-    served_.tokenizer = tokenizer_.get();
-    served_.chat = &chat_;
-    served_.defaults.sampling.temperature = 0;
-    served_.context = stepper_->context_size;
-    served_.vocabulary = stepper_->vocabulary_size;
-    served_.most_choices = 8;
+    served.embedding = setup.embedding;
+    served.grammars = running_.grammars.get();
+    served.tokenizer = tokenizer_.get();
+    served.chat = &chat;
+    served.defaults.sampling.temperature = 0;
+    served.context = stepper_->context_size;
+    served.vocabulary = stepper_->vocabulary_size;
+    served.most_choices = 8;
     // The stream alone decides: no step of drafts whose number depends on measured times.
-    engine_ = std::make_unique<Engine>(std::move(setup.stepper), *tokenizer_, chat_, setup.engine);
-    server_ = std::make_unique<Server>(setup.server);
-    const std::string& address = server_->address();
-    port_ = std::atoi(address.c_str() + address.rfind(':') + 1);
-    thread_ = std::thread([this] { signal_ = server_->run(*engine_, served_, [] {}); });
+    running_.engine = std::make_unique<Engine>(std::move(setup.stepper), *tokenizer_, chat, setup.engine);
+    running_.start(std::move(setup.server));
   }
   ~TestServer() { finish(); }
 
   /// Stops it, waits, and looks whether anything was left behind.
   void finish() {
-    if (!thread_.joinable()) return;
-    server_->stop();
-    server_->stop();
+    if (!running_.runs()) return;
+    running_.stop();
     join();
-    server_.reset();
+    running_.release();
   }
   void join() {
-    thread_.join();
-    engine_->check_integrity();
+    running_.wait();
     EXPECT_EQ(stepper_->live_sequences, 0);
-    EXPECT_EQ(engine_->free_blocks(), stepper_->block_count);
+    EXPECT_EQ(running_.engine->free_blocks(), stepper_->block_count);
   }
 
-  Client client() const { return Client(port_); }
-  int port() const { return port_; }
-  Server& server() { return *server_; }
+  Client client() const { return running_.client(); }
+  int port() const { return running_.port(); }
+  Server& server() { return running_.server(); }
   DummyStepper& stepper() { return *stepper_; }
   DummyTokenizer& tokenizer() { return *tokenizer_; }
-  Served& served() { return served_; }  // before the first request
+  Served& served() { return running_.served; }  // before the first request
 
  private:
   DummyStepper* stepper_;
   std::unique_ptr<DummyTokenizer> tokenizer_;
-  ChatModel chat_;
-  std::unique_ptr<GrammarCompiler> grammars_;
-  Served served_;
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Server> server_;
-  std::thread thread_;
-  int port_ = 0;
-  int signal_ = 0;
+  RunningServer running_;
 };
 
 }  // namespace autoglm::test

@@ -56,19 +56,21 @@ TinyServer::TinyServer(TinySetup setup)
   model_ = Model::load(open_model(std::filesystem::path(AUTOGLM_TEST_DATA) / "models" / "glm4-a"), runtime_, load);
   const int64_t vocabulary = model_->spec().vocabulary;
   tokenizer_ = std::make_unique<ByteTokenizer>(vocabulary);
-  chat_.spec = &tiny_spec();
-  chat_.chat_template = ChatTemplate::parse(std::string(kTemplate));
-  chat_.ends = {2};
-  grammars_ = std::make_unique<GrammarCompiler>(*tokenizer_, chat_, vocabulary);
-  served_.name = "tiny";
-  served_.version = "1";
-  served_.tokenizer = tokenizer_.get();
-  served_.chat = &chat_;
-  served_.grammars = grammars_.get();
-  served_.defaults.sampling.temperature = 0;
-  served_.context = model_->context();
-  served_.vocabulary = vocabulary;
-  served_.most_choices = 4;
+  ChatModel& chat = running_.chat;
+  chat.spec = &tiny_spec();
+  chat.chat_template = ChatTemplate::parse(std::string(kTemplate));
+  chat.ends = {2};
+  running_.grammars = std::make_unique<GrammarCompiler>(*tokenizer_, chat, vocabulary);
+  Served& served = running_.served;
+  served.name = "tiny";
+  served.version = "1";
+  served.tokenizer = tokenizer_.get();
+  served.chat = &chat;
+  served.grammars = running_.grammars.get();
+  served.defaults.sampling.temperature = 0;
+  served.context = model_->context();
+  served.vocabulary = vocabulary;
+  served.most_choices = 4;
   EngineOptions options;
   options.max_sequences = setup.max_sequences;
   options.speculation = Speculation::automatic;
@@ -76,32 +78,26 @@ TinyServer::TinyServer(TinySetup setup)
     options.model_identity = "tiny";
     options.disk = prefixes_.get();
   }
-  engine_ = std::make_unique<Engine>(*model_, *tokenizer_, chat_, options);
-  setup.server.port = 0;
+  running_.engine = std::make_unique<Engine>(*model_, *tokenizer_, chat, options);
   setup.server.http.idle_seconds = 600;  // however slow the machine
   setup.server.service.most_inside = setup.max_sequences + setup.max_queue;
-  server_ = std::make_unique<Server>(setup.server);
-  const std::string& address = server_->address();
-  port_ = std::atoi(address.c_str() + address.rfind(':') + 1);
-  thread_ = std::thread([this] { signal_ = server_->run(*engine_, served_, [] {}); });
+  running_.start(std::move(setup.server));
 }
 
 TinyServer::~TinyServer() {
-  if (!thread_.joinable()) return;
-  server_->stop();
-  server_->stop();
+  if (!running_.runs()) return;
+  running_.stop();
   join();
 }
 
 int TinyServer::join() {
-  thread_.join();
-  engine_->check_integrity();
-  const EngineStatus status = engine_->status();
+  const int signal = running_.wait();
+  const EngineStatus status = running_.engine->status();
   EXPECT_EQ(status.free_blocks, status.blocks);
   EXPECT_EQ(status.running, 0);
   EXPECT_EQ(status.waiting, 0);
-  server_.reset();
-  return signal_;
+  running_.release();
+  return signal;
 }
 
 }  // namespace autoglm::test

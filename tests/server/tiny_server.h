@@ -4,13 +4,10 @@
 
 #include <filesystem>
 #include <memory>
-#include <thread>
 
-#include "engine/answer_grammar.h"
 #include "engine/dummy.h"
 #include "model/runtime.h"
-#include "server/client.h"
-#include "server/server.h"
+#include "server/running_server.h"
 #include "store/prefix_store.h"
 
 namespace autoglm::test {
@@ -41,9 +38,9 @@ class TinyServer {
   TinyServer(const TinyServer&) = delete;
   TinyServer& operator=(const TinyServer&) = delete;
 
-  Client client() const { return Client(port_); }
-  int port() const { return port_; }
-  Server& server() { return *server_; }
+  Client client() const { return running_.client(); }
+  int port() const { return running_.port(); }
+  Server& server() { return running_.server(); }
   /// Waits for its end and looks whether anything was left behind. Returns the signal that ended it.
   int join();
 
@@ -52,14 +49,7 @@ class TinyServer {
   std::unique_ptr<PrefixStore> prefixes_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<ByteTokenizer> tokenizer_;
-  ChatModel chat_;
-  std::unique_ptr<GrammarCompiler> grammars_;
-  Served served_;
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Server> server_;
-  std::thread thread_;
-  int port_ = 0;
-  int signal_ = 0;
+  RunningServer running_;
 };
 
 }  // namespace autoglm::test

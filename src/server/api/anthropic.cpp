@@ -76,8 +76,8 @@ Asking read_conversation(Fields& fields, const Served& served) {
   if (const Json* tools = fields.any("tools")) offer_tools(fields, served, openai_tools(*tools), result.shape);
   read_choice(fields, result.shape);
   options.tools = result.shape.tools_for_template;
-  const Json plain = plain_messages(openai_messages(*messages, fields.any("system")));
-  result.prompt = make_prompt(*served.tokenizer, *served.chat, plain, options);
+  const Json given = openai_messages(*messages, fields.any("system"));
+  result.prompt = chat_prompt(served, given, std::move(options), ends_with_assistant(given));
   return result;
 }
 
@@ -92,16 +92,14 @@ Asked anthropic_messages(const Served& served, const HttpRequest& http, const Js
   const auto most = fields.integer("max_tokens", 0, INT32_MAX);
   if (!most) fields.refuse("max_tokens", "is missing");
   request.max_tokens = *most;
-  request.stop = fields.texts("stop_sequences", 64);
+  request.stop = read_stops(fields, "stop_sequences");
   request.client = http.client;
   const bool stream = fields.boolean("stream").value_or(false);
   fields.ignore({"metadata", "service_tier"});
   Asking conversation = read_conversation(fields, served);
   fields.done();
   const auto prompt_tokens = std::ssize(conversation.prompt.tokens);
-  request.prompt = std::move(conversation.prompt.tokens);
-  request.reasoning = conversation.prompt.reasoning;
-  apply_shape(served, conversation.shape, request.reasoning, request);
+  apply_prompt(served, conversation.shape, std::move(conversation.prompt), request);
   Asked asked;
   asked.writer = anthropic_writer(http.path, conversation.model, prompt_tokens, stream);
   asked.requests.push_back(std::move(request));

@@ -62,29 +62,11 @@ class ChatWriter final : public OpenAiWriter {
 
   void add_call(Choice& choice, const Event& event) override { choice.calls.push_back(called(-1, event)); }
 
-  Json score(const TokenLogprob& one) const {
-    const std::string piece = served().tokenizer->piece(one.token, true);
-    Json bytes = Json::array();
-    for (const char c : piece) bytes.push_back(static_cast<unsigned char>(c));
-    Json body = Json::object();
-    body["token"] = token_text(one.token);
-    body["logprob"] = one.logprob;
-    body["bytes"] = std::move(bytes);
-    return body;
-  }
-
-  // Of the tokens since the last chunk; the chosen one comes first in a row, then the best.
+  // Of the tokens since the last chunk.
   Json scores(Choice& choice) const {
     const ScoredTokens scored = std::exchange(choice.scored, {});
     if (!logprobs_ || (stream() && scored.tokens.empty())) return {};
-    Json content = Json::array();
-    for (const std::vector<TokenLogprob>& row : scored.logprobs) {
-      Json token = score(row.front());
-      token["top_logprobs"] = Json::array();
-      for (size_t i = 1; i < row.size(); ++i) token["top_logprobs"].push_back(score(row[i]));
-      content.push_back(std::move(token));
-    }
-    return Json{{"content", std::move(content)}, {"refusal", nullptr}};
+    return Json{{"content", scores_of(served(), scored.logprobs)}, {"refusal", nullptr}};
   }
 
   bool logprobs_;
@@ -109,6 +91,10 @@ void read_logprobs(Fields& fields, Request& request) {
 Json read_variables(Fields& fields, const Served& served) {
   Json variables = Json::object();
   if (const Json* given = fields.object("chat_template_kwargs")) variables = *given;
+  for (const char* own : {"messages", "tools", "add_generation_prompt"}) {
+    if (!variables.contains(own)) continue;
+    fields.refuse("chat_template_kwargs", fmt::format("has {}, which is a field of the request itself", own));
+  }
   if (const Json* thinking = fields.object("thinking")) {
     Fields inner(*thinking, "thinking.");
     const std::string type = inner.text("type").value_or("");
@@ -138,7 +124,12 @@ Asked chat_completions(const Served& served, const HttpRequest& http, const Json
   const bool include_usage = read_include_usage(fields, stream);
   PromptOptions options;
   options.variables = read_variables(fields, served);
-  options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  const auto new_turn = fields.boolean("add_generation_prompt");
+  const bool go_on = fields.boolean("continue_final_message").value_or(false);
+  if (go_on && new_turn.value_or(false)) {
+    fields.refuse("continue_final_message", "and add_generation_prompt exclude each other", "set one of them to false");
+  }
+  options.add_generation_prompt = new_turn.value_or(true);
   const AskedShape shape = read_shape(fields, served);
   options.tools = shape.tools_for_template;
   const Json text = Json::array({"text"});
@@ -146,10 +137,7 @@ Asked chat_completions(const Served& served, const HttpRequest& http, const Json
   ignore_harmless(fields);
   fields.done();
 
-  Prompt prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), options);
-  request.prompt = std::move(prompt.tokens);
-  request.reasoning = prompt.reasoning;
-  apply_shape(served, shape, prompt.reasoning, request);
+  apply_prompt(served, shape, chat_prompt(served, *messages, std::move(options), go_on), request);
   OpenAiWriter::Form form = {.path = http.path,
                              .id = fresh_id("chatcmpl-"),
                              .object = "chat.completion",
@@ -158,6 +146,7 @@ Asked chat_completions(const Served& served, const HttpRequest& http, const Json
                              .created = unix_time(),
                              .stream = stream,
                              .include_usage = include_usage,
+                             .ignore_eos = request.ignore_eos,
                              .choices_per_prompt = n};
   Asked asked;
   asked.writer =

@@ -1,6 +1,7 @@
 // POST /v1/completions
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/api/openai_writer.h"
@@ -9,6 +10,11 @@
 
 namespace autoglm {
 namespace {
+
+// As clients count them. Valid UTF-8.
+int64_t characters(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
 
 class CompletionWriter final : public OpenAiWriter {
  public:
@@ -53,16 +59,16 @@ class CompletionWriter final : public OpenAiWriter {
     Json best = Json::array();
     Json offsets = Json::array();
     for (const std::vector<TokenLogprob>& row : scored.logprobs) {
-      const std::string text = token_text(row.front().token);
+      const std::string text = token_text(served(), row.front().token);
       tokens.push_back(text);
       const bool first = std::isnan(row.front().logprob);
       chosen.push_back(first ? Json() : Json(row.front().logprob));
       Json top = Json::object();
-      for (size_t i = 1; i < row.size(); ++i) top[token_text(row[i].token)] = row[i].logprob;
+      for (size_t i = 1; i < row.size(); ++i) top[token_text(served(), row[i].token)] = row[i].logprob;
       if (row.size() == 1) top[text] = row.front().logprob;
       best.push_back(first ? Json() : std::move(top));
       offsets.push_back(offset);
-      offset += std::ssize(text);
+      offset += characters(text);
     }
     Json body = Json::object();
     body["tokens"] = std::move(tokens);
@@ -107,6 +113,7 @@ Asked completions(const Served& served, const HttpRequest& http, const Json& bod
   std::vector<std::string> echoed;
   for (const GivenText& prompt : prompts) {
     request.prompt = prompt.tokens;
+    request.continues = !prompt.text.empty();
     std::ranges::move(copies(request, n), std::back_inserter(asked.requests));
     if (echo) echoed.insert(echoed.end(), static_cast<size_t>(n), prompt.text);
   }
@@ -118,6 +125,7 @@ Asked completions(const Served& served, const HttpRequest& http, const Json& bod
                              .created = unix_time(),
                              .stream = stream,
                              .include_usage = include_usage,
+                             .ignore_eos = request.ignore_eos,
                              .choices_per_prompt = n};
   asked.writer = std::make_unique<CompletionWriter>(served, std::move(form), asked.requests.size(),
                                                     request.sampling.logprobs >= 0, std::move(echoed));

@@ -39,7 +39,7 @@ Json openai_error_body(const Error& error) {
   inner["message"] = message_of(error);
   inner["type"] = row.openai_type;
   inner["param"] = field != nullptr && !field->field().empty() ? Json(field->field()) : Json();
-  inner["code"] = row.name;
+  inner["code"] = dynamic_cast<const KeyLimitError*>(&error) != nullptr ? KeyLimitError::kName : row.name;
   return Json{{"error", std::move(inner)}};
 }
 

@@ -65,7 +65,11 @@ HttpResponse tokenize(const Served& served, const Json& body) {
   const bool pieces =
       fields.boolean("return_token_strs").value_or(false) || fields.boolean("with_pieces").value_or(false);
   const bool add_special = fields.boolean("add_special_tokens").value_or(true);
-  const bool generation = fields.boolean("add_generation_prompt").value_or(true);
+  const auto new_turn = fields.boolean("add_generation_prompt");
+  const bool go_on = fields.boolean("continue_final_message").value_or(false);
+  if (go_on && new_turn.value_or(false)) {
+    fields.refuse("continue_final_message", "and add_generation_prompt exclude each other");
+  }
   std::optional<std::string> text = fields.text("prompt");
   if (!text) text = fields.text("content");  // llama-server's name
   const Json* messages = fields.any("messages");
@@ -78,8 +82,8 @@ HttpResponse tokenize(const Served& served, const Json& body) {
     ids = served.tokenizer->encode(*text, encode);
   } else if (messages != nullptr) {
     PromptOptions options;
-    options.add_generation_prompt = generation;
-    ids = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), options).tokens;
+    options.add_generation_prompt = new_turn.value_or(true);
+    ids = chat_prompt(served, *messages, std::move(options), go_on).tokens;
   } else {
     fields.refuse("prompt", "is missing", "give a prompt, or messages");
   }

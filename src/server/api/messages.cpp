@@ -78,7 +78,43 @@ void plain_message(Json& message, const std::string& where) {
   message = std::move(kept);
 }
 
+// What of the last message is gone on with.
+std::string unfinished_field(const Json& messages) {
+  const Json& last = messages.back();
+  if (!ends_with_assistant(messages)) {
+    throw FieldError("messages", "the last message is not the assistant's, so it cannot be gone on with");
+  }
+  if (last.contains("tool_calls") && !last["tool_calls"].empty()) {
+    throw FieldError("messages", "the last message calls tools, so it cannot be gone on with",
+                     "add a message of the role tool with what each call returned");
+  }
+  const bool text = last.contains("content") && !last["content"].is_null();
+  const bool thought = last.contains("reasoning_content") || last.contains("reasoning") || last.contains("thinking");
+  if (!text && !thought) throw FieldError("messages", "the last message has no text to go on with");
+  return text ? "content" : "reasoning_content";
+}
+
 }  // namespace
+
+bool ends_with_assistant(const Json& messages) {
+  if (!messages.is_array() || messages.empty() || !messages.back().is_object()) return false;
+  const auto role = messages.back().find("role");
+  return role != messages.back().end() && *role == "assistant";
+}
+
+Prompt chat_prompt(const Served& served, const Json& messages, PromptOptions options, bool go_on) {
+  Json plain = plain_messages(messages);
+  if (!go_on) return make_prompt(*served.tokenizer, *served.chat, plain, options);
+  options.unfinished = unfinished_field(messages);
+  options.add_generation_prompt = false;
+  if (plain.back()["content"].is_null()) plain.back()["content"] = "";  // behind the thought
+  try {
+    return make_prompt(*served.tokenizer, *served.chat, plain, options);
+  } catch (const Error& error) {
+    if (error.code() != Code::bad_request) throw;
+    throw FieldError("messages", error.what(), error.hint());
+  }
+}
 
 Json plain_messages(const Json& messages) {
   try {

@@ -133,7 +133,7 @@ Request read_options(Fields& fields, const Served& served, const HttpRequest& ht
   if (const auto top_k = inner.integer("top_k", 0, 1 << 30)) params.top_k = static_cast<int>(*top_k);
   if (const auto seed = inner.integer("seed", INT64_MIN, INT64_MAX)) params.seed = seed_of(*seed);
   if (const auto most = inner.integer("num_predict", -2, INT32_MAX)) request.max_tokens = std::max<int64_t>(-1, *most);
-  request.stop = inner.texts("stop", 64);
+  request.stop = read_stops(inner, "stop");
   if (const auto ctx = inner.integer("num_ctx", 1, INT32_MAX); ctx && *ctx > served.context) {
     inner.refuse("num_ctx", fmt::format("is {}, and this server's context has {} tokens", *ctx, served.context),
                  "start it with a larger --ctx");
@@ -173,9 +173,7 @@ Common read_common(Fields& fields, const Served& served) {
 
 Asked asked_for(const Served& served, const AskedShape& shape, Request request, Prompt prompt,
                 std::unique_ptr<Writer> writer) {
-  request.prompt = std::move(prompt.tokens);
-  request.reasoning = prompt.reasoning;
-  apply_shape(served, shape, request.reasoning, request);
+  apply_prompt(served, shape, std::move(prompt), request);
   Asked asked;
   asked.writer = std::move(writer);
   asked.requests.push_back(std::move(request));
@@ -211,7 +209,8 @@ Asked ollama_chat(const Served& served, const HttpRequest& http, const Json& bod
   if (const Json* tools = fields.any("tools")) offer_tools(fields, served, *tools, common.shape);
   common.options.tools = common.shape.tools_for_template;
   fields.done();
-  Prompt prompt = make_prompt(*served.tokenizer, *served.chat, plain_messages(*messages), common.options);
+  // As Ollama does: an answer goes on with the message of an assistant that comes last.
+  Prompt prompt = chat_prompt(served, *messages, common.options, ends_with_assistant(*messages));
   return asked_for(served, common.shape, std::move(request), std::move(prompt),
                    std::make_unique<OllamaWriter>(http.path, model, true, common.stream));
 }
@@ -235,7 +234,7 @@ Asked ollama_generate(const Served& served, const HttpRequest& http, const Json&
     Json messages = Json::array();
     if (!system.empty()) messages.push_back(Json{{"role", "system"}, {"content", system}});
     messages.push_back(Json{{"role", "user"}, {"content", text}});
-    prompt = make_prompt(*served.tokenizer, *served.chat, messages, common.options);
+    prompt = chat_prompt(served, messages, common.options);
   }
   return asked_for(served, common.shape, std::move(request), std::move(prompt),
                    std::make_unique<OllamaWriter>(http.path, model, false, common.stream));

@@ -23,20 +23,44 @@ int64_t unix_time() {
 
 std::string_view openai_finish(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
 
+std::string token_text(const Served& served, int32_t token) {
+  return utf8::lossy(served.tokenizer->piece(token, true));
+}
+
+namespace {
+
+Json score(const Served& served, const TokenLogprob& one) {
+  Json bytes = Json::array();
+  for (const char c : served.tokenizer->piece(one.token, true)) bytes.push_back(static_cast<unsigned char>(c));
+  Json body = Json::object();
+  body["token"] = token_text(served, one.token);
+  body["logprob"] = one.logprob;
+  body["bytes"] = std::move(bytes);
+  return body;
+}
+
+}  // namespace
+
+Json scores_of(const Served& served, const std::vector<std::vector<TokenLogprob>>& rows) {
+  Json scores = Json::array();
+  for (const std::vector<TokenLogprob>& row : rows) {
+    Json token = score(served, row.front());
+    token["top_logprobs"] = Json::array();
+    for (size_t i = 1; i < row.size(); ++i) token["top_logprobs"].push_back(score(served, row[i]));
+    scores.push_back(std::move(token));
+  }
+  return scores;
+}
+
+void drop_end(const Served& served, Event& event) {
+  const std::vector<int32_t>& ends = served.chat->ends;
+  if (event.tokens.empty() || !std::binary_search(ends.begin(), ends.end(), event.tokens.back())) return;
+  event.tokens.pop_back();
+  if (event.logprobs.size() > event.tokens.size()) event.logprobs.pop_back();
+}
+
 OpenAiWriter::OpenAiWriter(const Served& served, Form form, size_t choices)
     : served_(&served), form_(std::move(form)), choices_(choices), open_(choices) {}
-
-std::string OpenAiWriter::token_text(int32_t token) const {
-  return utf8::lossy(served_->tokenizer->piece(token, true));
-}
-
-void OpenAiWriter::drop_end(Choice& choice) const {
-  std::vector<int32_t>& tokens = choice.scored.tokens;
-  if (choice.finish != FinishReason::stop || tokens.empty()) return;
-  if (!std::binary_search(served_->chat->ends.begin(), served_->chat->ends.end(), tokens.back())) return;
-  tokens.pop_back();
-  if (choice.scored.logprobs.size() > tokens.size()) choice.scored.logprobs.pop_back();
-}
 
 Json OpenAiWriter::head(std::string_view object) const {
   Json body = Json::object();
@@ -104,11 +128,11 @@ void OpenAiWriter::take(Happening&& happening, Piece& piece) {
     return fail(Error(Code::cancelled, "the request was cancelled"), piece);
   }
   if (event.kind == Event::Kind::reasoning) reasoning_tokens_ += std::ssize(event.tokens);
+  if (event.kind != Event::Kind::prompt && !form_.ignore_eos) drop_end(*served_, event);
   std::ranges::move(event.tokens, std::back_inserter(one.scored.tokens));
   std::ranges::move(event.logprobs, std::back_inserter(one.scored.logprobs));
   if (finish) {
     one.finish = event.finish;
-    drop_end(one);
     count(happening.choice, event.usage);
   }
   if (form_.stream) {

@@ -17,6 +17,15 @@ struct ScoredTokens {
   std::vector<std::vector<TokenLogprob>> logprobs;
 };
 
+/// What a token prints, any of them; invalid UTF-8 is replaced.
+std::string token_text(const Served& served, int32_t token);
+
+/// {"token", "logprob", "bytes", "top_logprobs"} of each row: the chosen one comes first in it, then the best.
+Json scores_of(const Served& served, const std::vector<std::vector<TokenLogprob>>& rows);
+
+/// Without the token that ends an answer: what comes behind its text.
+void drop_end(const Served& served, Event& event);
+
 class OpenAiWriter : public Writer {
  public:
   struct Form {
@@ -28,6 +37,7 @@ class OpenAiWriter : public Writer {
     int64_t created = 0;
     bool stream = false;
     bool include_usage = false;
+    bool ignore_eos = false;         // tokens that end other answers are a part of this one
     int64_t choices_per_prompt = 1;  // a prompt counts once in `usage`
   };
   OpenAiWriter(const Served& served, Form form, size_t choices);
@@ -55,9 +65,6 @@ class OpenAiWriter : public Writer {
   const Served& served() const { return *served_; }
   bool stream() const { return form_.stream; }
   Choice& choice(int index) { return choices_.at(static_cast<size_t>(index)); }
-  std::string token_text(int32_t token) const;
-  /// Without the token that ended the answer.
-  void drop_end(Choice& choice) const;
 
  private:
   Json head(std::string_view object) const;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "server/api/messages.h"
 #include "server/api/sampling.h"
 #include "server/api/shape.h"
@@ -93,11 +95,24 @@ void refuse_state(Fields& fields) {
   }
   fields.only("background", false, "a response is made while its client waits");
   fields.only("truncation", "disabled", "what does not fit is refused");
-  fields.only("top_logprobs", 0, "/v1/chat/completions has them");
+}
+
+// 0.7, not 0.699999988079071.
+double as_written(float value) { return std::stod(fmt::format("{}", value)); }
+
+// What may be asked for beside the items. Thoughts are never encrypted, so there is nothing to include of them.
+void read_include(Fields& fields, Request& request) {
+  bool scores = false;
   for (const std::string& name : fields.texts("include", 16)) {
-    if (name != "reasoning.encrypted_content")
+    if (name == "message.output_text.logprobs") {
+      scores = true;
+    } else if (name != "reasoning.encrypted_content") {
       fields.refuse("include", fmt::format("asks for '{}'", name.substr(0, 60)));
+    }
   }
+  const auto top = fields.integer("top_logprobs", 0, 20);
+  if (top && *top > 0 && !scores) fields.refuse("top_logprobs", "needs message.output_text.logprobs in `include`");
+  if (scores) request.sampling.logprobs = static_cast<int>(top.value_or(0));
 }
 
 }  // namespace
@@ -112,6 +127,7 @@ Asked responses(const Served& served, const HttpRequest& http, const Json& body)
   refuse_state(fields);
   Request request = read_request(fields, served, http);
   request.max_tokens = fields.integer("max_output_tokens", 1, INT32_MAX).value_or(-1);
+  read_include(fields, request);
   const bool stream = fields.boolean("stream").value_or(false);
   if (const Json* options = fields.object("stream_options")) {
     Fields inner(*options, "stream_options.");
@@ -120,7 +136,12 @@ Asked responses(const Served& served, const HttpRequest& http, const Json& body)
   }
   AskedShape shape;
   PromptOptions options;
-  Json form = Json::object();
+  ResponseForm writing{.path = http.path,
+                       .known = Json::object(),
+                       .stream = stream,
+                       .scores = request.sampling.logprobs >= 0,
+                       .ignore_eos = request.ignore_eos};
+  Json& form = writing.known;
   form["instructions"] = instructions ? Json(*instructions) : Json();
   form["max_output_tokens"] = request.max_tokens < 0 ? Json() : Json(request.max_tokens);
   form["model"] = model;
@@ -134,8 +155,9 @@ Asked responses(const Served& served, const HttpRequest& http, const Json& body)
   form["tools"] = tools == nullptr ? Json::array() : *tools;
   form["tool_choice"] = choice == nullptr ? Json("auto") : *choice;
   form["parallel_tool_calls"] = shape.shape.parallel;
-  form["temperature"] = request.sampling.temperature;
-  form["top_p"] = request.sampling.top_p;
+  form["temperature"] = as_written(request.sampling.temperature);
+  form["top_p"] = as_written(request.sampling.top_p);
+  form["top_logprobs"] = std::max(request.sampling.logprobs, 0);
   form["truncation"] = "disabled";
   form["store"] = false;
   form["previous_response_id"] = nullptr;
@@ -145,13 +167,10 @@ Asked responses(const Served& served, const HttpRequest& http, const Json& body)
   fields.done();
 
   options.tools = shape.tools_for_template;
-  const Json messages = plain_messages(response_messages(*input, instructions.value_or("")));
-  Prompt prompt = make_prompt(*served.tokenizer, *served.chat, messages, options);
-  request.prompt = std::move(prompt.tokens);
-  request.reasoning = prompt.reasoning;
-  apply_shape(served, shape, prompt.reasoning, request);
+  const Json messages = response_messages(*input, instructions.value_or(""));
+  apply_prompt(served, shape, chat_prompt(served, messages, std::move(options)), request);
   Asked asked;
-  asked.writer = response_writer(http.path, std::move(form), stream);
+  asked.writer = response_writer(served, std::move(writing));
   asked.requests.push_back(std::move(request));
   return asked;
 }

@@ -4,8 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "server/exchange.h"
-#include "text/chat_template.h"
+#include "server/api/api.h"
 
 namespace autoglm {
 
@@ -13,8 +12,14 @@ namespace autoglm {
 /// Thoughts, text and calls that follow each other are one message of the assistant. Error bad_request with the place.
 Json response_messages(const Json& input, const std::string& instructions);
 
-/// Writes a response, or the events that build it. `form` has the members of the response that are known before it is
-/// made: what was asked, in its order.
-std::unique_ptr<Writer> response_writer(std::string path, Json form, bool stream);
+/// What is written beside the items themselves.
+struct ResponseForm {
+  std::string path;     // of the request
+  Json known;           // members of the response that are known before it is made: what was asked, in its order
+  bool stream = false;  // the events that build it
+  bool scores = false;  // with the text's tokens and their probabilities
+  bool ignore_eos = false;
+};
+std::unique_ptr<Writer> response_writer(const Served& served, ResponseForm form);
 
 }  // namespace autoglm

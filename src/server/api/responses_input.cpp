@@ -142,11 +142,14 @@ class Items {
 
 Json response_messages(const Json& input, const std::string& instructions) {
   Items items(instructions);
+  if (input.is_string() || input.is_array()) {
+    if (input.empty() || input == "") throw FieldError("input", "input is empty", "ask something");
+  }
   if (input.is_string()) {
     items.add(Json{{"role", "user"}, {"content", input}}, "input");
     return items.messages();
   }
-  if (!input.is_array() || input.empty()) throw FieldError("input", "input must be a text or a list of items");
+  if (!input.is_array()) throw FieldError("input", "input must be a text or a list of items");
   for (size_t i = 0; i < input.size(); ++i) items.add(input[i], fmt::format("input[{}]", i));
   return items.messages();
 }

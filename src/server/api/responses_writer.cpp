@@ -13,20 +13,21 @@ namespace {
 
 class ResponseWriter final : public Writer {
  public:
-  ResponseWriter(std::string path, Json form, bool stream)
-      : path_(std::move(path)), form_(std::move(form)), stream_(stream) {}
+  ResponseWriter(const Served& served, ResponseForm form)
+      : served_(&served), form_(std::move(form)), stream_(form_.stream) {}
 
   std::string_view content_type() const override { return "text/event-stream"; }
   bool streams() const override { return stream_; }
 
   void take(Happening&& happening, Piece& piece) override {
-    const Event& event = happening.event;
+    Event& event = happening.event;
     if (event.error) return fail(*event.error, piece);
     if (event.finish == FinishReason::cancelled) return fail({Code::cancelled, "the request was cancelled"}, piece);
     if (stream_ && !std::exchange(begun_, true)) {
       send("response.created", {{"response", response("in_progress")}}, piece);
       send("response.in_progress", {{"response", response("in_progress")}}, piece);
     }
+    if (!form_.ignore_eos) drop_end(*served_, event);
     if (event.kind == Event::Kind::reasoning) reasoning_tokens_ += std::ssize(event.tokens);
     if (event.kind == Event::Kind::tool_call) {
       add_call(event, piece);
@@ -58,7 +59,7 @@ class ResponseWriter final : public Writer {
   // Before anything was sent a failure has its own status; afterwards it is the response's.
   void fail(const Error& error, Piece& piece) {
     if (!begun_) {
-      piece.whole = error_response(path_, error);
+      piece.whole = error_response(form_.path, error);
       return;
     }
     Json body = response("failed");
@@ -75,7 +76,7 @@ class ResponseWriter final : public Writer {
     body["status"] = status;
     body["error"] = nullptr;
     body["incomplete_details"] = status == "incomplete" ? Json{{"reason", "max_output_tokens"}} : Json();
-    body.update(form_);
+    body.update(form_.known);
     body["output"] = output_;
     body["usage"] = usage_;
     return body;
@@ -115,7 +116,7 @@ class ResponseWriter final : public Writer {
     if (!call) {
       const std::string name = part_["type"];
       Json done = Json{{"text", part_["text"]}};
-      if (name == "output_text") done["logprobs"] = Json::array();
+      if (name == "output_text") done["logprobs"] = part_["logprobs"];
       send_at(fmt::format("response.{}.done", name), true, done, piece);
       send_at("response.content_part.done", true, {{"part", part_}}, piece);
     }
@@ -142,9 +143,11 @@ class ResponseWriter final : public Writer {
       if (stream_) send_at("response.content_part.added", true, {{"part", part_}}, piece);
     }
     part_["text"].get_ref<std::string&>() += event.text;
+    const Json scores = form_.scores && !thought ? scores_of(*served_, event.logprobs) : Json::array();
+    if (!scores.empty()) part_["logprobs"].insert(part_["logprobs"].end(), scores.begin(), scores.end());
     if (!stream_) return;
     Json delta = Json{{"delta", event.text}};
-    if (!thought) delta["logprobs"] = Json::array();
+    if (!thought) delta["logprobs"] = scores;
     send_at(fmt::format("response.{}.delta", name), true, delta, piece);
   }
 
@@ -174,8 +177,8 @@ class ResponseWriter final : public Writer {
     piece.bytes += fmt::format("event: {}\ndata: {}\n\n", type, to_text(body));
   }
 
-  const std::string path_;
-  const Json form_;
+  const Served* served_;
+  const ResponseForm form_;
   const bool stream_;
   const std::string id_ = fresh_id("resp_");
   const int64_t created_ = unix_time();
@@ -190,8 +193,8 @@ class ResponseWriter final : public Writer {
 
 }  // namespace
 
-std::unique_ptr<Writer> response_writer(std::string path, Json form, bool stream) {
-  return std::make_unique<ResponseWriter>(std::move(path), std::move(form), stream);
+std::unique_ptr<Writer> response_writer(const Served& served, ResponseForm form) {
+  return std::make_unique<ResponseWriter>(served, std::move(form));
 }
 
 }  // namespace autoglm

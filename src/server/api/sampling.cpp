@@ -27,19 +27,16 @@ void read_bias(Fields& fields, const Served& served, std::map<int32_t, float>& b
   }
 }
 
-void read_stops(Fields& fields, std::vector<std::string>& stops) {
-  if (!fields.has("stop")) {
-    fields.ignore({"stop"});
-    return;
-  }
-  stops = fields.texts("stop", kMostStops);
-  for (const std::string& stop : stops) {
-    if (stop.empty()) fields.refuse("stop", "has an empty string", "leave it out");
-    if (stop.size() > kLongestStop) fields.refuse("stop", fmt::format("has a string of {} bytes", stop.size()));
-  }
-}
-
 }  // namespace
+
+std::vector<std::string> read_stops(Fields& fields, std::string_view name) {
+  std::vector<std::string> stops = fields.texts(name, kMostStops);
+  for (const std::string& stop : stops) {
+    if (stop.empty()) fields.refuse(name, "has an empty string", "leave it out");
+    if (stop.size() > kLongestStop) fields.refuse(name, fmt::format("has a string of {} bytes", stop.size()));
+  }
+  return stops;
+}
 
 uint64_t seed_of(int64_t given) {
   const auto seed = static_cast<uint64_t>(given);
@@ -63,7 +60,7 @@ Request read_request(Fields& fields, const Served& served, const HttpRequest& ht
     params.top_k = static_cast<int>(std::max<int64_t>(0, *top_k));
   if (const auto seed = fields.integer("seed", INT64_MIN, INT64_MAX)) params.seed = seed_of(*seed);
   read_bias(fields, served, params.logit_bias);
-  read_stops(fields, request.stop);
+  request.stop = read_stops(fields, "stop");
   request.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   request.client = http.client;
   return request;

@@ -9,6 +9,9 @@ namespace autoglm {
 /// Temperature to seed, stop, ignore_eos, deadlines: the defaults, with what the request says in their place.
 Request read_request(Fields& fields, const Served& served, const HttpRequest& http);
 
+/// Strings that end an answer. Errors name the field.
+std::vector<std::string> read_stops(Fields& fields, std::string_view name);
+
 /// Accepted and without effect, because they change no answer.
 void ignore_harmless(Fields& fields);
 

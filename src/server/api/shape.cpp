@@ -129,19 +129,28 @@ bool thinks_at(const Fields& fields, std::string_view field, std::string_view ef
   fields.refuse(field, "must be none, minimal, low, medium, high or xhigh");
 }
 
-void apply_shape(const Served& served, const AskedShape& asked, ReasoningStart reasoning, Request& request) {
+void apply_prompt(const Served& served, const AskedShape& asked, Prompt prompt, Request& request) {
+  request.prompt = std::move(prompt.tokens);
+  request.reasoning = prompt.reasoning;
+  request.continues = prompt.continues;
+  request.said = std::move(prompt.said);
   request.tools = asked.tools;
   request.one_call = !asked.shape.parallel;
   if (asked.shape.kind == AnswerShape::Kind::any) return;
   const bool calls = asked.shape.kind == AnswerShape::Kind::tool_calls;
-  if (served.grammars == nullptr) throw FieldError(asked.format_field, asked.format_field + " is not supported");
+  const std::string field = calls ? "tools" : asked.format_field;
+  if (served.grammars == nullptr) throw FieldError(field, field + " is not supported");
   try {
-    request.grammar = served.grammars->compile(asked.shape, reasoning);
+    request.grammar = served.grammars->compile(asked.shape, request.reasoning);
   } catch (const Error& error) {
     if (error.code() != Code::bad_request) throw;
-    const std::string field = calls ? "tools" : asked.format_field;
     throw FieldError(field, fmt::format("{}: {}", field, error.what()), error.hint());
   }
+  if (request.said.empty() || GrammarMatcher(request.grammar).accept(request.said)) return;
+  throw FieldError(
+      "messages",
+      fmt::format("what the last message says is no beginning of what {} asks for", calls ? "tool_choice" : field),
+      "the message that is gone on with is a part of the answer: leave it out, or begin as the form does");
 }
 
 }  // namespace autoglm

@@ -38,7 +38,7 @@ void set_thinking(const Fields& fields, std::string_view field, const Served& se
 /// Whether an effort ("none" to "xhigh", in OpenAI's words) is any. Error naming `field`.
 bool thinks_at(const Fields& fields, std::string_view field, std::string_view effort);
 
-/// Puts it into a request whose prompt is made.
-void apply_shape(const Served& served, const AskedShape& asked, ReasoningStart reasoning, Request& request);
+/// Puts both into a request. Errors name what cannot be had so.
+void apply_prompt(const Served& served, const AskedShape& asked, Prompt prompt, Request& request);
 
 }  // namespace autoglm
