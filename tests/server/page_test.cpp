@@ -2,15 +2,24 @@
 // by tests/server/page_test.py in a browser.
 #include "server/page/page.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <future>
 
-#include "server/api_test.h"
 #include "server/page/assets.h"
+#include "server/test_server.h"
 #include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
 
+using nlohmann::json;
+using test::Client;
+using test::Reply;
+using test::ServerSetup;
+using test::TestServer;
+using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 

@@ -1,16 +1,22 @@
 // Clients that are broken, slow or hostile, many at once: the server stays as it was, and they are told what is wrong.
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <random>
 
-#include "server/api_test.h"
+#include "server/test_server.h"
 
 namespace autoglm {
 namespace {
 
+using nlohmann::json;
+using test::Client;
 using test::eventually;
 using test::metric;
 using test::post_text;
+using test::Reply;
+using test::ServerSetup;
+using test::TestServer;
 
 std::vector<std::string> good_requests() {
   const json messages = {{{"role", "system"}, {"content", "be kind"}},
@@ -158,7 +164,6 @@ TEST(Robustness, ValuesOfEveryKindInEveryField) {
                                           "metadata",
                                           "parallel_tool_calls",
                                           "add_generation_prompt",
-                                          "continue_final_message",
                                           "tokens",
                                           "content",
                                           "return_token_strs"};

@@ -1,20 +1,28 @@
 // The server under load and under bad clients: the queue's bound, hang-ups in every phase, slow readers, failures in
 // the engine, shutting down, keys, metrics, the access log.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <random>
 
-#include "server/api_test.h"
 #include "server/gate.h"
+#include "server/test_server.h"
 #include "support/read_file.h"
 #include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
 
+using nlohmann::json;
+using test::Client;
 using test::eventually;
 using test::Gate;
 using test::metric;
+using test::Reply;
+using test::ServerSetup;
+using test::TestServer;
+using testing::HasSubstr;
 
 json completion(const std::string& prompt, int tokens, json more = json::object()) {
   json body = {{"prompt", prompt}, {"max_tokens", tokens}};

@@ -10,7 +10,7 @@
 namespace autoglm::test {
 
 /// Ids are the bytes of ASCII.
-class AsciiTokenizer final : public DummyTokenizer {
+class AsciiTokenizer : public DummyTokenizer {
  public:
   AsciiTokenizer() {
     pieces.clear();

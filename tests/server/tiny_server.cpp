@@ -56,21 +56,19 @@ TinyServer::TinyServer(TinySetup setup)
   model_ = Model::load(open_model(std::filesystem::path(AUTOGLM_TEST_DATA) / "models" / "glm4-a"), runtime_, load);
   const int64_t vocabulary = model_->spec().vocabulary;
   tokenizer_ = std::make_unique<ByteTokenizer>(vocabulary);
-  ChatModel& chat = running_.chat;
-  chat.spec = &tiny_spec();
-  chat.chat_template = ChatTemplate::parse(std::string(kTemplate));
-  chat.ends = {2};
-  running_.grammars = std::make_unique<GrammarCompiler>(*tokenizer_, chat, vocabulary);
-  Served& served = running_.served;
-  served.name = "tiny";
-  served.version = "1";
-  served.tokenizer = tokenizer_.get();
-  served.chat = &chat;
-  served.grammars = running_.grammars.get();
-  served.defaults.sampling.temperature = 0;
-  served.context = model_->context();
-  served.vocabulary = vocabulary;
-  served.most_choices = 4;
+  chat_.spec = &tiny_spec();
+  chat_.chat_template = ChatTemplate::parse(std::string(kTemplate));
+  chat_.ends = {2};
+  grammars_ = std::make_unique<GrammarCompiler>(*tokenizer_, chat_, vocabulary);
+  served_.name = "tiny";
+  served_.version = "1";
+  served_.tokenizer = tokenizer_.get();
+  served_.chat = &chat_;
+  served_.grammars = grammars_.get();
+  served_.defaults.sampling.temperature = 0;
+  served_.context = model_->context();
+  served_.vocabulary = vocabulary;
+  served_.most_choices = 4;
   EngineOptions options;
   options.max_sequences = setup.max_sequences;
   options.speculation = Speculation::automatic;
@@ -78,26 +76,32 @@ TinyServer::TinyServer(TinySetup setup)
     options.model_identity = "tiny";
     options.disk = prefixes_.get();
   }
-  running_.engine = std::make_unique<Engine>(*model_, *tokenizer_, chat, options);
+  engine_ = std::make_unique<Engine>(*model_, *tokenizer_, chat_, options);
+  setup.server.port = 0;
   setup.server.http.idle_seconds = 600;  // however slow the machine
   setup.server.service.most_inside = setup.max_sequences + setup.max_queue;
-  running_.start(std::move(setup.server));
+  server_ = std::make_unique<Server>(setup.server);
+  const std::string& address = server_->address();
+  port_ = std::atoi(address.c_str() + address.rfind(':') + 1);
+  thread_ = std::thread([this] { signal_ = server_->run(*engine_, served_, [] {}); });
 }
 
 TinyServer::~TinyServer() {
-  if (!running_.runs()) return;
-  running_.stop();
+  if (!thread_.joinable()) return;
+  server_->stop();
+  server_->stop();
   join();
 }
 
 int TinyServer::join() {
-  const int signal = running_.wait();
-  const EngineStatus status = running_.engine->status();
+  thread_.join();
+  engine_->check_integrity();
+  const EngineStatus status = engine_->status();
   EXPECT_EQ(status.free_blocks, status.blocks);
   EXPECT_EQ(status.running, 0);
   EXPECT_EQ(status.waiting, 0);
-  running_.release();
-  return signal;
+  server_.reset();
+  return signal_;
 }
 
 }  // namespace autoglm::test

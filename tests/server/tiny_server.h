@@ -4,10 +4,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <thread>
 
+#include "engine/answer_grammar.h"
 #include "engine/dummy.h"
 #include "model/runtime.h"
-#include "server/running_server.h"
+#include "server/client.h"
+#include "server/server.h"
 #include "store/prefix_store.h"
 
 namespace autoglm::test {
@@ -38,9 +41,9 @@ class TinyServer {
   TinyServer(const TinyServer&) = delete;
   TinyServer& operator=(const TinyServer&) = delete;
 
-  Client client() const { return running_.client(); }
-  int port() const { return running_.port(); }
-  Server& server() { return running_.server(); }
+  Client client() const { return Client(port_); }
+  int port() const { return port_; }
+  Server& server() { return *server_; }
   /// Waits for its end and looks whether anything was left behind. Returns the signal that ended it.
   int join();
 
@@ -49,7 +52,14 @@ class TinyServer {
   std::unique_ptr<PrefixStore> prefixes_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<ByteTokenizer> tokenizer_;
-  RunningServer running_;
+  ChatModel chat_;
+  std::unique_ptr<GrammarCompiler> grammars_;
+  Served served_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+  int port_ = 0;
+  int signal_ = 0;
 };
 
 }  // namespace autoglm::test

@@ -1,5 +1,7 @@
 // https: the same server behind TLS, with certificates made here.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -8,12 +10,19 @@
 #include <csignal>
 #include <filesystem>
 
-#include "server/api_test.h"
 #include "server/http_stream.h"
+#include "server/test_server.h"
 #include "support/temporary_folder.h"
 
 namespace autoglm {
 namespace {
+
+using nlohmann::json;
+using test::Client;
+using test::Reply;
+using test::ServerSetup;
+using test::TestServer;
+using testing::HasSubstr;
 
 std::string pem(const std::function<int(BIO*)>& write) {
   const std::unique_ptr<BIO, int (*)(BIO*)> bio(BIO_new(BIO_s_mem()), BIO_free);

@@ -1,11 +1,20 @@
 // Tools and structured answers in Anthropic's and Ollama's words. What the model says is a script: the calls are known.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "server/api_test.h"
+#include "server/test_server.h"
 
 namespace autoglm {
 namespace {
+
+using nlohmann::json;
+using test::Client;
+using test::Reply;
+using test::ServerSetup;
+using test::TestServer;
+using testing::HasSubstr;
 
 constexpr auto kCall =
     "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\", \"days\": [1, 2]}}\n</tool_call>";
