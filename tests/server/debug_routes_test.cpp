@@ -76,7 +76,7 @@ TEST(DebugRoutes, ATraceOfThreadsAndRequests) {
       tracks[event.at("tid").get<int>()] = event.at("args").at("name").get<std::string>();
     }
   }
-  EXPECT_THAT(spans["1 /v1/completions"], testing::IsSupersetOf({"queue", "prefill", "decode"}));
+  EXPECT_THAT(spans["1 /v1/completions"], testing::IsSupersetOf({"queue", "decode"}));
   EXPECT_THAT(spans["engine"], testing::IsSupersetOf({"plan", "sample", "detokenize", "emit", "report"}));
   EXPECT_THAT(spans["helper"], testing::IsSupersetOf({"parse", "tokenize"}));
   EXPECT_THAT(spans["network"], testing::IsSupersetOf({"receive", "serialize", "socket_write"}));
