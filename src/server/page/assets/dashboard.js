@@ -4,7 +4,7 @@ import { hasKey, request } from "./api.js";
 import { h } from "./dom.js";
 import { histogramSince, parseMetrics, quantile } from "./metrics.js";
 import { Plot } from "./plot.js";
-import { save } from "./store.js";
+import { saveFile } from "./store.js";
 import { duration, t } from "./texts.js";
 
 const kSpan = 120;    // seconds that plots show
@@ -76,7 +76,7 @@ export class Dashboard {
       link.setAttribute("aria-busy", "true");
       link.textContent = t("dash.making");
       try {
-        save(name, await (await request(path)).blob());
+        saveFile(name, await (await request(path)).blob());
         this.error.hidden = true;
       } catch (error) {
         this.error.textContent = error.message;

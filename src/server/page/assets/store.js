@@ -134,10 +134,10 @@ export function exported(conversations) {
 }
 
 export function download(name, value) {
-  save(name, new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
+  saveFile(name, new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
 }
 
-export function save(name, blob) {
+export function saveFile(name, blob) {
   const address = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = address;
