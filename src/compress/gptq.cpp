@@ -18,8 +18,9 @@ void sort_runs(std::span<int32_t> columns, int size, const std::vector<float>& m
   std::vector<double> mean(static_cast<size_t>(runs));
   for (int r = 0; r < runs; ++r) {
     for (int i = 0; i < size; ++i) {
-      const auto column = static_cast<size_t>(columns[static_cast<size_t>(r * size + i)]);
-      mean[static_cast<size_t>(r)] += static_cast<double>(moments[column]);
+      const int at = r * size + i;
+      const int32_t column = columns[static_cast<size_t>(at)];
+      mean[static_cast<size_t>(r)] += static_cast<double>(moments[static_cast<size_t>(column)]);
     }
   }
   std::vector<int> index(static_cast<size_t>(runs));

@@ -51,7 +51,7 @@ class Probe {
 
  private:
   void embed(Type type, std::span<const std::byte> data);
-  void run_layers(int first, Observer::Watch watch);
+  void run_layers(int first, const Observer::Watch& watch);
   std::vector<float> log_probabilities();
   const LocatedTensor* find(Role role) const;
 
@@ -130,7 +130,7 @@ void Probe::embed(Type type, std::span<const std::byte> data) {
 }
 
 // residual_ through the layers from `first` on.
-void Probe::run_layers(int first, Observer::Watch watch) {
+void Probe::run_layers(int first, const Observer::Watch& watch) {
   const int64_t rows = std::ssize(tokens_);
   for (int layer = first; layer < spec_.layers; ++layer) {
     if (options_.check) options_.check();
