@@ -30,8 +30,8 @@ void BlockQ5_1::encode(const float* values) {
 void BlockQ5_1::pack(const int8_t* codes) {
   for (auto& bits : high_bits) bits = 0;
   for (int c = 0; c < 16; ++c) {
-    const int low = codes[c];
-    const int high = codes[c + 16];
+    const int low = static_cast<uint8_t>(codes[c]);
+    const int high = static_cast<uint8_t>(codes[c + 16]);
     nibbles[c] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
     high_bits[c / 8] = static_cast<uint8_t>(high_bits[c / 8] | (low >> 4) << (c % 8));
     high_bits[2 + c / 8] = static_cast<uint8_t>(high_bits[2 + c / 8] | (high >> 4) << (c % 8));
