@@ -142,8 +142,9 @@ class Items {
 
 Json response_messages(const Json& input, const std::string& instructions) {
   Items items(instructions);
-  if (input.is_string() || input.is_array()) {
-    if (input.empty() || input == "") throw FieldError("input", "input is empty", "ask something");
+  // A JSON string is never empty() itself.
+  if (input.is_string() ? input.get_ref<const std::string&>().empty() : input.is_array() && input.empty()) {
+    throw FieldError("input", "input is empty", "ask something");
   }
   if (input.is_string()) {
     items.add(Json{{"role", "user"}, {"content", input}}, "input");
