@@ -15,18 +15,20 @@ Helper::Line::Line(const char* name, std::string_view zones, int niceness)
         loop();
       }) {}
 
-Helper::Line::~Line() {
+void Helper::Line::stop() {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
+    waiting_.clear();
   }
   changed_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Helper::Line::post(std::function<void()> work) {
   {
     const std::scoped_lock lock(mutex_);
+    if (stopping_) return;
     waiting_.push_back(std::move(work));
   }
   changed_.notify_one();
@@ -49,6 +51,11 @@ void Helper::Line::loop() {
     }
     lock.lock();
   }
+}
+
+void Helper::stop() {
+  short_.stop();
+  long_.stop();
 }
 
 }  // namespace autoglm

@@ -20,6 +20,8 @@ class Helper {
 
   /// `work` must not throw. `bytes` of its request say whether it is short. From any thread.
   void post(size_t bytes, std::function<void()> work) { (bytes <= kShort ? short_ : long_).post(std::move(work)); }
+  /// Drops what has not begun and waits for what has; nothing begins any more. From any thread but its own.
+  void stop();
   /// Of both threads.
   std::vector<const ZoneClock*> zones() const { return {&short_.zones(), &long_.zones()}; }
 
@@ -29,8 +31,9 @@ class Helper {
   class Line {
    public:
     Line(const char* name, std::string_view zones, int niceness);
-    ~Line();  // what has not begun is dropped
+    ~Line() { stop(); }
     void post(std::function<void()> work);
+    void stop();
     const ZoneClock& zones() const { return zones_; }
 
    private:
@@ -45,8 +48,8 @@ class Helper {
   };
 
   // Beside a busy engine the first gets about a tenth of a core, and a prompt of its size is tokenized much faster than
-  // it is computed even so. With that share a megabyte's work would make one gap between tokens in three longer; the
-  // second takes three times as long for it, and the longest gaps stay what they are (`bench/serve.py --only text`).
+  // it is computed even so. A megabyte's work with that share makes the median gap between tokens a sixth longer; the
+  // second takes three times as long for it, and the median hardly moves (docs/PERFORMANCE.md, "The server").
   Line short_{"autoglm-helper", "helper", 10};
   Line long_{"autoglm-long", "long_helper", 19};
 };

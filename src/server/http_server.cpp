@@ -138,9 +138,11 @@ HttpServer::HttpServer(const std::string& host, int port, const HttpLimits& limi
   });
 }
 
-HttpServer::~HttpServer() {
+HttpServer::~HttpServer() { close(); }
+
+void HttpServer::close() {
   core_->io.stop();
-  core_->thread.join();
+  if (core_->thread.joinable()) core_->thread.join();
 }
 
 const std::string& HttpServer::address() const { return core_->address; }

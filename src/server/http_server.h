@@ -59,6 +59,8 @@ class HttpServer {
   const std::string& address() const;  // "http://127.0.0.1:8080"; https with TLS
   bool loopback() const;
   void open();
+  /// Ends its thread, whatever it still had to send. Not from that thread.
+  void close();
   /// SIGTERM, SIGINT and SIGHUP go to `then`, on the network thread, from here on.
   void catch_signals(std::function<void(int)> then);
   /// Reads certificate and key again, for connections from now on. On an Error they stay as they were. On the network

@@ -70,6 +70,15 @@ int Server::run(Engine& engine, const Served& served, const std::function<void()
   notify_service_manager("READY=1");
   const Watchdog watchdog([&s](double patience) { return s.loop.seconds_without_progress() < patience; });
   s.loop.when_said([&s] { s.http.ring(); });
+  // Model and tokenizer go when this returns, however it does: no other thread may look at them any more, not even for
+  // a client who has left.
+  struct Silence {
+    State& s;
+    ~Silence() {
+      s.http.close();
+      s.helper.stop();
+    }
+  } const silence{s};
   s.loop.run(engine);
   return s.signal.load();
 }
