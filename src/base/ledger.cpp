@@ -13,7 +13,7 @@ namespace autoglm {
 
 std::string_view name(MemoryLine line) {
   constexpr std::array<std::string_view, static_cast<size_t>(MemoryLine::count_)> kNames = {
-      "weights", "kv", "activations", "cache", "tokenizer", "process"};
+      "weights", "kv", "activations", "cache", "tokenizer", "process", "grammars"};
   return kNames.at(static_cast<size_t>(line));
 }
 
@@ -22,20 +22,24 @@ Ledger::Ledger(int64_t limit_bytes) : limit_(limit_bytes) {
 }
 
 void Ledger::reserve(MemoryLine line, int64_t bytes, std::string_view what) {
+  if (try_reserve(line, bytes)) return;
+  fail(Code::out_of_memory,
+       fmt::format("{} needs {}, but {} of the limit of {} is already in use", what, format_bytes(bytes),
+                   format_bytes(total()), format_bytes(limit_)),
+       "use a smaller type, --ctx or --kv-type, or raise --memory-limit; `autoglm inspect MODEL --fit` shows what "
+       "fits");
+}
+
+bool Ledger::try_reserve(MemoryLine line, int64_t bytes) {
   AUTOGLM_CHECK(bytes >= 0, "a reservation is not negative");
   const std::scoped_lock lock(mutex_);
   int64_t sum = 0;
   for (const int64_t used : lines_) sum += used;
   const int64_t ceiling = limit_ > 0 ? limit_ : std::numeric_limits<int64_t>::max();
   // Without subtraction from a sum that may already be above the limit, nor an addition that may overflow.
-  if (bytes > ceiling - std::min(sum, ceiling)) {
-    fail(Code::out_of_memory,
-         fmt::format("{} needs {}, but {} of the limit of {} is already in use", what, format_bytes(bytes),
-                     format_bytes(sum), format_bytes(ceiling)),
-         "use a smaller type, --ctx or --kv-type, or raise --memory-limit; `autoglm inspect MODEL --fit` shows what "
-         "fits");
-  }
+  if (bytes > ceiling - std::min(sum, ceiling)) return false;
   lines_.at(static_cast<size_t>(line)) += bytes;
+  return true;
 }
 
 void Ledger::release(MemoryLine line, int64_t bytes) {

@@ -10,7 +10,7 @@
 namespace autoglm {
 
 /// What memory is used for. `weights` counts packed copies and the mapped file alike: what will be resident.
-enum class MemoryLine : uint8_t { weights, kv, activations, cache, tokenizer, process, count_ };
+enum class MemoryLine : uint8_t { weights, kv, activations, cache, tokenizer, process, grammars, count_ };
 
 std::string_view name(MemoryLine line);
 
@@ -19,6 +19,8 @@ class Ledger {
  public:
   explicit Ledger(int64_t limit_bytes);  // 0: no limit
   void reserve(MemoryLine line, int64_t bytes, std::string_view what);
+  /// The same, told by false.
+  bool try_reserve(MemoryLine line, int64_t bytes);
   void release(MemoryLine line, int64_t bytes);
   int64_t used(MemoryLine line) const;
   int64_t total() const;

@@ -241,6 +241,9 @@ constexpr Setting kTable[] = {
     {.key = "server.max_queue", .flag = "--max-queue", .type = integer, .default_value = "256", .min = 0,
      .max = 1000000, .unit = "requests", .commands = kServes,
      .help = {"requests that may wait; more get 429", "允许排队的请求数；超出则返回 429"}},
+    {.key = "server.grammar_max_bytes", .flag = "--grammar-max-bytes", .type = size, .default_value = "256MiB",
+     .min = kMiB, .max = kTiB, .commands = kServes,
+     .help = {"memory for grammars of structured answers", "结构化输出的语法可用的内存"}},
     {.key = "server.target_itl", .flag = "--target-itl", .type = duration, .default_value = "auto", .min = 100,
      .max = 60e6, .commands = kServes,
      .help = {"longest gap between tokens of a stream while prompts of others are read; auto: three times the gap without "

@@ -53,7 +53,9 @@ int run(Context& context) {
 
   const auto opened = open_and_load(context, load_options(context, options.max_sequences), true);
   Served served = served_model(context, *opened, options);
-  GrammarCompiler grammars(*opened->tokenizer, opened->chat, opened->model->spec().vocabulary);
+  const auto grammar_memory =
+      std::make_shared<GrammarMemory>(settings.bytes("server.grammar_max_bytes"), opened->runtime.ledger.get());
+  GrammarCompiler grammars(*opened->tokenizer, opened->chat, opened->model->spec().vocabulary, grammar_memory);
   served.grammars = &grammars;
   options.max_queue = -1;  // the server has counted who may come in
   keep_prefixes(*opened, options);

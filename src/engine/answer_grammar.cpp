@@ -1,5 +1,7 @@
 #include "engine/answer_grammar.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/zone.h"
@@ -17,6 +19,22 @@ std::string key_of(const AnswerShape& shape, ReasoningStart reasoning) {
   return key.dump() + '\n' + shape.text + '\n' + shape.schema.dump() + '\n' + shape.tools.dump();
 }
 
+// `base`: what any grammar needs beside itself; 0 where that itself is refused.
+[[noreturn]] void refuse(const GrammarMemory& memory, std::string_view what, int64_t bytes, int64_t base) {
+  const int64_t most = memory.limit() - base;
+  const std::string hint = "raise --grammar-max-bytes and perhaps --memory-limit";
+  if (bytes > most) {
+    fail(Code::limit_exceeded,
+         fmt::format("{} needs {}, and grammars may have {}", what, format_bytes(bytes),
+                     format_bytes(std::max<int64_t>(0, most))),
+         base == 0 ? hint : "make it smaller, or " + hint);
+  }
+  fail(Code::overloaded,
+       fmt::format("{} needs {}, but grammars have {} of {}, and the machine has no more or answers are using them",
+                   what, format_bytes(bytes), format_bytes(memory.used()), format_bytes(memory.limit())),
+       "try again later, or " + hint);
+}
+
 Thought thought_of(ReasoningStart start) {
   switch (start) {
     case ReasoningStart::none:
@@ -31,8 +49,14 @@ Thought thought_of(ReasoningStart start) {
 
 }  // namespace
 
-GrammarCompiler::GrammarCompiler(const Tokenizer& tokenizer, ChatModel chat, int64_t vocabulary)
-    : tokenizer_(&tokenizer), chat_(std::move(chat)), vocabulary_(vocabulary) {}
+GrammarCompiler::GrammarCompiler(const Tokenizer& tokenizer, ChatModel chat, int64_t vocabulary,
+                                 std::shared_ptr<GrammarMemory> memory)
+    : tokenizer_(&tokenizer),
+      chat_(std::move(chat)),
+      vocabulary_(vocabulary),
+      memory_(memory ? std::move(memory) : std::make_shared<GrammarMemory>(kMaxBytes)) {}
+
+GrammarCompiler::~GrammarCompiler() { memory_->give(trie_bytes_); }
 
 std::shared_ptr<const Program> GrammarCompiler::program(const AnswerShape& shape, ReasoningStart reasoning) const {
   Grammar grammar;
@@ -68,9 +92,20 @@ std::shared_ptr<const Program> GrammarCompiler::program(const AnswerShape& shape
 std::shared_ptr<const TokenTrie> GrammarCompiler::trie() {
   const std::lock_guard lock(mutex_);
   if (!trie_) {
-    trie_ = std::make_shared<const TokenTrie>(*tokenizer_, vocabulary_, printed_marks(*tokenizer_, chat_.spec));
+    auto made = std::make_shared<const TokenTrie>(*tokenizer_, vocabulary_, printed_marks(*tokenizer_, chat_.spec));
+    if (!memory_->take(made->bytes())) refuse(*memory_, "the vocabulary's tree", made->bytes(), 0);
+    trie_bytes_ = made->bytes();
+    trie_ = std::move(made);
   }
   return trie_;
+}
+
+// The least recently used go first. What an answer still follows is not freed by that.
+void GrammarCompiler::make_room_for(TokenGrammar& grammar) {
+  while (!grammar.book(memory_)) {
+    if (kept_.empty()) refuse(*memory_, "this grammar", grammar.bytes(), trie_bytes_);
+    kept_.pop_back();
+  }
 }
 
 std::shared_ptr<TokenGrammar> GrammarCompiler::compile(const AnswerShape& shape, ReasoningStart reasoning) {
@@ -87,6 +122,7 @@ std::shared_ptr<TokenGrammar> GrammarCompiler::compile(const AnswerShape& shape,
   }
   const auto grammar = std::make_shared<TokenGrammar>(program(shape, reasoning), trie(), chat_.ends);
   const std::lock_guard lock(mutex_);
+  make_room_for(*grammar);
   kept_.push_front({key, grammar});
   if (kept_.size() > kKept) kept_.pop_back();
   return grammar;

@@ -28,11 +28,19 @@ struct AnswerShape {
 /// found out about it.
 class GrammarCompiler {
  public:
-  /// `vocabulary`: of the model's logits. Tokenizer and the spec inside ChatModel outlive it.
-  GrammarCompiler(const Tokenizer& tokenizer, ChatModel chat, int64_t vocabulary);
+  static constexpr int64_t kMaxBytes = int64_t{256} << 20;
+
+  /// `vocabulary`: of the model's logits. Tokenizer and the spec inside ChatModel outlive it, as does the ledger of
+  /// `memory`; null: kMaxBytes without a ledger.
+  GrammarCompiler(const Tokenizer& tokenizer, ChatModel chat, int64_t vocabulary,
+                  std::shared_ptr<GrammarMemory> memory = nullptr);
+  ~GrammarCompiler();
+  GrammarCompiler(const GrammarCompiler&) = delete;
+  GrammarCompiler& operator=(const GrammarCompiler&) = delete;
 
   /// Null for Kind::any. A thought that comes first (ReasoningStart) is free text. Errors: bad_request with what is
-  /// wrong and where, limit_exceeded.
+  /// wrong and where, limit_exceeded (also for one that alone is more than the memory for grammars), overloaded (others
+  /// that answers need now hold it).
   std::shared_ptr<TokenGrammar> compile(const AnswerShape& shape, ReasoningStart reasoning = ReasoningStart::none);
 
   /// Memory of the vocabulary's tree and of the grammars that are kept.
@@ -46,11 +54,14 @@ class GrammarCompiler {
   };
   std::shared_ptr<const Program> program(const AnswerShape& shape, ReasoningStart reasoning) const;
   std::shared_ptr<const TokenTrie> trie();
+  void make_room_for(TokenGrammar& grammar);
 
   const Tokenizer* tokenizer_;
   ChatModel chat_;
   int64_t vocabulary_;
+  const std::shared_ptr<GrammarMemory> memory_;
   mutable std::mutex mutex_;  // guards what follows
+  int64_t trie_bytes_ = 0;    // booked
   std::shared_ptr<const TokenTrie> trie_;
   std::list<Kept> kept_;  // the newest first
 };

@@ -6,6 +6,7 @@
 #include "engine/answer_grammar.h"
 #include "engine/dummy.h"
 #include "engine/engine.h"
+#include "support/errors.h"
 #include "text/grammar/gbnf.h"
 #include "text/grammar/matcher.h"
 #include "text/grammar/regex_grammar.h"
@@ -247,6 +248,64 @@ TEST(GrammarCompiler, ThoughtsAreFree) {
   EXPECT_EQ(compiler.compile(shape, ReasoningStart::open), compiler.compile(shape, ReasoningStart::open)) << "kept";
   EXPECT_NE(compiler.compile(shape, ReasoningStart::open), compiler.compile(shape, ReasoningStart::none));
   EXPECT_GT(compiler.bytes(), 0);
+}
+
+/// A regex whose automaton is about as large as the others'.
+AnswerShape word_of(int i) { return {.kind = AnswerShape::Kind::regex, .text = "(ab|ba){1,200}c" + std::to_string(i)}; }
+
+TEST(GrammarCompiler, MemoryIsTheLedgersAndTheOldestGoFirst) {
+  DummyTokenizer tokenizer;
+  ChatModel chat;
+  chat.ends = {38};
+  int64_t tree = 0;
+  int64_t one = 0;
+  {
+    const auto memory = std::make_shared<GrammarMemory>(1 << 30);
+    GrammarCompiler compiler(tokenizer, chat, 50, memory);
+    compiler.compile(word_of(0));
+    const int64_t both = memory->used();
+    compiler.compile(word_of(1));
+    one = memory->used() - both;
+    tree = both - one;
+  }
+  ASSERT_GT(one, 0);
+  ASSERT_GT(tree, 0);
+  Ledger ledger(0);
+  {
+    const auto memory = std::make_shared<GrammarMemory>(tree + 3 * one + one / 2, &ledger);
+    GrammarCompiler compiler(tokenizer, chat, 50, memory);
+    std::shared_ptr<TokenGrammar> first = compiler.compile(word_of(0));
+    for (int i = 1; i < 3; ++i) compiler.compile(word_of(i));
+    EXPECT_EQ(ledger.used(MemoryLine::grammars), tree + 3 * one);
+    EXPECT_EQ(compiler.compile(word_of(0)), first) << "used again: the newest now";
+    compiler.compile(word_of(3));
+    EXPECT_EQ(ledger.used(MemoryLine::grammars), tree + 3 * one) << "the oldest went";
+    EXPECT_EQ(compiler.compile(word_of(0)), first);
+    // Answers hold on to theirs: then there is no room, and the numbers say so.
+    std::vector<std::shared_ptr<TokenGrammar>> held = {first, compiler.compile(word_of(4)),
+                                                       compiler.compile(word_of(5))};
+    EXPECT_ERROR(compiler.compile(word_of(6)), Code::overloaded, format_bytes(memory->limit()));
+    held.clear();
+    first.reset();
+    EXPECT_NE(compiler.compile(word_of(6)), nullptr);
+  }
+  EXPECT_EQ(ledger.total(), 0);
+  const auto little = std::make_shared<GrammarMemory>(tree + one / 2, &ledger);
+  GrammarCompiler compiler(tokenizer, chat, 50, little);
+  EXPECT_ERROR(compiler.compile(word_of(0)), Code::limit_exceeded, format_bytes(one));
+  const auto none = std::make_shared<GrammarMemory>(tree / 2, &ledger);
+  EXPECT_ERROR(GrammarCompiler(tokenizer, chat, 50, none).compile(word_of(0)), Code::limit_exceeded,
+               format_bytes(tree));
+}
+
+// What the machine has not is not taken either, whatever the limit of grammars says.
+TEST(GrammarCompiler, TheMachinesLimitHolds) {
+  DummyTokenizer tokenizer;
+  Ledger ledger(1 << 20);
+  ledger.reserve(MemoryLine::weights, (1 << 20) - 100, "weights");
+  GrammarCompiler compiler(tokenizer, {}, 50, std::make_shared<GrammarMemory>(1 << 30, &ledger));
+  EXPECT_ERROR(compiler.compile(word_of(0)), Code::overloaded, "grammars have 0 B of 1 GiB");
+  EXPECT_EQ(ledger.total(), (1 << 20) - 100);
 }
 
 // A model made to call a tool does, and the sink hears the call and no text; marks that are control tokens count.

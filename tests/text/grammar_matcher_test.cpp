@@ -1,6 +1,7 @@
 // Masks over vocabularies: equal to trying every token byte by byte, at any place of any grammar.
 #include "text/grammar/matcher.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -279,6 +280,33 @@ TEST(RegexGrammar, RefusesByName) {
   EXPECT_ERROR(compile_regex("(?i)a"), Code::bad_request, "group");
   EXPECT_ERROR(compile_regex("\xFF"), Code::bad_request, "UTF-8");
   EXPECT_ERROR(compile_regex("[]"), Code::bad_request, "empty");
+}
+
+// Memory that is not there for what a grammar finds out: it is found again, and masks are the same.
+TEST(GrammarMatcher, ForgetsWhatThereIsNoMemoryFor) {
+  const Tokenizer& tokenizer = real_tokenizer();
+  std::string gbnf = "root ::=";
+  for (int i = 0; i < 400; ++i) gbnf += fmt::format(" [^{}{}]", static_cast<char>('a' + i % 26), i / 26 % 10);
+  const auto program = compile_gbnf(gbnf);
+  const auto tight = with(tokenizer, program);
+  const auto free = with(tokenizer, program);
+  const auto memory = std::make_shared<GrammarMemory>(tight->bytes() + 1000);
+  ASSERT_TRUE(tight->book(memory));
+  EXPECT_EQ(memory->used(), tight->bytes());
+  std::vector<uint64_t> mask(free->mask_words());
+  std::vector<uint64_t> wanted(free->mask_words());
+  GrammarMatcher a(tight);
+  GrammarMatcher b(free);
+  for (int step = 0; step < 400; ++step) {  // another mask at every step
+    a.mask(mask);
+    b.mask(wanted);
+    ASSERT_EQ(mask, wanted) << step;
+    ASSERT_TRUE(a.accept("#"));
+    ASSERT_TRUE(b.accept("#"));
+    ASSERT_LE(memory->used(), memory->limit());
+  }
+  EXPECT_GT(free->bytes(), memory->limit() + (1 << 20)) << "there was much to forget";
+  EXPECT_LT(tight->bytes(), memory->limit() + (1 << 20));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <utility>
 
 #include "base/error.h"
 
@@ -13,6 +15,7 @@ constexpr size_t kMostPlaces = 8;              // of a wide state, else its toke
 constexpr size_t kStateMasks = 64;             // remembered for whole states
 constexpr size_t kMaskLimit = 32 << 20;        // bytes of remembered masks
 constexpr int64_t kAutomatonLimit = 16 << 20;  // bytes before states nobody is in are forgotten
+constexpr int64_t kBookedAtOnce = 256 << 10;   // growth that is not looked at
 constexpr size_t kPrepared = 16;               // masks made when the grammar is compiled
 constexpr size_t kMostTried = 1024;            // places looked at to find them
 constexpr size_t kFew = 512;                   // allowed tokens that are kept as a list
@@ -38,11 +41,40 @@ TokenGrammar::TokenGrammar(std::shared_ptr<const Program> program, std::shared_p
   prepare();
 }
 
-TokenGrammar::~TokenGrammar() = default;
+TokenGrammar::~TokenGrammar() {
+  if (memory_) memory_->give(booked_);
+}
 
 int64_t TokenGrammar::bytes() const {
   const std::lock_guard lock(mutex_);
-  return automaton_.bytes() + automaton_.program().bytes() + static_cast<int64_t>(mask_bytes_);
+  return held();
+}
+
+int64_t TokenGrammar::held() const {
+  const size_t states = state_masks_.size() * mask_words() * sizeof(uint64_t);
+  return automaton_.bytes() + automaton_.program().bytes() + static_cast<int64_t>(mask_bytes_ + states);
+}
+
+bool TokenGrammar::book(const std::shared_ptr<GrammarMemory>& memory) {
+  const std::lock_guard lock(mutex_);
+  AUTOGLM_CHECK(!memory_, "a grammar is booked once");
+  booked_ = held();
+  if (!memory->take(booked_)) return false;
+  memory_ = memory;
+  return true;
+}
+
+// What has been found since, a little at a time.
+void TokenGrammar::book_growth() {
+  if (!memory_ || std::abs(held() - booked_) < kBookedAtOnce) return;
+  if (held() > booked_ && !memory_->take(held() - booked_)) {
+    forget_masks();
+    forget_states();
+  } else if (held() > booked_) {
+    booked_ = held();
+  }
+  // States that answers are in stay, even if they are more than what was booked.
+  if (held() < booked_) memory_->give(std::exchange(booked_, held()) - held());
 }
 
 // Inside a loop that goes on for longer than any token, how long does not matter.
@@ -179,11 +211,20 @@ void TokenGrammar::fill_first(Automaton::State state, std::span<uint64_t> mask) 
 
 // What is remembered stays within limits: masks are dropped, and states nobody is in any more.
 void TokenGrammar::make_room() {
-  if (mask_bytes_ > kMaskLimit) {
-    place_masks_.clear();
-    mask_bytes_ = 0;
+  if (mask_bytes_ > kMaskLimit) forget_masks();
+  if (automaton_.bytes() >= automaton_limit_) {
+    forget_states();
+    automaton_limit_ = std::max(kAutomatonLimit, 2 * automaton_.bytes());
   }
-  if (automaton_.bytes() < automaton_limit_) return;
+  book_growth();
+}
+
+void TokenGrammar::forget_masks() {
+  place_masks_.clear();
+  mask_bytes_ = 0;
+}
+
+void TokenGrammar::forget_states() {
   std::vector<Automaton::State*> live;
   for (GrammarMatcher* matcher : matchers_) {
     live.push_back(&matcher->now_);
@@ -191,7 +232,6 @@ void TokenGrammar::make_room() {
   }
   automaton_.compact(live);
   state_masks_.clear();
-  automaton_limit_ = std::max(kAutomatonLimit, 2 * automaton_.bytes());
 }
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<TokenGrammar> grammar, bool continues) : grammar_(std::move(grammar)) {

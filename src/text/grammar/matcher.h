@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "text/grammar/automaton.h"
+#include "text/grammar/memory.h"
 #include "text/grammar/token_trie.h"
 
 namespace autoglm {
@@ -36,6 +37,9 @@ class TokenGrammar {
   size_t mask_words() const { return static_cast<size_t>((vocabulary() + 63) / 64); }
   /// Memory that it holds now, without the vocabulary's tree.
   int64_t bytes() const;
+  /// What it holds is `memory`'s from now on, and so is what it finds out later: where there is no room for that, it is
+  /// forgotten and found again. False if there is no room for what it holds. Once.
+  bool book(const std::shared_ptr<GrammarMemory>& memory);
 
  private:
   friend class GrammarMatcher;
@@ -60,6 +64,10 @@ class TokenGrammar {
   template <class Take>
   void walk(const TokenTrie::Nodes& nodes, Automaton::State from, Take take);
   void make_room();
+  int64_t held() const;
+  void forget_masks();
+  void forget_states();
+  void book_growth();
 
   std::shared_ptr<const TokenTrie> trie_;
   std::vector<int32_t> ends_;
@@ -71,6 +79,8 @@ class TokenGrammar {
   int64_t automaton_limit_;
   std::vector<Automaton::State> path_;  // scratch of walk()
   std::vector<GrammarMatcher*> matchers_;
+  std::shared_ptr<GrammarMemory> memory_;  // null: nobody counts
+  int64_t booked_ = 0;
 };
 
 /// One answer on its way through a grammar. Belongs to one thread.
