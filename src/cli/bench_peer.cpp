@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "store/process.h"
+#include "base/process.h"
 
 namespace autoglm {
 namespace {

@@ -10,7 +10,7 @@
 #include "cli/open.h"
 #include "cli/score.h"
 #include "engine/chat.h"
-#include "store/process.h"
+#include "base/process.h"
 
 namespace autoglm {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "compress/quality_divergence.h"
-#include "compress/quality_lines.h"
+#include "text/json_lines.h"
 #include "compress/quality_report.h"
 #include "text/utf8.h"
 

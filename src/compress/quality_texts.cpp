@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "compress/quality_lines.h"
+#include "text/json_lines.h"
 
 namespace autoglm {
 namespace {

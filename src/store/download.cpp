@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/ledger.h"
-#include "store/process.h"
+#include "base/process.h"
 #include "store/sha256.h"
 
 namespace autoglm {

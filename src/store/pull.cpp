@@ -11,7 +11,7 @@
 #include "base/ledger.h"
 #include "store/download.h"
 #include "store/hub.h"
-#include "store/process.h"
+#include "base/process.h"
 #include "store/sha256.h"
 #include "store/store.h"
 

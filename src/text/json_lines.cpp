@@ -1,4 +1,4 @@
-#include "compress/quality_lines.h"
+#include "text/json_lines.h"
 
 #include <fmt/format.h>
 
