@@ -228,12 +228,16 @@ async def too_many(server):
 
 
 async def one_client(server, length=500, tokens=64):
-    """One client. Ours beside `autoglm bench` in turns, and what its first token takes beyond the engine's step."""
-    streamed, whole, plain, first = [], [], [], []
+    """One client. Ours beside `autoglm bench` in turns, what its first token takes beyond the engine's step, and the
+    CPU time a streamed token takes of the server's network thread and of this client, who has no cores of its own."""
+    streamed, whole, plain, first, network, client = [], [], [], [], [], []
     for i in range(3):
         prompt = server.text(length, 300 + i)
         before = await server.prefill_seconds()
+        network_before, client_before = server.network_seconds(), time.process_time()
         answer = await ask(server.port, request(prompt, tokens))
+        client.append((time.process_time() - client_before) / tokens)
+        network.append((server.network_seconds() - network_before) / tokens)
         first.append(answer.first - (await server.prefill_seconds() - before))
         streamed.append((len(answer.times) - 1) / (answer.times[-1] - answer.times[0]))
         # The prompt is in the cache now: two whole answers differ by what is decoded.
@@ -249,6 +253,8 @@ async def one_client(server, length=500, tokens=64):
         result["stream_overhead"] = result["bench_tps"] / result["stream_tps"] - 1
         result["whole_overhead"] = result["bench_tps"] / result["whole_tps"] - 1
         result["first_beyond_step_ms"] = 1e3 * statistics.median(first)
+        result["network_us_per_token"] = 1e6 * statistics.median(network)
+        result["client_us_per_token"] = 1e6 * statistics.median(client)
     return result
 
 
@@ -297,6 +303,13 @@ class Server:
         writer.close()
         found = re.search(r"^vllm:request_prefill_time_seconds_sum\S* (\S+)", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
+
+    def network_seconds(self):
+        """CPU time of our network thread so far."""
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            if (task / "comm").read_text().strip() == "autoglm-net":
+                return int((task / "schedstat").read_text().split()[0]) / 1e9
+        return 0.0
 
     def text(self, tokens, seed):
         """A text of about `tokens` tokens."""
