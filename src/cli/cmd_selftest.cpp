@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/process.h"
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/score.h"
 #include "engine/chat.h"
-#include "base/process.h"
 
 namespace autoglm {
 namespace {

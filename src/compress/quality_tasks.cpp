@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "compress/quality_divergence.h"
-#include "text/json_lines.h"
 #include "compress/quality_report.h"
+#include "text/json_lines.h"
 #include "text/utf8.h"
 
 namespace autoglm {

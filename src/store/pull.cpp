@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/ledger.h"
+#include "base/process.h"
 #include "store/download.h"
 #include "store/hub.h"
-#include "base/process.h"
 #include "store/sha256.h"
 #include "store/store.h"
 
