@@ -191,11 +191,12 @@ TEST_F(Quantize, FallbacksAreNamedAndCounted) {
   const QuantizeResult plan = plan_quantize(*source, options);
   Runtime runtime = test::test_runtime("auto");
   const QuantizeResult result = quantize_model(*source, runtime, out, options);
+  const auto file = open_model(out);
   int64_t bytes = 0;
   for (const QuantizedTensor& row : result.tensors) {
     EXPECT_EQ(row.wanted, Type::q4_k);
     EXPECT_TRUE(row.type == Type::f16 || row.type == Type::iq4_nl) << row.name;
-    const TensorEntry* written = open_model(out)->find(row.name);
+    const TensorEntry* written = file->find(row.name);
     ASSERT_NE(written, nullptr) << row.name;
     EXPECT_EQ(written->type, row.type);
     EXPECT_EQ(std::ssize(written->data), row.bytes);
