@@ -45,6 +45,9 @@ struct Setting {
   std::string_view commands = {};  // names, separated by spaces; "*": all
   Text help = {};
   bool hidden = false;  // not shown in help or documents
+  /// Values that autoglm tune may try, "a|b|c", none of which answers less exactly than the default; "@threads":
+  /// numbers of threads that the machine can run. Empty: not a matter of speed.
+  std::string_view tune = {};
 };
 
 /// All settings, in the order of the documents.
@@ -143,6 +146,8 @@ class Settings {
   /// A person asked for it: by flag, environment or file.
   bool given(std::string_view key) const;
 
+  /// How it is written behind a flag: "auto", "2GiB", "1,2,3"; empty: there is none. Of a list nothing.
+  std::string as_word(std::string_view key) const;
   /// How it is written in a file: "auto", "null", "2GiB", "[a, b]".
   std::string to_yaml_value(std::string_view key) const;
   /// All settings of `keys` as a YAML that load_yaml() takes, each with origin and reason in a comment.

@@ -21,10 +21,15 @@ constexpr double kMaxTokens = 16777216;
 constexpr std::string_view kNames =
     "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert quantize "
     "selftest rm";
-constexpr std::string_view kLoads = "run chat serve inspect config logits perplexity compare bench doctor selftest";
-constexpr std::string_view kPacks = "run chat serve config logits perplexity compare bench doctor selftest";
+constexpr std::string_view kLoads =
+    "run chat serve inspect config logits perplexity compare bench tune doctor selftest";
+constexpr std::string_view kPacks = "run chat serve config logits perplexity compare bench tune doctor selftest";
 constexpr std::string_view kSamples = "run chat serve config";
 constexpr std::string_view kServes = "serve config";
+// Commands with an engine, and those whose engine serves many: `bench` runs workloads on one.
+constexpr std::string_view kEngines = "run chat serve config bench tune";
+constexpr std::string_view kBatches = "serve config bench tune";
+constexpr std::string_view kWorkloads = "bench tune";
 constexpr std::string_view kFinds =
     "run chat serve inspect config tokenize detokenize template logits perplexity compare bench tune doctor convert "
     "quantize "
@@ -73,7 +78,7 @@ constexpr Setting kTable[] = {
     {.key = "runtime.threads", .flag = "--threads", .short_flag = "-t", .type = integer,
      .default_value = "auto", .min = 1, .max = 1024, .unit = "threads", .commands = "*",
      .help = {"worker threads; auto: as many as affinity, CPU quota and physical cores allow",
-              "工作线程数；auto：由亲和性、CPU 配额和物理核心数决定"}},
+              "工作线程数；auto：由亲和性、CPU 配额和物理核心数决定"}, .tune = "@threads"},
     {.key = "runtime.memory_limit", .flag = "--memory-limit", .type = size, .default_value = "auto",
      .min = 16 * kMiB, .max = 1024 * kTiB, .commands = "*",
      .help = {"memory that may be used; what does not fit is refused before loading",
@@ -83,7 +88,7 @@ constexpr Setting kTable[] = {
      .help = {"instruction set of the kernels; auto: the best this CPU has. ref is the slow oracle",
               "内核使用的指令集；auto：本机 CPU 支持的最好的一种。ref 是很慢的参考实现"}},
     {.key = "runtime.affinity", .flag = "--affinity", .type = text, .default_value = "auto", .commands = "*",
-     .help = {"pin workers: auto, none, or CPU numbers such as 0,2-3", "线程绑核：auto、none 或 CPU 编号，例如 0,2-3"}},
+     .help = {"pin workers: auto, none, or CPU numbers such as 0,2-3", "线程绑核：auto、none 或 CPU 编号，例如 0,2-3"}, .tune = "auto|none"},
     {.key = "runtime.priority", .flag = "--priority", .type = choice, .default_value = "normal",
      .choices = "low|normal|high", .commands = "*",
      .help = {"priority of this process; high needs the permission to raise it",
@@ -93,7 +98,7 @@ constexpr Setting kTable[] = {
      .help = {"packed weights that are on disk: shared: mapped, quickest start and one copy for all processes; own: read "
               "into huge pages of this process, for a disk whose file system has none",
               "磁盘上已有的权重包；shared：直接映射，启动最快，所有进程共用一份；own：读入本进程的大页，"
-              "用于文件系统不支持大页的磁盘"}},
+              "用于文件系统不支持大页的磁盘"}, .tune = "shared|own"},
 
     // --- the model ---
     {.key = "model", .flag = "--model", .short_flag = "-m", .type = text, .commands = kNames,
@@ -107,7 +112,7 @@ constexpr Setting kTable[] = {
      .commands = "pull run chat serve",
      .help = {"you have read and accept the licence of the model to download", "已阅读并接受所下载模型的许可证"}},
     {.key = "context", .flag = "--ctx", .short_flag = "-c", .type = integer, .default_value = "auto", .min = 16,
-     .max = kMaxTokens, .unit = "tokens", .commands = "run chat serve inspect config logits bench doctor",
+     .max = kMaxTokens, .unit = "tokens", .commands = "run chat serve inspect config logits bench tune doctor",
      .help = {"longest prompt and answer together; auto: the least of the model's own, 32768, and what memory allows",
               "提示与回答合计的最大长度；auto：取模型自身长度、32768 和内存允许值中最小的"}},
     {.key = "precision.strategy", .flag = "--precision", .type = choice, .default_value = "auto",
@@ -117,12 +122,12 @@ constexpr Setting kTable[] = {
     {.key = "kv_cache.type", .flag = "--kv-type", .type = choice, .default_value = "q8",
      .choices = "f32|bf16|q8", .commands = kLoads,
      .help = {"storage of keys and values; --precision f32 implies f32 where nothing is asked for",
-              "键值缓存的存储类型；没有指定时，--precision f32 意味着 f32"}},
+              "键值缓存的存储类型；没有指定时，--precision f32 意味着 f32"}, .tune = "q8|bf16"},
     {.key = "kv_cache.max_bytes", .flag = "--kv-max-bytes", .type = size, .default_value = "auto", .min = kMiB,
-     .max = 1024 * kTiB, .commands = kServes,
+     .max = 1024 * kTiB, .commands = kBatches,
      .help = {"memory for keys and values of all requests", "所有请求的键值缓存可用内存"}},
     {.key = "kv_cache.prefix_cache", .flag = "--prefix-cache", .type = boolean, .default_value = "true",
-     .commands = kSamples,
+     .commands = kEngines,
      .help = {"reuse the keys and values of prompts that begin alike; answers stay the same",
               "重用开头相同的提示的键值缓存；回答不变"}},
     {.key = "kv_cache.persist", .flag = "--kv-persist", .type = boolean, .default_value = "auto",
@@ -133,9 +138,9 @@ constexpr Setting kTable[] = {
               "auto：serve 时启用"}},
 
     {.key = "speculation", .flag = "--speculation", .type = choice, .default_value = "auto", .choices = "off",
-     .commands = kSamples,
+     .commands = kEngines,
      .help = {"compute tokens ahead where the text repeats itself; auto: while that is faster. Answers stay the same",
-              "在文本重复处提前计算 token；auto：仅在更快时。回答不变"}},
+              "在文本重复处提前计算 token；auto：仅在更快时。回答不变"}, .tune = "auto|off"},
 
     // --- sampling ---
     {.key = "sampling.max_tokens", .flag = "--max-tokens", .short_flag = "-n", .type = integer,
@@ -175,7 +180,7 @@ constexpr Setting kTable[] = {
      .help = {"add VALUE to the logit of token ID; may be repeated",
               "给编号为 ID 的 token 的 logit 加上 VALUE；可重复"}},
     {.key = "sampling.seed", .flag = "--seed", .short_flag = "-s", .type = integer, .default_value = "auto",
-     .min = 0, .max = 9007199254740992.0, .commands = "run chat serve config bench",
+     .min = 0, .max = 9007199254740992.0, .commands = "run chat serve config bench tune",
      .help = {"seed of the random numbers; the same seed gives the same answer; auto: from the system, and reported",
               "随机数种子；相同的种子得到相同的回答；auto：由系统产生并报告"}},
     {.key = "sampling.stop", .flag = "--stop", .type = list, .unit = "TEXT", .commands = kSamples,
@@ -245,7 +250,7 @@ constexpr Setting kTable[] = {
      .min = kMiB, .max = kTiB, .commands = kServes,
      .help = {"memory for grammars of structured answers", "结构化输出的语法可用的内存"}},
     {.key = "server.target_itl", .flag = "--target-itl", .type = duration, .default_value = "auto", .min = 100,
-     .max = 60e6, .commands = kServes,
+     .max = 60e6, .commands = kBatches,
      .help = {"longest gap between tokens of a stream while prompts of others are read; auto: three times the gap without "
               "them",
               "读取其他请求的提示时，流式 token 之间的最长间隔；auto：没有它们时间隔的三倍"}},
@@ -259,22 +264,32 @@ constexpr Setting kTable[] = {
      .commands = kServes,
      .help = {"longest time from the first token to the last", "从第一个到最后一个 token 的最长时间"}},
     {.key = "batching.mode", .flag = "--batching", .type = choice, .default_value = "continuous",
-     .choices = "none|static|dynamic|continuous", .commands = kServes,
+     .choices = "none|static|dynamic|continuous", .commands = kBatches,
      .help = {"continuous: a request begins as soon as there is room; dynamic: requests gather and begin together; static: "
               "a batch gathers and runs to its end before the next; none: one request at a time",
               "continuous：有空位就开始；dynamic：请求聚集后一起开始；static：凑齐一批，全部完成后再开始下一批；"
-              "none：一次一个请求"}},
+              "none：一次一个请求"}, .tune = "continuous|dynamic"},
     {.key = "batching.max_batch_size", .flag = "--max-batch-size", .type = integer, .default_value = "32",
-     .min = 1, .max = 4096, .unit = "requests", .commands = kServes,
-     .help = {"requests that are computed together", "一起计算的请求数"}},
+     .min = 1, .max = 4096, .unit = "requests", .commands = kBatches,
+     .help = {"requests that are computed together", "一起计算的请求数"}, .tune = "4|8|16|32|64"},
     {.key = "batching.timeout_microseconds", .flag = "--batch-timeout", .type = integer,
-     .default_value = "1000", .min = 0, .max = 60e6, .unit = "us", .commands = kServes,
+     .default_value = "1000", .min = 0, .max = 60e6, .unit = "us", .commands = kBatches,
      .help = {"static and dynamic: the first of a batch waits at most this long for others",
               "static 和 dynamic：一批中的第一个请求最多等待其他请求的时间"}},
     {.key = "batching.enable_padding", .flag = "--padding", .type = boolean, .default_value = "true",
      .commands = kServes,
      .help = {"accepted for configurations of other servers, without effect: no row is ever padding",
               "为兼容其他服务器的配置而接受，不起作用：从不使用填充行"}},
+
+    {.key = "batching.prefill_chunk", .flag = "--prefill-chunk", .type = integer, .default_value = "512", .min = 32,
+     .max = 8192, .unit = "tokens", .commands = kEngines,
+     .help = {"most tokens of a step: longer prompts are read in so many at a time; more need more memory",
+              "每个计算步的最多 token 数：更长的提示分段读入；数值越大需要的内存越多"}, .tune = "128|256|512|1024"},
+    {.key = "tuned", .flag = "--tuned", .type = choice, .default_value = "auto",
+     .choices = "none|chat|rag|code|batch|file", .commands = "run chat serve config bench",
+     .help = {"use the settings that autoglm tune found here for this model and workload, where nothing else is said; "
+              "auto: those found last",
+              "未另行指定时，使用 autoglm tune 在本机为此模型和负载找到的设置；auto：最近一次找到的"}},
 
     // --- the store ---
     {.key = "list.available", .flag = "--available", .type = boolean, .default_value = "false",
@@ -388,6 +403,43 @@ constexpr Setting kTable[] = {
               "配合 --shape：把随机模型写成这个 GGUF 文件（llama.cpp 可加载），不做测量"}},
     {.key = "bench.peer", .flag = "--peer", .type = text, .unit = "PROGRAM", .commands = "bench",
      .help = {"also measure this llama-bench, alternating with ours", "同时与这个 llama-bench 程序交替测量"}},
+    {.key = "bench.sweep", .flag = "--sweep", .type = text, .unit = "LIST", .commands = "bench",
+     .help = {"measure over a range of batch, ctx or threads (several: batch,ctx,threads), each point in a process of its "
+              "own",
+              "在 batch、ctx 或 threads 的一系列取值上测量（可多个：batch,ctx,threads），每个点用独立进程"}},
+    {.key = "bench.report", .flag = "--report", .type = path, .commands = "bench",
+     .help = {"with --sweep: write it here: a name that ends in .html or .csv, or a folder for both",
+              "配合 --sweep：写到这里：以 .html 或 .csv 结尾的文件名，或放置两者的文件夹"}},
+    {.key = "workload.name", .flag = "--workload", .type = text, .unit = "NAME", .commands = kWorkloads,
+     .help = {"requests as users make them, through the engine: chat, rag, code, batch, or a JSONL file (docs/TUNE.md)",
+              "像用户那样通过引擎提出请求：chat、rag、code、batch，或 JSONL 文件（见 docs/TUNE.zh.md）"}},
+    {.key = "workload.requests", .flag = "--requests", .type = integer, .default_value = "auto", .min = 1, .max = 100000,
+     .unit = "requests", .commands = kWorkloads,
+     .help = {"requests of the workload; auto: as many as it has by nature", "负载的请求数；auto：该负载的默认数量"}},
+    {.key = "workload.users", .flag = "--users", .type = integer, .default_value = "auto", .min = 1, .max = 4096,
+     .unit = "users", .commands = kWorkloads,
+     .help = {"conversations at once (a closed loop)", "同时进行的对话数（闭环）"}},
+    {.key = "workload.rate", .flag = "--rate", .type = real, .min = 1e-4, .max = 1e5, .unit = "conversations a second",
+     .commands = kWorkloads,
+     .help = {"let conversations arrive at random, so many a second on average, whether others have ended or not (an "
+              "open loop)",
+              "对话按此平均速率（每秒）随机到达，不管其他对话是否结束（开环）"}},
+    {.key = "workload.scale", .flag = "--scale", .type = real, .default_value = "1", .min = 0.01, .max = 4,
+     .commands = kWorkloads,
+     .help = {"times the lengths that prompts and answers have by nature", "提示和回答长度相对默认值的倍数"}},
+    {.key = "tune.goal", .flag = "--goal", .type = choice, .default_value = "latency", .choices = "latency|throughput",
+     .commands = "tune",
+     .help = {"what is to be better: the median time of a request, or tokens a second of all",
+              "要改善的指标：请求耗时的中位数，或全部请求的每秒 token 数"}},
+    {.key = "tune.time_budget", .flag = "--time-budget", .type = duration, .default_value = "10m", .min = 1e6,
+     .max = kDay, .commands = "tune",
+     .help = {"longest that measuring may take", "测量允许的最长时间"}},
+    {.key = "tune.kernels", .flag = "--kernels", .type = boolean, .default_value = "true", .commands = "tune",
+     .help = {"measure the kernels' own settings too", "同时测量内核设置"}},
+    {.key = "tune.settings", .flag = "--settings", .type = boolean, .default_value = "true", .commands = "tune",
+     .help = {"measure settings with a workload", "用负载测量各项设置"}},
+    {.key = "tune.again", .flag = "--again", .type = boolean, .default_value = "false", .commands = "tune",
+     .help = {"measure from the beginning, even where an earlier result still holds", "即使之前的结果仍然有效，也从头测量"}},
     {.key = "convert.type", .flag = "--type", .type = choice, .default_value = "auto",
      .choices = "f32|f16|bf16", .commands = "convert",
      .help = {"type of the matrices; auto: as in the source", "矩阵的类型；auto：与来源相同"}},

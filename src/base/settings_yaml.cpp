@@ -227,6 +227,12 @@ void Settings::load_file(const std::filesystem::path& path) {
   }
 }
 
+std::string Settings::as_word(std::string_view key) const {
+  const SettingValue& value = entry(key).value;
+  if (value.is_set) return value.text;
+  return find_setting(key)->default_value == "auto" ? "auto" : "";
+}
+
 std::string Settings::to_yaml_value(std::string_view key) const {
   const Setting& setting = *find_setting(key);
   const SettingValue& value = entry(key).value;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/ledger.h"
+#include "tune/workload_figures.h"
 
 namespace autoglm {
 namespace {
@@ -114,6 +115,7 @@ nlohmann::json bench_json(const BenchRounds& rounds, const BenchFacts& facts) {
   put(object, "prefill_tps", rounds.prefill_tps);
   put(object, "decode_tps", rounds.decode_tps);
   object["step_ms"] = median(rounds.step_ms);
+  object["step_ms_p99"] = percentiles(rounds.step_ms).p99;
   object["first_token_ms"] = median(rounds.first_token_ms);
   object["prefill_gops"] = gops * median(rounds.prefill_tps);
   object["decode_gbps"] = gbps * median(rounds.decode_tps);

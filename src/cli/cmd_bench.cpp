@@ -7,12 +7,13 @@
 
 #include "base/ledger.h"
 #include "base/output_file.h"
+#include "cli/bench_model.h"
 #include "cli/bench_peer.h"
 #include "cli/bench_report.h"
 #include "cli/bench_run.h"
+#include "cli/bench_workload.h"
 #include "cli/commands.h"
 #include "cli/open.h"
-#include "hw/pages.h"
 #include "model/memory_plan.h"
 #include "model/random_weights.h"
 
@@ -62,57 +63,12 @@ BenchRounds measure(Context& context, BenchRun& bench, const BenchShape& shape, 
   return rounds;
 }
 
-/// What is measured, and how much of its weights came to lie on huge pages.
-struct BenchModel {
-  std::unique_ptr<OpenedModel> opened;
-  Reservation source_memory;  // of random weights, beside what the model takes; in the ledger of `opened`
-  int64_t huge_bytes = 0;
-};
-
-// Random weights of a known shape, in opened.source.
-void make_random(Context& context, BenchModel& model) {
-  const Settings& settings = context.settings();
-  const std::string& name = settings.text("bench.shape");
-  if (context.has_argument("MODEL")) {
-    fail(Code::bad_flag, "both a model and --shape were given", "give one of them");
-  }
-  const ShapeTable table = ShapeTable::built_in();
-  const ModelShape shape = table.shape(name);
-  const std::string type = settings.text_if("bench.type").value_or("Q4_0");
-  const TypeRecipe recipe = table.recipe(type);
-  model.opened = std::make_unique<OpenedModel>();
-  OpenedModel& opened = *model.opened;
-  opened.runtime = open_runtime(context);
-  const int64_t weights =
-      count_parameters(shape_spec(shape)) * info(recipe.matrix).block_bytes / info(recipe.matrix).block_columns;
-  model.source_memory = Reservation(*opened.runtime.ledger, MemoryLine::weights, weights,
-                                    fmt::format("random weights of {} as {}", name, type));
-  context.note(fmt::format("making random weights: {} as {}", name, type));
-  opened.source = random_model(shape, recipe, 1, *opened.runtime.pool, [&] { context.interrupt().check(); });
-}
-
-BenchModel open_bench_model(Context& context, const LoadOptions& options) {
-  BenchModel model;
-  const int64_t before = huge_page_bytes().value_or(0);
-  if (context.settings().text_if("bench.shape")) {
-    make_random(context, model);
-    const int64_t source = huge_page_bytes().value_or(0);
-    load_into(context, *model.opened, options, options.context);
-    model.huge_bytes = huge_page_bytes().value_or(0) - source;
-  } else {
-    model.opened = open_and_load(context, options, false, options.context);
-    model.huge_bytes = huge_page_bytes().value_or(0) - before;
-  }
-  return model;
-}
-
 int write_file(Context& context, const std::string& path) {
   if (!context.settings().text_if("bench.shape")) {
     fail(Code::bad_flag, "--write needs --shape", "for example: --shape llama-1.45b --type Q4_0 --write model.gguf");
   }
   check_output(path);  // not after a minute of making weights
-  BenchModel model;
-  make_random(context, model);
+  const BenchModel model = make_bench_model(context);
   Progress progress = context.progress("writing", 0, true);
   const int64_t bytes = write_random_model(*model.opened->source, path, [&](int64_t done, int64_t total) {
     progress.set_total(total);
@@ -136,11 +92,12 @@ void warm_up(BenchRun& bench, const BenchShape& shape) {
 int run(Context& context) {
   const Settings& settings = context.settings();
   if (const auto path = settings.text_if("bench.write")) return write_file(context, *path);
-  const BenchShape shape = shape_of(settings);
   if (!context.has_argument("MODEL") && !settings.text_if("bench.shape")) {
     fail(Code::bad_flag, "no model was named", "give a model, or --shape NAME for one with random weights");
   }
-  const BenchModel bench_model = open_bench_model(context, bench_options(load_options(context), shape));
+  if (settings.is_set("workload.name")) return bench_workload(context);
+  const BenchShape shape = shape_of(settings);
+  const BenchModel bench_model = open_bench_model(context, bench_options(load_options(context), shape), false);
   OpenedModel& opened = *bench_model.opened;
   Model& model = *opened.model;
   Backend& backend = *opened.runtime.backend;
@@ -199,16 +156,26 @@ const Command kBench = {
          "multiply-adds for the prompt, bytes read for decode, on the pages that the weights lie on.\n"
          "--depth N measures both with N tokens already in the cache; --batch M is M sequences together, speeds are "
          "those of all M. --shape NAME --type RECIPE makes random weights; with --write FILE they become a GGUF file "
-         "that other engines can load.",
+         "that other engines can load.\n"
+         "--workload NAME runs requests as users make them (chat, rag, code, batch, or a JSONL file) through the "
+         "engine "
+         "as a server would, and shows percentiles of first token, gap and end to end. --sweep LIST measures over "
+         "batch, ctx or threads and marks the knee.",
          "预热后按轮次测量：本机性能上限（计算、读内存）、随机 token "
          "的提示处理、解码。显示中位数、各轮的范围，以及占同一轮上限的比例："
          "提示处理为 int8（或 bf16）乘加，解码为读取的字节（按权重所在的页类型）。\n"
          "--depth N 表示缓存中已有 N 个 token；--batch M 表示 M 个序列同时进行，速度为总和。--shape 名称 --type 配方 "
          "生成随机权重；"
-         "加 --write 文件则写成其他引擎可加载的 GGUF 文件。"},
+         "加 --write 文件则写成其他引擎可加载的 GGUF 文件。\n"
+         "--workload 名称 像服务器那样通过引擎运行用户式的请求（chat、rag、code、batch 或 JSONL "
+         "文件），显示首个 token、token 间隔和端到端时间的分位数。"
+         "--sweep 列表 在 batch、ctx 或 threads 上扫描并标出拐点。"},
     .examples = {{"autoglm bench model.gguf", {"512 prompt tokens, 64 generated", "512 个提示 token，生成 64 个"}},
                  {"autoglm bench --shape glm4-9b --type Q4_0 --prompt 256 --gen 16",
                   {"a model that is not here", "本地没有的模型"}},
+                 {"autoglm bench model.gguf --workload chat", {"as two users would find it", "两个用户的实际体验"}},
+                 {"autoglm bench model.gguf --sweep batch,threads --report sweep.html",
+                  {"a page with plots", "带图表的页面"}},
                  {"autoglm bench --shape llama-1.45b --type Q4_K_M --write random.gguf",
                   {"the same model for other engines", "把同一模型给其他引擎使用"}}},
     .json_keys =
@@ -216,7 +183,10 @@ const Command kBench = {
         "first_token_ms, load_ms, peak_rss_bytes, weight_bytes, prefill_gops, decode_gbps, int8_gops, "
         "read_gbps, prefill_roof_share, decode_roof_share, decode_zones{ZONE: ms}, prefill_zones{ZONE: ms}, "
         "zone_ns, zones_per_step, zone_share, weight_pages, peer{name, version, ...}, logits_hash; with "
-        "--write path, bytes",
+        "--write path, bytes; with --workload first_token_ms{p50, p95, p99}, gap_ms{...}, end_to_end_ms{...}, "
+        "throughput_tps, requests_per_second, seconds, requests, prompt_tokens, cached_tokens, completion_tokens, "
+        "peak_rss_bytes, planned_bytes, joules, roof_share, bound, answers_hash, workload{...}; with --sweep "
+        "sweeps[{over, points[{at, ...}], knee}]",
     .run = run,
 };
 

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/generate.h"
 #include "cli/line_editor.h"
+#include "cli/tuned_settings.h"
 
 namespace autoglm {
 namespace {
@@ -181,6 +182,7 @@ class Chat {
 
 int chat_at_terminal(Context& context) {
   if (context.json()) fail(Code::bad_flag, "chat has no --json", "use run --json");
+  apply_tuned(context);
   const std::unique_ptr<OpenedModel> opened = open_and_load(context, load_options(context), true);
   Chat chat(context, *opened);
   LineEditor editor(history_path(context));

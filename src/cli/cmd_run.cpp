@@ -11,6 +11,7 @@
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/generate.h"
+#include "cli/tuned_settings.h"
 #include "tune/counters.h"
 
 namespace autoglm {
@@ -114,6 +115,7 @@ int run(Context& context) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && !context.has_argument("PROMPT") && !context.json()) return chat_at_terminal(context);
   const std::string text = prompt_text(context);
+  apply_tuned(context);
   const auto trace = context.settings().text_if("run.trace");
   if (trace) check_output(*trace);  // not after the answer
   const std::unique_ptr<OpenedModel> opened = open_and_load(context, load_options(context), true);

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/generate.h"
+#include "cli/tuned_settings.h"
 #include "cli/version.h"
 #include "engine/answer_grammar.h"
 #include "server/options.h"
@@ -42,6 +43,7 @@ void warn_of_strangers(const Context& context, const Server& server) {
 
 int run(Context& context) {
   const Settings& settings = context.settings();
+  apply_tuned(context);
   std::vector<std::string> notes;
   EngineOptions options = serving_options(settings, notes);
   for (const std::string& note : notes) context.note(note);

@@ -1,126 +1,60 @@
-// tune: settings by measurement. So far those of the kernels.
+// tune: settings by measurement: those of the kernels, and those of the table with a workload.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
-#include "cli/kernel_tunings.h"
-#include "cli/open.h"
-#include "tune/kernel_tuner.h"
+#include "cli/tune_kernels.h"
+#include "cli/tune_settings.h"
 
 namespace autoglm {
 namespace {
 
-struct Tuned {
-  TunedShape shape;
-  TuningResult result;
-};
-
-struct Report {
-  std::vector<Tuned> shapes;
-  double gain = 1.0;
-  std::string path;  // where it is remembered; empty with --no-cache
-};
-
-std::string shape_name(const TunedShape& shape) {
-  return fmt::format("{} {}x{}", info(shape.type).name, shape.rows, shape.cols);
-}
-
-/// Mean of the shapes' gains by their share of the model's weights.
-double mean_gain(const std::vector<Tuned>& shapes) {
-  double logs = 0.0, weights = 0.0;
-  for (const Tuned& tuned : shapes) {
-    const double weight = static_cast<double>(tuned.shape.rows * tuned.shape.cols * tuned.shape.matrices);
-    logs += weight * std::log(tuned.result.gain);
-    weights += weight;
-  }
-  return weights > 0.0 ? std::exp(logs / weights) : 1.0;
-}
-
-Report tune(Context& context) {
-  const std::shared_ptr<const ModelSource> source = open_source(context);
-  const Runtime runtime = open_runtime(context);
-  KernelTuning tuning = remembered_tuning(context, runtime);
-  Report report;
-  std::vector<TunedShape> shapes = shapes_to_tune(*source);
-  {
-    Progress progress = context.progress("measuring", std::ssize(shapes), false);
-    for (TunedShape& shape : shapes) {
-      ShapeBench bench(*runtime.backend, shape);
-      const TuningResult result = tune_shape([&](const ShapeTuning& current) { return bench.choices(current); },
-                                             [&](const ShapeTuning& one, int64_t rows) {
-                                               context.interrupt().check();
-                                               return bench.seconds(one, rows);
-                                             });
-      // A default too: it replaces what an earlier run found.
-      tuning.set({shape.type, shape.rows, shape.cols, result.tuning});
-      report.shapes.push_back({std::move(shape), result});
-      progress.update(std::ssize(report.shapes));
-    }
-  }
-  report.gain = mean_gain(report.shapes);
-  if (context.settings().boolean("cache.enabled")) {
-    report.path = tuning_file(context, runtime).string();
-    write_tuning(report.path, tuning_key(runtime), tuning);
-  }
-  return report;
-}
-
-nlohmann::json to_json(const Report& report) {
-  nlohmann::json settings = nlohmann::json::array(), measured = nlohmann::json::array();
-  for (const Tuned& tuned : report.shapes) {
-    for (const TuningField& field : tuning_fields()) {
-      const int32_t value = tuned.result.tuning.*field.value, usual = ShapeTuning{}.*field.value;
-      if (value == usual) continue;
-      settings.push_back({{"key", "kernel." + std::string(field.name)},
-                          {"shape", shape_name(tuned.shape)},
-                          {"value", value},
-                          {"default", usual},
-                          {"gain", tuned.result.gain}});
-    }
-    nlohmann::json trials = nlohmann::json::array();
-    for (const TuningTrial& trial : tuned.result.trials) {
-      nlohmann::json row = {{"ratio", trial.ratio}, {"kept", trial.kept}};
-      for (const TuningField& field : tuning_fields()) row[field.name] = trial.tuning.*field.value;
-      trials.push_back(std::move(row));
-    }
-    measured.push_back({{"shape", shape_name(tuned.shape)}, {"trials", std::move(trials)}});
-  }
-  return {{"settings", settings}, {"gain", report.gain}, {"measured", measured}, {"path", report.path}};
-}
-
-std::string to_text(const Report& report, bool zh) {
-  std::string out;
-  for (const Tuned& tuned : report.shapes) {
-    std::string changes;
-    for (const TuningField& field : tuning_fields()) {
-      const int32_t value = tuned.result.tuning.*field.value, usual = ShapeTuning{}.*field.value;
-      if (value == usual) continue;
-      changes += fmt::format(fmt::runtime(zh ? "{}{} {}（默认 {}）" : "{}{} {} (default {})"),
-                             changes.empty() ? "" : ", ", field.name, value, usual);
-    }
-    if (changes.empty()) {
-      changes = zh ? "默认值最快" : "the defaults are fastest";
-    } else {
-      changes += fmt::format(": {:.2f}x", tuned.result.gain);
-    }
-    out += fmt::format("{:<22} {}\n", shape_name(tuned.shape), changes);
-  }
-  if (report.shapes.empty())
-    out = zh ? "这个模型没有可调的量化权重。\n" : "This model has no quantized weights to tune.\n";
-  if (!report.path.empty()) out += fmt::format(fmt::runtime(zh ? "已保存到 {}\n" : "remembered in {}\n"), report.path);
-  return out;
-}
-
 int run(Context& context) {
-  const Report report = tune(context);
-  if (context.json()) {
-    context.print_json(to_json(report));
-  } else {
-    context.print(to_text(report, context.language() == Language::zh));
+  const Settings& settings = context.settings();
+  if (!settings.boolean("tune.kernels") && !settings.boolean("tune.settings")) {
+    fail(Code::bad_flag, "--no-kernels and --no-settings leave nothing to measure", "leave one of them out");
   }
+  const auto begin = std::chrono::steady_clock::now();
+  std::optional<KernelReport> kernels;
+  if (settings.boolean("tune.kernels")) kernels = tune_kernels(context);
+  std::optional<SettingsReport> found;
+  if (settings.boolean("tune.settings")) {
+    const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double budget = 1e-6 * static_cast<double>(settings.microseconds("tune.time_budget"));
+    found = tune_settings_of(context, std::max(1.0, budget - spent));
+  }
+  if (!context.json()) {
+    const bool zh = context.language() == Language::zh;
+    if (kernels) context.print(kernel_text(*kernels, zh));
+    if (found) context.print(settings_text(*found, zh));
+    return 0;
+  }
+  nlohmann::json object = {{"settings", nlohmann::json::array()}, {"gain", found ? found->gain : kernels->gain}};
+  const auto add = [&](const nlohmann::json& rows) {
+    for (const nlohmann::json& row : rows) object["settings"].push_back(row);
+  };
+  if (kernels) {
+    add(kernel_settings_json(*kernels));
+    object["kernel_gain"] = kernels->gain;
+    object["measured"] = kernel_trials_json(*kernels);
+    object["path"] = kernels->path;
+  }
+  if (found) {
+    add(settings_json(*found));
+    object["workload"] = found->workload;
+    object["goal"] = found->goal;
+    object["reused"] = found->reused;
+    object["gain_low"] = found->gain_low;
+    object["gain_high"] = found->gain_high;
+    object["measurements"] = found->measurements;
+    object["seconds"] = found->seconds;
+    object["results_path"] = found->path;
+  }
+  context.print_json(object);
   return 0;
 }
 
@@ -128,21 +62,33 @@ int run(Context& context) {
 
 const Command kTune = {
     .name = "tune",
-    .summary = {"measure which kernel settings are fastest here, and remember them", "测量本机最快的内核设置并记住"},
-    .positionals = {{.name = "MODEL",
-                     .help = {"the model whose matrix shapes are measured", "要测量其矩阵形状的模型"}}},
+    .summary = {"measure which settings are fastest here, and remember them", "测量本机最快的设置并记住"},
+    .positionals = {{.name = "MODEL", .help = {"the model that is measured", "要测量的模型"}}},
     .details =
-        {"Multiplies the model's matrices with other settings of the kernels than the default ones, in alternating "
-         "pairs, a second or so for each shape. A setting is kept only if it wins every pair and 3 % on the whole, "
-         "twice; so the result is never slower than the default, and on a busy machine it is the default. Answers "
-         "do not change by a single bit. Every later command on this machine with the same instruction set and "
-         "number of threads uses what was found; autoglm clean forgets it.",
-         "用默认值以外的内核设置计算模型的矩阵乘法，交替成对测量，每种形状约一秒。只有每一对都更快、总体快 3 % "
-         "以上、并且复测成立的设置才会保留；因此结果不会比默认值慢，机器繁忙时就是默认值。回答逐位不变。"
-         "之后在本机以相同指令集和线程数运行的每个命令都会使用测得的设置；autoglm clean 会清除它们。"},
+        {"First the kernels: the model's matrices are multiplied with other settings than the default ones, in "
+         "alternating pairs, a second or so for each shape; answers do not change by a single bit. Then threads, "
+         "affinity, huge pages, KV type, speculation, batching and prefill chunk: the workload is run in processes of "
+         "its own, again and again, each choice between runs of the default, most often the most promising ones, until "
+         "--time-budget is spent. A choice is kept only if it beats the default in the end in fresh alternating pairs, "
+         "beyond three standard deviations; the default wins ties.\n"
+         "run, chat, serve and bench --workload use what was found, where nothing else is said, and say so. An "
+         "earlier result of the same machine, model, workload and version is checked and kept if it still holds. "
+         "Settings given here hold for all measurements. autoglm clean forgets everything.",
+         "先测内核：用默认值以外的内核设置计算模型的矩阵乘法，交替成对测量，每种形状约一秒；回答逐位不变。"
+         "再测线程数、绑核、大页、KV 类型、推测解码、批处理和预填充分段：在独立进程中反复运行负载，"
+         "每个候选都夹在默认设置的运行之间，最有希望的测得最多，直到用完 --time-budget。"
+         "只有在最后新的交替成对测量中以三个标准差以上胜过默认值的候选才会保留；不分胜负时用默认值。\n"
+         "run、chat、serve 和 bench --workload 在未另行指定时使用测得的设置，并加以说明。"
+         "同一机器、模型、负载和版本的旧结果若经检查仍然有效则沿用。此处给出的设置对所有测量生效。"
+         "autoglm clean 会清除全部结果。"},
     .examples = {{"autoglm tune smollm2:135m", {"once on a new machine", "在新机器上运行一次"}},
+                 {"autoglm tune model.gguf --workload rag --goal throughput --time-budget 5m",
+                  {"for long prompts and many tokens a second", "针对长提示和总吞吐量"}},
                  {"autoglm tune model.gguf --json", {"with every trial, for scripts", "列出每次试验，供脚本使用"}}},
-    .json_keys = "settings[{key, shape, value, default, gain}], gain, measured[{shape, trials}], path",
+    .json_keys =
+        "settings[{key, value, default}], gain, gain_low, gain_high, workload, goal, reused, measurements, "
+        "seconds, results_path; of the kernels settings[{key, shape, value, default, gain}], kernel_gain, "
+        "measured[{shape, trials}], path",
     .run = run,
 };
 

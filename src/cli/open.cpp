@@ -126,7 +126,8 @@ LoadOptions load_options(const Context& context, int64_t sequences) {
   const Settings& settings = context.settings();
   LoadOptions options;
   options.batch_sequences = sequences;
-  if (context.command().name == "serve") {
+  const bool workload = context.command().name == "bench" && settings.is_set("workload.name");
+  if (context.command().name == "serve" || workload) {
     options.kv_shared = true;
     options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
     options.logit_rows = sequences + kPromptScores;
@@ -139,7 +140,9 @@ LoadOptions load_options(const Context& context, int64_t sequences) {
   const std::string& type = settings.text("kv_cache.type");
   options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
-  if (takes(context.command().name, *find_setting("speculation"))) {  // commands with an engine
+  const bool engine = takes(context.command().name, *find_setting("speculation"));
+  if (engine && (workload || context.command().name != "bench")) {
+    options.batch_rows = settings.integer("batching.prefill_chunk");
     const bool drafts = settings.text("speculation") != "off";
     const bool cache = settings.boolean("kv_cache.prefix_cache");
     if (drafts) options.logit_rows = std::max(options.logit_rows, sequences + kMostDraft);

@@ -61,18 +61,24 @@ std::string text_of(const nlohmann::json& object, const char* key) {
 
 }  // namespace
 
-WorkloadFigures run_in_child(const ChildRun& run, const SettingWords& settings) {
-  SettingWords words = {run.program, "bench",   run.model,    "--workload", run.workload,
-                        "--json",    "--quiet", "--no-probe", "--tuned",    "none"};
-  words.insert(words.end(), run.common.begin(), run.common.end());
-  words.insert(words.end(), settings.begin(), settings.end());
+std::string bench_in_child(const ChildRun& run, const SettingWords& words) {
+  SettingWords all = {run.program, "bench", "--json", "--quiet"};
+  if (!run.model.empty()) all.push_back(run.model);
+  all.insert(all.end(), words.begin(), words.end());
   ProcessOptions options;
   if (run.interrupted) options.tick = [&] { return !run.interrupted(); };
   const OnProcessors scope(run.cpus);
-  const ProcessResult result = run_process(words, options);
+  ProcessResult result = run_process(all, options);
   if (run.interrupted && run.interrupted()) fail(Code::interrupted, "interrupted");
   if (result.exit_code != 0) fail_as_child(result);
-  return workload_figures(result.out);
+  return std::move(result.out);
+}
+
+WorkloadFigures run_in_child(const ChildRun& run, const SettingWords& settings) {
+  SettingWords words = {"--workload", run.workload, "--no-probe", "--tuned", "none"};
+  words.insert(words.end(), run.common.begin(), run.common.end());
+  words.insert(words.end(), settings.begin(), settings.end());
+  return workload_figures(bench_in_child(run, words));
 }
 
 SettingsComparison compare_settings(const ChildRun& run, const SettingWords& a, const SettingWords& b, Goal goal,

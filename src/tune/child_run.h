@@ -16,7 +16,7 @@ using SettingWords = std::vector<std::string>;
 
 struct ChildRun {
   std::string program = "/proc/self/exe";
-  std::string model;              // as the user named it, or a path
+  std::string model;              // as the user named it, or a path; empty: the words say --shape
   std::string workload = "chat";  // a name or a JSONL file
   SettingWords common{};          // for all runs: {"--requests", "4", "--scale", "0.5"}
   /// Processors that the child may use: those of Machine::allowed, which was read before a pool pinned this thread.
@@ -24,6 +24,9 @@ struct ChildRun {
   std::vector<int> cpus{};
   std::function<bool()> interrupted{};
 };
+
+/// Runs `autoglm bench` with `words` behind it and --json; returns what it printed. Errors: as run_in_child().
+std::string bench_in_child(const ChildRun& run, const SettingWords& words);
 
 /// Runs the workload with `common` and then `settings` (later words win). What autoglm tune has found is not used
 /// (--tuned none), the roofs are not probed. Errors: the child's own (its code, message and hint), work_failed,

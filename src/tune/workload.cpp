@@ -234,6 +234,11 @@ std::span<const std::string_view> workload_names() {
   return kNames;
 }
 
+WorkloadDefaults workload_defaults(std::string_view name) {
+  const Kind& kind = kind_of(name);
+  return {kind.requests, kind.users};
+}
+
 Workload make_workload(std::string_view name, const WorkloadOptions& options, const WorkloadTokens& tokens) {
   const Kind& kind = kind_of(name);
   check_context(options.context);

@@ -67,6 +67,12 @@ std::unique_ptr<Tokenizer> word_tokenizer(int64_t vocabulary);
 /// "chat", "rag", "code", "batch".
 std::span<const std::string_view> workload_names();
 
+/// What a workload has by nature. Error bad_flag for a name that there is not.
+struct WorkloadDefaults {
+  int64_t requests = 0, users = 0;
+};
+WorkloadDefaults workload_defaults(std::string_view name);
+
 /// One of the names above. Error bad_flag for another, context_exceeded if `context` is below 32 tokens.
 Workload make_workload(std::string_view name, const WorkloadOptions& options, const WorkloadTokens& tokens);
 

@@ -1,6 +1,7 @@
 // `autoglm tune` from outside: what it measures is remembered, used by every command, and changes no answer.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <fstream>
 
@@ -29,7 +30,8 @@ std::vector<std::string> logits() {
 
 TEST(TuneCommand, RemembersWhatItMeasuredAndNoAnswerChanges) {
   const TemporaryFolder folder;
-  const Outcome tuned = run_program(with_cache({"tune", test::smollm2(), "--json"}, folder), {.seconds = 600});
+  const Outcome tuned =
+      run_program(with_cache({"tune", test::smollm2(), "--no-settings", "--json"}, folder), {.seconds = 600});
   ASSERT_EQ(tuned.exit_code, 0) << tuned.out << tuned.err;
   const nlohmann::json report = tuned.json();
   ASSERT_TRUE(report.contains("settings"));
@@ -68,18 +70,89 @@ TEST(TuneCommand, RemembersWhatItMeasuredAndNoAnswerChanges) {
 
 TEST(TuneCommand, SaysWhereThereIsNothingToTuneInBothLanguages) {
   const TemporaryFolder folder;
-  const Outcome english = run_program(with_cache({"tune", test::tiny()}, folder));
+  const Outcome english = run_program(with_cache({"tune", test::tiny(), "--no-settings"}, folder));
   EXPECT_EQ(english.exit_code, 0) << english.err;
   EXPECT_THAT(english.out, HasSubstr("no quantized weights"));
-  EXPECT_THAT(run_program(with_cache({"tune", test::tiny(), "--lang", "zh"}, folder)).out, HasSubstr("没有可调"));
+  EXPECT_THAT(run_program(with_cache({"tune", test::tiny(), "--no-settings", "--lang", "zh"}, folder)).out,
+              HasSubstr("没有可调"));
 }
 
 TEST(TuneCommand, WithoutACacheNothingIsWritten) {
   const TemporaryFolder folder;
-  const Outcome outcome = run_program(with_cache({"tune", test::tiny(), "--no-cache", "--json"}, folder));
+  const Outcome outcome =
+      run_program(with_cache({"tune", test::tiny(), "--no-settings", "--no-cache", "--json"}, folder));
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.json().value("path", "?"), "");
   EXPECT_FALSE(std::filesystem::exists(folder / "cache"));
+}
+
+void change_results(const std::filesystem::path& file, const std::string& sql) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  EXPECT_EQ(sqlite3_changes(db), 1);
+  sqlite3_close(db);
+}
+
+std::vector<std::string> workload(std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {"bench", test::tiny(), "--workload", "chat", "--requests", "3", "--no-probe", "--json"});
+  return more;
+}
+
+// What a run of the tuner remembers is used by later commands, and by nothing that is asked for otherwise.
+TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> tune = {"tune", test::tiny(),    "--no-kernels", "--workload",
+                                         "chat", "--time-budget", "6s",           "--json"};
+  const Outcome tuned = run_program(with_cache(tune, folder), {.seconds = 300});
+  ASSERT_EQ(tuned.exit_code, 0) << tuned.out << tuned.err;
+  const nlohmann::json report = tuned.json();
+  EXPECT_GE(report.value("gain", 0.0), 1.0);
+  EXPECT_FALSE(report.value("reused", true));
+  EXPECT_GT(report.value("measurements", 0), 1);
+  const std::string path = report.value("results_path", "");
+  ASSERT_TRUE(std::filesystem::exists(path)) << path;
+
+  const nlohmann::json untuned = run_program(with_cache(workload({"--tuned", "none"}), folder)).json();
+  change_results(path,
+                 "UPDATE results SET gain = 1.5, settings = '{\"runtime.threads\": \"1\", "
+                 "\"kv_cache.type\": \"bf16\"}'");
+  const auto run = [&](std::vector<std::string> more) {
+    const Outcome outcome = run_program(with_cache(workload(std::move(more)), folder));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
+    return outcome;
+  };
+  const Outcome used = run({});
+  EXPECT_EQ(used.json().value("threads", 0), 1);
+  EXPECT_EQ(used.json().value("kv_type", ""), "bf16");
+  EXPECT_THAT(used.err, HasSubstr("--threads 1"));
+  EXPECT_THAT(used.err, HasSubstr("1.50x"));
+  EXPECT_EQ(run({"--kv-type", "q8"}).json().value("kv_type", ""), "q8");
+  EXPECT_EQ(run({"--tuned", "none"}).json().value("kv_type", ""), "q8");
+  EXPECT_EQ(run({"--tuned", "rag"}).json().value("kv_type", ""), "q8");
+  EXPECT_EQ(run({"--no-cache"}).json().value("kv_type", ""), "q8");
+  EXPECT_EQ(run({"--precision", "f32"}).json().value("kv_type", ""), "f32");
+  EXPECT_EQ(run({"--tuned", "none"}).json()["answers_hash"], untuned["answers_hash"]);
+
+  // What nobody tuned is not taken, and a broken file stops nobody.
+  change_results(path, "UPDATE results SET settings = '{\"cache.dir\": \"/\"}'");
+  EXPECT_EQ(run({}).json().value("kv_type", ""), "q8");
+  std::ofstream(path, std::ios::trunc) << std::string(8192, 'x');
+  const Outcome broken = run({});
+  EXPECT_EQ(broken.json().value("kv_type", ""), "q8");
+  EXPECT_THAT(broken.err, HasSubstr("not used"));
+}
+
+TEST(TuneCommand, AnEarlierResultOfTheDefaultIsKept) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> tune = {"tune",  test::tiny(),    "--no-kernels", "--workload",
+                                         "batch", "--time-budget", "3s",           "--json"};
+  const Outcome first = run_program(with_cache(tune, folder), {.seconds = 300});
+  ASSERT_EQ(first.exit_code, 0) << first.out << first.err;
+  change_results(first.json().value("results_path", ""), "UPDATE results SET gain = 1, settings = '{}'");
+  const Outcome again = run_program(with_cache(tune, folder), {.seconds = 300});
+  EXPECT_TRUE(again.json().value("reused", false)) << again.out;
+  EXPECT_TRUE(again.json()["settings"].empty());
 }
 
 TEST(TuneCommand, AModelThatIsNotThereIsAnError) { EXPECT_EQ(run_program({"tune", "/nowhere.gguf"}).exit_code, 3); }

@@ -7,7 +7,7 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parents[2]
-must_have_twin = ["README.md", "docs/CONFIG.md", "docs/OPTIMIZE.md"]
+must_have_twin = ["README.md", "docs/CONFIG.md", "docs/OPTIMIZE.md", "docs/TUNE.md"]
 
 
 def outline(text: str):
