@@ -20,7 +20,7 @@ constexpr double kMaxTokens = 16777216;
 // Commands that name a model, load one, and sample from one.
 constexpr std::string_view kNames =
     "run chat serve inspect config tokenize detokenize template logits perplexity bench tune doctor convert quantize "
-    "selftest rm";
+    "optimize selftest rm";
 constexpr std::string_view kLoads =
     "run chat serve inspect config logits perplexity compare bench tune doctor selftest";
 constexpr std::string_view kPacks = "run chat serve config logits perplexity compare bench tune doctor selftest";
@@ -32,7 +32,7 @@ constexpr std::string_view kBatches = "serve config bench tune";
 constexpr std::string_view kWorkloads = "bench tune";
 constexpr std::string_view kFinds =
     "run chat serve inspect config tokenize detokenize template logits perplexity compare bench tune doctor convert "
-    "quantize "
+    "quantize optimize "
     "selftest";
 
 // clang-format off: a row is read as a paragraph
@@ -476,6 +476,41 @@ constexpr Setting kTable[] = {
     {.key = "quantize.requantize", .flag = "--requantize", .type = boolean, .default_value = "false",
      .commands = "quantize",
      .help = {"take a model that is already quantized; both errors add up", "接受已量化的模型；两次误差会叠加"}},
+
+    // --- optimize ---
+    {.key = "optimize.out", .flag = "--out", .short_flag = "-o", .type = path, .commands = "optimize",
+     .help = {"the folder to write: model.gguf, autoglm.yaml, report.html, report.md, report.json",
+              "输出文件夹：model.gguf、autoglm.yaml、report.html、report.md、report.json"}},
+    {.key = "optimize.goal", .flag = "--goal", .type = choice, .default_value = "balanced",
+     .choices = "latency|memory|quality|balanced", .commands = "optimize",
+     .help = {"what matters most, within the limits", "在限制之内最看重什么"}},
+    {.key = "optimize.max_bytes", .flag = "--max-bytes", .type = size, .min = kMiB, .max = 1024 * kTiB,
+     .commands = "optimize",
+     .help = {"largest file", "文件的最大大小"}},
+    {.key = "optimize.max_kld", .flag = "--max-kld", .type = real, .default_value = "0.02", .min = 1e-6, .max = 10,
+     .unit = "nats a token", .commands = "optimize",
+     .help = {"most that may be lost: mean KL divergence from the source's exact answers",
+              "允许的最大损失：与来源精确结果的平均 KL 散度"}},
+    {.key = "optimize.workload", .flag = "--workload", .type = text, .default_value = "chat", .unit = "NAME",
+     .commands = "optimize",
+     .help = {"what it is measured with: chat, rag, code, batch, or a JSONL file of requests",
+              "用于测量的负载：chat、rag、code、batch，或包含请求的 JSONL 文件"}},
+    {.key = "optimize.time_budget", .flag = "--time-budget", .type = duration, .default_value = "10m", .min = 1e6,
+     .max = 7 * kDay, .commands = "optimize",
+     .help = {"for all stages together; how thorough they are follows from it", "所有阶段的总时间；工作的细致程度由此决定"}},
+    {.key = "optimize.calibration", .flag = "--calib", .type = path, .commands = "optimize",
+     .help = {"a text like what the model will read, to weigh errors with; without it the model writes one itself",
+              "用于衡量误差的校准文本，应与模型将处理的文本相似；不给出时由模型自己生成"}},
+    {.key = "optimize.text", .flag = "--text", .type = path, .commands = "optimize",
+     .help = {"a text to judge quality by, or JSONL with \"text\" and \"kind\"; without it the model writes one itself",
+              "用于评估质量的文本，或含 \"text\" 和 \"kind\" 的 JSONL；不给出时由模型自己生成"}},
+    {.key = "optimize.requantize", .flag = "--requantize", .type = boolean, .default_value = "false",
+     .commands = "optimize",
+     .help = {"change the weights of a model that is already quantized, too; both errors add up",
+              "也改动已量化模型的权重；两次误差会叠加"}},
+    {.key = "optimize.dry_run", .flag = "--dry-run", .type = boolean, .default_value = "false",
+     .commands = "optimize",
+     .help = {"only say what each stage would take", "只说明每个阶段需要多少资源"}},
 
 };
 // clang-format on

@@ -221,6 +221,11 @@ void Settings::load_file(const std::filesystem::path& path) {
     const MappedFile file(path);
     const auto bytes = file.bytes().first(std::min(file.bytes().size(), kMaxFileBytes + 1));
     load_yaml(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path.string());
+    // A model beside its configuration moves with it.
+    const std::string model = origin("model") == Origin::file && is_set("model") ? text("model") : "";
+    if (model.starts_with("./") || model.starts_with("../")) {
+      set("model", (path.parent_path() / model).lexically_normal().string(), Origin::file, reason("model"));
+    }
   } catch (const Error& error) {
     if (error.code() == Code::bad_config) throw;
     fail(Code::bad_config, fmt::format("--config: {}", error.what()), "check the path of the configuration file");

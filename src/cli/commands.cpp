@@ -5,7 +5,7 @@ namespace autoglm {
 const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
       &kRun,        &kChat,     &kServe,  &kPull,       &kList,    &kRm,         &kClean,   &kInspect,  &kTokenize,
-      &kDetokenize, &kTemplate, &kLogits, &kPerplexity, &kCompare, &kBench,      &kConvert, &kQuantize, &kSelftest,
+      &kDetokenize, &kTemplate, &kLogits, &kPerplexity, &kCompare, &kBench,      &kConvert, &kQuantize, &kOptimize, &kSelftest,
       &kHw,         &kTune,     &kDoctor, &kConfig,     &kVersion, &kCompletion, &kMan,
   };
   return table;

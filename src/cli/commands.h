@@ -18,6 +18,7 @@ extern const Command kCompare;
 extern const Command kBench;
 extern const Command kConvert;
 extern const Command kQuantize;
+extern const Command kOptimize;
 extern const Command kSelftest;
 extern const Command kPull;
 extern const Command kList;

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/output_file.h"
+#include "compress/quality_words.h"
 #include "compress/quality_writers.h"
 
 namespace autoglm {
@@ -188,7 +189,8 @@ nlohmann::json quality_json(const QualityReport& r) {
   out["texts"] = texts(r);
   out["calibration"] = {{"sha256", r.calibration_sha256.empty() ? Json() : Json(r.calibration_sha256)},
                         {"overlap", r.calibration_overlap}};
-  out["warnings"] = r.warnings;
+  out["warnings"] = nlohmann::json::array();
+  for (const QualityWarning& warning : r.warnings) out["warnings"].push_back(warning_text(warning, Language::en));
   return out;
 }
 

@@ -6,19 +6,12 @@
 
 #include "base/language.h"
 #include "compress/quality_report.h"
+#include "compress/report_format.h"
 
 namespace autoglm {
-
-struct ReportPlot {
-  std::string title;
-  std::string svg;
-};
 
 /// Distribution of divergences; by position, by kind and by window; errors of tensors by layer. Those with nothing to
 /// show are left out.
 std::vector<ReportPlot> report_plots(const QualityReport& report, Language language);
-
-/// For text and attribute values of HTML and SVG. Control characters, which they cannot hold, become U+FFFD.
-std::string html_escaped(std::string_view text);
 
 }  // namespace autoglm

@@ -200,17 +200,16 @@ class Evaluation {
   }
 
   void warn() {
+    using Kind = QualityWarning::Kind;
     if (report_.total.tokens < kFewTokens) {
-      report_.warnings.push_back(fmt::format(
-          "only {} tokens were scored: intervals are wide, and the 99 % quantile means little", report_.total.tokens));
+      report_.warnings.push_back({Kind::few_tokens, static_cast<double>(report_.total.tokens), {}, {}});
     }
     if (report_.calibration_overlap > 0) {
-      report_.warnings.push_back(fmt::format("{:.1f} % of the evaluation text was in the calibration text, too",
-                                             100 * report_.calibration_overlap));
+      report_.warnings.push_back({Kind::overlap, report_.calibration_overlap, {}, {}});
     }
     for (const TextFigures& text : report_.texts) {
       if (text.windows == 0 && options_.max_windows == 0) {
-        report_.warnings.push_back(fmt::format("{} ({}) fills no window and was not evaluated", text.name, text.kind));
+        report_.warnings.push_back({Kind::unread_text, 0, text.name, text.kind});
       }
     }
   }

@@ -108,6 +108,14 @@ struct QuantilePoint {
   double share = 0, kld = 0;
 };
 
+/// What a reader must know of the figures; quality_words.h says it.
+struct QualityWarning {
+  enum class Kind : uint8_t { few_tokens, overlap, unread_text };
+  Kind kind = Kind::few_tokens;
+  double value = 0;        // tokens scored; or the share of the texts that was calibrated with
+  std::string text, kind_of_text;  // that fills no window
+};
+
 struct QualityReport {
   static constexpr int kSchemaVersion = 1;
   SideFigures a, b;
@@ -126,7 +134,7 @@ struct QualityReport {
   std::vector<TextFigures> texts;
   std::string calibration_sha256;
   double calibration_overlap = 0;
-  std::vector<std::string> warnings;  // in English: few windows, an overlap, ...
+  std::vector<QualityWarning> warnings;
 };
 
 /// batch_rows and logit_rows for a comparison of windows of this length; context too, unless it is given.

@@ -237,6 +237,25 @@ std::string fault_text(const TensorFault& fault, Language language) {
                      fault.blocks, fault.row, fault.column, fault.factor);
 }
 
+std::string warning_text(const QualityWarning& warning, Language language) {
+  const bool zh = language == Language::zh;
+  switch (warning.kind) {
+    case QualityWarning::Kind::few_tokens:
+      return fmt::format(fmt::runtime(zh ? "只有 {:.0f} 个 token 计分：区间较宽，99 % 分位数意义不大"
+                                         : "only {:.0f} tokens were scored: intervals are wide, and the 99 % quantile "
+                                           "means little"),
+                         warning.value);
+    case QualityWarning::Kind::overlap:
+      return fmt::format(fmt::runtime(zh ? "评估文本的 {:.1f} % 也在校准文本中"
+                                         : "{:.1f} % of the evaluation text was in the calibration text, too"),
+                         100 * warning.value);
+    case QualityWarning::Kind::unread_text:
+      break;
+  }
+  return fmt::format(fmt::runtime(zh ? "{}（{}）不足一个窗口，未被评估" : "{} ({}) fills no window and was not evaluated"),
+                     warning.text, warning.kind_of_text);
+}
+
 std::string report_title(const QualityReport& report, Language language) {
   return fmt::format(fmt::runtime(language == Language::zh ? "质量报告：{} 对照 {}" : "Quality report: {} against {}"),
                      report.b.name, report.a.name);
@@ -259,8 +278,8 @@ std::vector<std::string> report_verdict(const QualityReport& report, Language la
     out.push_back(fmt::format(fmt::runtime(zh ? "故障：张量 {}：{}。" : "FAULT: tensor {}: {}."), tensor.name,
                               fault_text(*tensor.fault, language)));
   }
-  for (const std::string& warning : report.warnings) {
-    out.push_back(fmt::format(fmt::runtime(zh ? "注意：{}。" : "Note: {}."), warning));
+  for (const QualityWarning& warning : report.warnings) {
+    out.push_back(fmt::format(fmt::runtime(zh ? "注意：{}。" : "Note: {}."), warning_text(warning, language)));
   }
   return out;
 }

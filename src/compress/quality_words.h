@@ -5,16 +5,9 @@
 #include <vector>
 
 #include "compress/quality_writers.h"
+#include "compress/report_format.h"
 
 namespace autoglm {
-
-/// A table of a report: the first column holds names, the others figures. Plain text, not escaped.
-struct ReportTable {
-  std::string title;
-  std::string note;  // a sentence below the title; may be empty
-  std::vector<std::string> head;
-  std::vector<std::vector<std::string>> rows;
-};
 
 /// "Quality report: B against A".
 std::string report_title(const QualityReport& report, Language language);
@@ -24,6 +17,9 @@ std::vector<std::string> report_verdict(const QualityReport& report, Language la
 
 /// All tables in the order of the report; those without rows are left out.
 std::vector<ReportTable> report_tables(const QualityReport& report, Language language);
+
+/// "only 200 tokens were scored: ...": no capital, no full stop.
+std::string warning_text(const QualityWarning& warning, Language language);
 
 /// How the figures came about: a sentence each.
 std::vector<std::string> report_method(const QualityReport& report, Language language);

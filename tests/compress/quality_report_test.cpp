@@ -8,6 +8,7 @@
 
 #include "compress/altered_model.h"
 #include "compress/quality_divergence.h"
+#include "compress/quality_words.h"
 #include "compress/quality_writers.h"
 #include "model/model_support.h"
 #include "model/runtime.h"
@@ -249,7 +250,9 @@ TEST_F(Report, OtherVocabulariesAndTokenizersAreRefused) {
 TEST_F(Report, TextsThatFillNoWindowAreRefusedOrSaid) {
   texts_.push_back({"three.txt", "short", "a"});
   const QualityReport got = report(altered(Type::q8_0), small());
-  EXPECT_THAT(got.warnings, testing::Contains(testing::HasSubstr("three.txt (short) fills no window")));
+  EXPECT_THAT(report_verdict(got, Language::en),
+              testing::Contains(testing::HasSubstr("three.txt (short) fills no window")));
+  EXPECT_THAT(report_verdict(got, Language::zh), testing::Contains(testing::HasSubstr("three.txt（short）不足一个窗口")));
   texts_ = {{"three.txt", "short", "a"}};
   EXPECT_ERROR(report(altered(Type::q8_0), small()), Code::bad_file, "less than a window of 32");
 }
@@ -327,7 +330,7 @@ TEST_F(Report, ThePageStandsAloneAndEscapesWhatItShows) {
   got.partings[0].context = evil + "\x01";
   got.by_kind[0].name = evil;
   got.tensors.tensors[0].name = evil;
-  got.warnings = {evil};
+  got.warnings = {{QualityWarning::Kind::unread_text, 0, evil, evil}};
   for (const Language language : {Language::en, Language::zh}) {
     const std::string page = quality_html(got, language);
     EXPECT_EQ(page.find("<script"), std::string::npos);
