@@ -127,7 +127,8 @@ void print_report(const Context& context, const OptimizeReport& report) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
   }
   for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) out += padded(row[i], widths[i], i > 0) + (i + 1 < row.size() ? "  " : "\n");
+    for (size_t i = 0; i < row.size(); ++i)
+      out += padded(row[i], widths[i], i > 0) + (i + 1 < row.size() ? "  " : "\n");
   }
   out += "\n";
   for (const std::string& line : words.verdict) out += line + "\n";
@@ -139,7 +140,8 @@ void print_report(const Context& context, const OptimizeReport& report) {
 int print_plan(const Context& context, const OptimizeReport& report) {
   if (context.json()) {
     nlohmann::json object = optimize_json(report);
-    context.print_json({{"stages", object["stages"]}, {"shrunk", object["shrunk"]}, {"budget_ms", object["budget_ms"]}});
+    context.print_json(
+        {{"stages", object["stages"]}, {"shrunk", object["shrunk"]}, {"budget_ms", object["budget_ms"]}});
     return 0;
   }
   for (const std::string& line : plan_words(report, context.language())) context.print(line + "\n");
@@ -184,10 +186,13 @@ const Command kOptimize = {
         {"Measures the model as it is, finds what each tensor costs, makes the forms that promise most, judges each "
          "against the source's exact answers, searches settings, and compares before and after in alternation. OUT "
          "holds model.gguf, autoglm.yaml and the report; `autoglm serve --config OUT/autoglm.yaml` uses it. Where "
-         "nothing is better the default is written. Ctrl-C leaves the best so far. An already quantized model only gets "
+         "nothing is better the default is written. Ctrl-C leaves the best so far. An already quantized model only "
+         "gets "
          "settings. docs/OPTIMIZE.md shows a run.",
-         "先测量原模型，找出每个张量的代价，制作最有希望的几种形式，逐一与来源的精确结果比较，搜索设置，最后交替对比优化前后。"
-         "OUT 中有 model.gguf、autoglm.yaml 和报告；用 `autoglm serve --config OUT/autoglm.yaml` 使用。没有更好的结果时写出默认值。"
+         "先测量原模型，找出每个张量的代价，制作最有希望的几种形式，逐一与来源的精确结果比较，搜索设置，最后交替对比优"
+         "化前后。"
+         "OUT 中有 model.gguf、autoglm.yaml 和报告；用 `autoglm serve --config OUT/autoglm.yaml` "
+         "使用。没有更好的结果时写出默认值。"
          "Ctrl-C 会保留目前最好的结果。已量化的模型只优化设置。docs/OPTIMIZE.zh.md 展示了完整过程。"},
     .examples = {{"autoglm optimize model-bf16.gguf -o out --goal latency --max-kld 0.05",
                   {"as fast as the limit allows", "在限制内尽可能快"}},

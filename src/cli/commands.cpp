@@ -4,9 +4,9 @@ namespace autoglm {
 
 const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
-      &kRun,        &kChat,     &kServe,  &kPull,       &kList,    &kRm,         &kClean,   &kInspect,  &kTokenize,
-      &kDetokenize, &kTemplate, &kLogits, &kPerplexity, &kCompare, &kBench,      &kConvert, &kQuantize, &kOptimize, &kSelftest,
-      &kHw,         &kTune,     &kDoctor, &kConfig,     &kVersion, &kCompletion, &kMan,
+      &kRun,        &kChat,     &kServe,  &kPull,       &kList,    &kRm,      &kClean,      &kInspect,  &kTokenize,
+      &kDetokenize, &kTemplate, &kLogits, &kPerplexity, &kCompare, &kBench,   &kConvert,    &kQuantize, &kOptimize,
+      &kSelftest,   &kHw,       &kTune,   &kDoctor,     &kConfig,  &kVersion, &kCompletion, &kMan,
   };
   return table;
 }

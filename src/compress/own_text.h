@@ -20,9 +20,9 @@ namespace autoglm {
 inline constexpr int64_t kOwnTextTogether = 16;  // sequences in a step
 
 struct OwnTextOptions {
-  int64_t windows = 32;  // sequences
-  int64_t window = 512;  // tokens of each
-  uint64_t seed = 1;     // other seeds give other texts
+  int64_t windows = 32;                                         // sequences
+  int64_t window = 512;                                         // tokens of each
+  uint64_t seed = 1;                                            // other seeds give other texts
   std::function<void(int64_t done, int64_t total)> progress{};  // tokens; may be empty; may throw (Ctrl-C)
 };
 

@@ -112,7 +112,7 @@ struct QuantilePoint {
 struct QualityWarning {
   enum class Kind : uint8_t { few_tokens, overlap, unread_text };
   Kind kind = Kind::few_tokens;
-  double value = 0;        // tokens scored; or the share of the texts that was calibrated with
+  double value = 0;                // tokens scored; or the share of the texts that was calibrated with
   std::string text, kind_of_text;  // that fills no window
 };
 

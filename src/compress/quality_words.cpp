@@ -252,8 +252,9 @@ std::string warning_text(const QualityWarning& warning, Language language) {
     case QualityWarning::Kind::unread_text:
       break;
   }
-  return fmt::format(fmt::runtime(zh ? "{}（{}）不足一个窗口，未被评估" : "{} ({}) fills no window and was not evaluated"),
-                     warning.text, warning.kind_of_text);
+  return fmt::format(
+      fmt::runtime(zh ? "{}（{}）不足一个窗口，未被评估" : "{} ({}) fills no window and was not evaluated"),
+      warning.text, warning.kind_of_text);
 }
 
 std::string report_title(const QualityReport& report, Language language) {

@@ -51,7 +51,6 @@ Axis axis_from_zero(const std::vector<double>& values) {
   return {0, most > 0 ? 1.05 * most : 1, false};
 }
 
-
 Drawing::Drawing(std::string_view label) {
   out_ = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)", kWidth, kHeight, html_escaped(label));
 }
@@ -78,8 +77,8 @@ void Drawing::line(double x1, double y1, double x2, double y2, std::string_view 
 }
 
 void Drawing::text(double at_x, double at_y, std::string_view words, std::string_view anchor) {
-  out_ += fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>)", at_x, at_y, anchor,
-                      html_escaped(words));
+  out_ +=
+      fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>)", at_x, at_y, anchor, html_escaped(words));
 }
 
 void Drawing::curve(const std::vector<std::pair<double, double>>& points) {
@@ -95,9 +94,9 @@ void Drawing::dot(double px, double py, std::string_view style, std::string_view
 }
 
 void Drawing::bar(double from, double to, double height, std::string_view words) {
-  out_ += fmt::format(
-      R"(<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>)", x(from),
-      y(height), x(to) - x(from), y(0) - y(height), html_escaped(words));
+  out_ +=
+      fmt::format(R"(<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>)",
+                  x(from), y(height), x(to) - x(from), y(0) - y(height), html_escaped(words));
 }
 
 }  // namespace autoglm

@@ -15,7 +15,7 @@ struct Tick {
 
 /// A value axis from `low` to `high`.
 struct Axis {
-  double low = 0, high = 1;   // logarithmic: powers of ten
+  double low = 0, high = 1;  // logarithmic: powers of ten
   bool logarithmic = false;
   double place(double value) const;  // 0 to 1
   std::vector<Tick> ticks() const;
@@ -32,7 +32,7 @@ class Drawing {
   static double y(double at);
   void frame(const std::vector<Tick>& below, const std::vector<Tick>& left, std::string_view x_title,
              std::string_view y_title);
-  void line(double x1, double y1, double x2, double y2, std::string_view style);  // SVG units
+  void line(double x1, double y1, double x2, double y2, std::string_view style);         // SVG units
   void text(double at_x, double at_y, std::string_view words, std::string_view anchor);  // SVG units
   void curve(const std::vector<std::pair<double, double>>& points);
   /// `style`: dot, fault, hollow or chosen.

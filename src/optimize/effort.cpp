@@ -8,12 +8,12 @@ namespace autoglm {
 namespace {
 
 // Shares of the probed int8 rate that the work reaches, measured with SmolLM2-135M on a 2-core Zen 4 (AVX-512).
-constexpr double kExact = 0.13;       // float32 path, many rows
-constexpr double kFast = 0.35;        // int8 path, many rows
-constexpr double kRounding = 1.2e-3;  // a value whose scales are searched, in values a probed operation
-constexpr double kRead = 0.6;         // of the read bandwidth, generating text
-constexpr double kWriteBytes = 300e6; // a second
-constexpr double kLoadSeconds = 1.0;  // starting a program and its model, beside reading it
+constexpr double kExact = 0.13;              // float32 path, many rows
+constexpr double kFast = 0.35;               // int8 path, many rows
+constexpr double kRounding = 1.2e-3;         // a value whose scales are searched, in values a probed operation
+constexpr double kRead = 0.6;                // of the read bandwidth, generating text
+constexpr double kWriteBytes = 300e6;        // a second
+constexpr double kLoadSeconds = 1.0;         // starting a program and its model, beside reading it
 constexpr int64_t kSensitivityTokens = 128;  // of a window (compress/sensitivity.h)
 constexpr int64_t kSensitivityScored = 32;
 constexpr double kMapsOfLayer = 4;
@@ -83,15 +83,36 @@ struct Step {
 
 // In the order in which things are given up: what costs much and proves little goes first.
 constexpr Step kSteps[] = {
-    {What::forms, 4},       {What::evaluation, 24}, {What::calibration, 32}, {What::forms, 3},
-    {What::tuning, 0.15},   {What::sensitivity, 4}, {What::evaluation, 16},  {What::calibration, 24},
-    {What::forms, 2},       {What::requests, 6},   {What::sensitivity, 2},  {What::calibration, 16},
-    {What::evaluation, 12}, {What::tuning, 0.1},    {What::forms, 1},        {What::calibration, 8},
-    {What::evaluation, 8},  {What::sensitivity, 1}, {What::requests, 4},    {What::pairs, 6},
+    {What::forms, 4},
+    {What::evaluation, 24},
+    {What::calibration, 32},
+    {What::forms, 3},
+    {What::tuning, 0.15},
+    {What::sensitivity, 4},
+    {What::evaluation, 16},
+    {What::calibration, 24},
+    {What::forms, 2},
+    {What::requests, 6},
+    {What::sensitivity, 2},
+    {What::calibration, 16},
+    {What::evaluation, 12},
+    {What::tuning, 0.1},
+    {What::forms, 1},
+    {What::calibration, 8},
+    {What::evaluation, 8},
+    {What::sensitivity, 1},
+    {What::requests, 4},
+    {What::pairs, 6},
     {What::method, static_cast<double>(QuantizeMethod::importance)},
-    {What::sensitivity, 0}, {What::tuning, 0},      {What::calibration, 4},  {What::evaluation, 4},
+    {What::sensitivity, 0},
+    {What::tuning, 0},
+    {What::calibration, 4},
+    {What::evaluation, 4},
     {What::method, static_cast<double>(QuantizeMethod::rtn)},
-    {What::pairs, 3},       {What::requests, 2},    {What::evaluation, 2},   {What::pairs, 2},
+    {What::pairs, 3},
+    {What::requests, 2},
+    {What::evaluation, 2},
+    {What::pairs, 2},
 };
 
 double value_of(const Effort& effort, What what) {
@@ -190,8 +211,7 @@ StageCosts predict(const WorkSize& size, const Effort& effort, double budget) {
     const int64_t logits = effort.sensitivity_windows * kSensitivityScored * size.vocabulary * 4;
     at(Stage::sensitivity).seconds = sensitivity_seconds(size, effort);
     if (rows > 0) {
-      at(Stage::sensitivity).memory =
-          size.source_bytes + 3 * logits + (size.layers + 8) * rows * size.hidden * 4;
+      at(Stage::sensitivity).memory = size.source_bytes + 3 * logits + (size.layers + 8) * rows * size.hidden * 4;
     }
     // What is being made lies there tensor by tensor, then as a file, beside the best form so far.
     at(Stage::forms) = {static_cast<double>(effort.forms) * form_seconds(size, effort), size.evaluation_memory,

@@ -40,15 +40,15 @@ struct WorkSize {
   int64_t hidden = 0;
   int64_t vocabulary = 0;
   int64_t source_bytes = 0;
-  int64_t window = 512;             // tokens
-  bool own_calibration = false;     // the model writes it
+  int64_t window = 512;          // tokens
+  bool own_calibration = false;  // the model writes it
   bool own_evaluation = false;
-  double request_seconds = 1;       // of the workload, on the source
-  double int8_gops = 1000;          // probed
-  double read_gbps = 20;            // probed
-  int64_t run_memory = 0;           // of a run of the source, planned
-  int64_t evaluation_memory = 0;    // both sides loaded, planned
-  bool settings_only = false;       // the source is not quantized again
+  double request_seconds = 1;     // of the workload, on the source
+  double int8_gops = 1000;        // probed
+  double read_gbps = 20;          // probed
+  int64_t run_memory = 0;         // of a run of the source, planned
+  int64_t evaluation_memory = 0;  // both sides loaded, planned
+  bool settings_only = false;     // the source is not quantized again
 };
 
 struct StageCost {

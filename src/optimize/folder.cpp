@@ -116,10 +116,10 @@ std::string configuration_yaml(const OptimizeReport& report, Language language) 
   const bool zh = language == Language::zh;
   Settings settings;
   settings.set("model", report.model, Origin::file, "");
-  std::string out = one_line(fmt::format(
-      fmt::runtime(zh ? "# 由 autoglm optimize 从 {} 写出，目标 {}。说明见 report.html。"
-                      : "# Written by autoglm optimize from {}, goal {}. report.html says why."),
-      report.source, name(report.goal)));
+  std::string out =
+      one_line(fmt::format(fmt::runtime(zh ? "# 由 autoglm optimize 从 {} 写出，目标 {}。说明见 report.html。"
+                                           : "# Written by autoglm optimize from {}, goal {}. report.html says why."),
+                           report.source, name(report.goal)));
   out += fmt::format("\nmodel: {}\n", settings.to_yaml_value("model"));
   std::map<std::string, std::string> sections;  // lines of each
   for (const SettingRecord& record : report.settings) {
@@ -129,8 +129,7 @@ std::string configuration_yaml(const OptimizeReport& report, Language language) 
     const std::string line = fmt::format("{}{}: {}", nested ? "  " : "", record.key.substr(nested ? dot + 1 : 0),
                                          settings.to_yaml_value(record.key));
     const std::string& reason = zh ? record.reason_zh : record.reason_en;
-    sections[nested ? record.key.substr(0, dot) : ""] +=
-        fmt::format("{:<40} # {}\n", line, one_line(reason));
+    sections[nested ? record.key.substr(0, dot) : ""] += fmt::format("{:<40} # {}\n", line, one_line(reason));
   }
   for (const auto& [section, lines] : sections) {
     if (!section.empty()) out += section + ":\n";

@@ -27,8 +27,8 @@ class OptimizeFolder {
   std::filesystem::path model() const { return path_ / "model.gguf"; }
   /// A finished form becomes model.gguf.
   void keep_form(const std::filesystem::path& form);
-  /// The source becomes model.gguf: another name of the same file where the disk allows it, which takes no space; a copy
-  /// only if `copy`. False: neither.
+  /// The source becomes model.gguf: another name of the same file where the disk allows it, which takes no space; a
+  /// copy only if `copy`. False: neither.
   bool keep_source(const std::filesystem::path& source, bool copy, bool& linked);
   /// There is to be no model in the folder: the configuration names the source where it lies.
   void drop_model();

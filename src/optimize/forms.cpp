@@ -50,8 +50,8 @@ FormRecord knapsack_form(const std::vector<TensorCost>& costs, const Recipe& rec
 
 }  // namespace
 
-std::vector<FormRecord> knapsack_forms(const std::vector<TensorCost>& costs, int64_t beside, const SourceFigures& source,
-                                       const Limits& limits) {
+std::vector<FormRecord> knapsack_forms(const std::vector<TensorCost>& costs, int64_t beside,
+                                       const SourceFigures& source, const Limits& limits) {
   int64_t values = 0, least = 0;
   for (const TensorCost& tensor : costs) {
     values += tensor.values;

@@ -18,8 +18,8 @@ struct SourceFigures {
 
 /// Forms of 3 to 8.5 bits a weight, each the knapsack's best for its bytes, and one of just limits.max_bytes; coarsest
 /// first. `beside`: bytes of the file that are no matrices.
-std::vector<FormRecord> knapsack_forms(const std::vector<TensorCost>& costs, int64_t beside, const SourceFigures& source,
-                                       const Limits& limits);
+std::vector<FormRecord> knapsack_forms(const std::vector<TensorCost>& costs, int64_t beside,
+                                       const SourceFigures& source, const Limits& limits);
 
 /// Forms with one type for all tensors (embedding and head in at least 6 bits), where sensitivity was not measured.
 std::vector<FormRecord> uniform_forms(const ModelSource& source, int64_t beside, const SourceFigures& figures);

@@ -8,9 +8,9 @@ namespace autoglm {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, OptimizeGoal>, 4> kGoals = {{{"latency", OptimizeGoal::latency},
-                                                                      {"memory", OptimizeGoal::memory},
-                                                                      {"quality", OptimizeGoal::quality},
-                                                                      {"balanced", OptimizeGoal::balanced}}};
+                                                                              {"memory", OptimizeGoal::memory},
+                                                                              {"quality", OptimizeGoal::quality},
+                                                                              {"balanced", OptimizeGoal::balanced}}};
 
 /// What a factor of e in time or memory, and a divergence as large as the limit, weigh.
 struct Weights {
@@ -33,6 +33,7 @@ Weights weights_of(OptimizeGoal goal) {
 
 // Divergences below this are alike: what is left is the noise of the measurement.
 constexpr double kLeastKld = 1e-6;
+constexpr double kNoticeable = 0.02;
 
 double log_ratio(double value, double of) { return value > 0 && of > 0 ? std::log(value / of) : 0; }
 
@@ -121,9 +122,11 @@ std::vector<FormFigures> estimate(std::span<const ModelForm> forms) {
 
 double score(const FormFigures& figures, const FormFigures& source, const Limits& limits, OptimizeGoal goal) {
   const Weights weights = weights_of(goal);
+  // Quality is worth the same however much may be lost.
+  const double scale = goal == OptimizeGoal::quality ? std::min(limits.max_kld, kNoticeable) : limits.max_kld;
   return weights.ms * log_ratio(figures.ms, source.ms) +
          weights.memory * log_ratio(static_cast<double>(figures.memory), static_cast<double>(source.memory)) +
-         weights.kld * figures.kld / std::max(limits.max_kld, kLeastKld);
+         weights.kld * figures.kld / std::max(scale, kLeastKld);
 }
 
 std::optional<size_t> next_form(std::span<const ModelForm> forms, const FormFigures& source, const Limits& limits,

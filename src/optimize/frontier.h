@@ -1,7 +1,7 @@
 // Which form of a model to try next, and which to take: pure functions over what is known of each form.
 //
-// Forms lie on a frontier of size, speed and quality. Before one is made its figures are predicted; the figures of those
-// that were made correct the predictions of the others. What is taken has been measured and obeys every limit.
+// Forms lie on a frontier of size, speed and quality. Before one is made its figures are predicted; the figures of
+// those that were made correct the predictions of the others. What is taken has been measured and obeys every limit.
 #pragma once
 
 #include <cstdint>

@@ -103,11 +103,12 @@ nlohmann::json optimize_json(const OptimizeReport& r) {
       {"model", r.model},
       {"config", r.config},
   };
-  out["comparison"] = r.comparison ? Json{{"ratio", r.comparison->ratio},
-                                          {"low", r.comparison->low},
-                                          {"high", std::isfinite(r.comparison->high) ? Json(r.comparison->high) : Json()},
-                                          {"pairs", r.comparison->pairs}}
-                                   : Json();
+  out["comparison"] = r.comparison
+                          ? Json{{"ratio", r.comparison->ratio},
+                                 {"low", r.comparison->low},
+                                 {"high", std::isfinite(r.comparison->high) ? Json(r.comparison->high) : Json()},
+                                 {"pairs", r.comparison->pairs}}
+                          : Json();
   if (r.chosen) out["recipe"] = r.forms[*r.chosen].recipe.yaml();
   return out;
 }

@@ -44,7 +44,8 @@ std::vector<std::vector<int32_t>> Judge::cut(const std::string& text, const std:
   const std::vector<int32_t> tokens = tokenizer.encode(text, encode);
   const int64_t all = std::ssize(tokens) / options_.window;
   if (all == 0) {
-    fail(Code::bad_file, fmt::format("{} has {} tokens, less than a window of {}", file, tokens.size(), options_.window),
+    fail(Code::bad_file,
+         fmt::format("{} has {} tokens, less than a window of {}", file, tokens.size(), options_.window),
          "give a longer text");
   }
   std::vector<std::vector<int32_t>> out;

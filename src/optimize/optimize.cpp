@@ -30,6 +30,12 @@ constexpr double kPlannedRequests = 2;  // by which the time of all others is pr
 
 double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
+// GPTQ moves weights that calibration hardly reaches far from where they were, block by block, to make up for others:
+// what that costs is in the divergence. A block of zeros is nothing that it makes.
+bool carried_on(const TensorFault& fault, QuantizeMethod method) {
+  return method == QuantizeMethod::gptq && fault.kind == TensorFaultKind::blocks && std::abs(fault.factor) > 0.05;
+}
+
 /// The whole way from a model to its folder.
 class Story {
  public:
@@ -142,7 +148,6 @@ void Story::measure_bytes() {
   }
 }
 
-
 void Story::refuse_impossible() const {
   const Limits& limits = options_.limits;
   if (limits.max_bytes > 0 && least_ > limits.max_bytes) {
@@ -180,8 +185,9 @@ void Story::refuse_no_room() const {
   std::error_code error;
   const fs::space_info space = fs::space(above, error);
   if (!error && disk > static_cast<int64_t>(space.available)) {
-    fail(Code::disk_full, fmt::format("{} are needed in {} while it works and {} are free", format_bytes(disk),
-                                      above.string(), format_bytes(static_cast<int64_t>(space.available))),
+    fail(Code::disk_full,
+         fmt::format("{} are needed in {} while it works and {} are free", format_bytes(disk), above.string(),
+                     format_bytes(static_cast<int64_t>(space.available))),
          "free some space, or give a folder on another disk with -o");
   }
 }
@@ -262,8 +268,7 @@ void Story::prepare_texts() {
   judge_.prepare(r_.effort);
   r_.calibration = judge_.calibration_record();
   r_.evaluation = judge_.evaluation_record();
-  const QualityReport own =
-      judge_.judge(in_.source, options_.source_name, r_.effort.evaluation_windows, KvType::q8);
+  const QualityReport own = judge_.judge(in_.source, options_.source_name, r_.effort.evaluation_windows, KvType::q8);
   source_.figures.kld = own.total.kld_mean;
   r_.before.quality = r_.after.quality = own.total;
   r_.quality = own;
@@ -308,7 +313,7 @@ void Story::make_form(FormRecord& form, const fs::path& file) {
   QualityReport quality =
       judge_.judge(made, fmt::format("model.gguf ({})", form.name), r_.effort.evaluation_windows, KvType::q8);
   for (const TensorFigures& tensor : quality.tensors.tensors) {
-    if (!tensor.fault) continue;
+    if (!tensor.fault || carried_on(*tensor.fault, quantize.method)) continue;
     form.form.damaged = true;
     form.damage = fmt::format("{}: {}", tensor.name, fault_text(*tensor.fault, options_.language));
   }
@@ -410,9 +415,10 @@ void Story::settle() {
     if (kept_) r_.forms[*kept_].form.measured = after;
     const bool forced = refusal(source, options_.limits) != Refusal::none && !settings_only_;
     const bool timed = options_.goal == OptimizeGoal::latency || settings_only_;
-    const bool slower = timed && r_.comparison && (r_.comparison->pairs >= 6 ? r_.comparison->high : r_.comparison->ratio) >= 1;
-    const bool better = score(after, source, options_.limits, options_.goal) <
-                        score(source, source, options_.limits, options_.goal);
+    const bool slower =
+        timed && r_.comparison && (r_.comparison->pairs >= 6 ? r_.comparison->high : r_.comparison->ratio) >= 1;
+    const bool better =
+        score(after, source, options_.limits, options_.goal) < score(source, source, options_.limits, options_.goal);
     if (!forced && (slower || !better)) {
       kept_.reset();
       r_.settings = options_.fixed;

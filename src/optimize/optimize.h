@@ -32,12 +32,12 @@ struct OptimizeOptions {
   int64_t window = 512;
   bool requantize = false;
   std::vector<SettingRecord> fixed{};  // settings that the user asks of the result
-  Metadata tokenizer{};  // as in ConvertOptions
+  Metadata tokenizer{};                // as in ConvertOptions
   /// Texts of the user; empty: the model writes its own.
   std::string calibration_file, calibration_text;
   std::vector<EvaluationText> evaluation;
   Language language = Language::en;
-  double int8_gops = 0, read_gbps = 0;  // probed
+  double int8_gops = 0, read_gbps = 0;                 // probed
   std::function<void(const std::string& line)> say{};  // a line for people; may be empty
   std::function<void(const std::string& label, int64_t done, int64_t total)> progress{};  // may be empty
   std::function<void()> check{};                                                          // may throw (Ctrl-C)

@@ -65,13 +65,16 @@ std::vector<ReportPlot> optimize_plots(const OptimizeReport& r, Language languag
   std::vector<Point> by_size, by_time;
   const auto add = [&](const FormFigures& f, std::string_view style, const std::string& name) {
     const std::string words =
-        fmt::format("{}: {}, KLD {}, {}", name, format_bytes(f.bytes), small_number(f.kld), duration_text(f.ms));
+        fmt::format("{}: {}, KLD {}, {}", name, format_bytes(f.bytes), small_number(f.kld), milliseconds_text(f.ms));
     by_size.push_back({static_cast<double>(f.bytes) / kMiB, f.kld, style, words});
     by_time.push_back({f.ms, f.kld, style, words});
   };
   for (size_t i = 0; i < r.forms.size(); ++i) {
     const bool measured = r.forms[i].form.measured.has_value();
-    const std::string_view style = r.forms[i].form.damaged ? "fault" : r.chosen == i ? "chosen" : measured ? "dot" : "hollow";
+    const std::string_view style = r.forms[i].form.damaged ? "fault"
+                                   : r.chosen == i         ? "chosen"
+                                   : measured              ? "dot"
+                                                           : "hollow";
     add(figures[i], style, r.forms[i].name);
   }
   FormFigures source;

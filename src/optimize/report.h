@@ -57,7 +57,7 @@ struct StageRecord {
 };
 
 struct TextRecord {
-  std::string name;    // a file, or what was written by the model
+  std::string name;  // a file, or what was written by the model
   std::string sha256;
   int64_t windows = 0;
   bool own = false;  // the model wrote it
@@ -65,10 +65,10 @@ struct TextRecord {
 
 /// Why the report recommends what it recommends.
 enum class Verdict : uint8_t {
-  improved,       // a smaller form, tuned or not
-  tuned,          // the source with other settings
-  nothing,        // the source with default settings is the best
-  interrupted,    // the best so far
+  improved,     // a smaller form, tuned or not
+  tuned,        // the source with other settings
+  nothing,      // the source with default settings is the best
+  interrupted,  // the best so far
 };
 
 struct OptimizeReport {
@@ -93,9 +93,9 @@ struct OptimizeReport {
   std::vector<SettingRecord> settings;
   std::vector<TrialRecord> trials;
   TextRecord calibration, evaluation;
-  std::string model;   // in the folder, or where the source lies
-  std::string config;  // autoglm.yaml
-  bool linked = false;  // model.gguf is another name of the source
+  std::string model;                // in the folder, or where the source lies
+  std::string config;               // autoglm.yaml
+  bool linked = false;              // model.gguf is another name of the source
   std::vector<int64_t> bf16_bytes;  // of a quantized source: what forms of 4.5 and 8.5 bits would take
   Verdict verdict = Verdict::nothing;
 };

@@ -53,22 +53,26 @@ class Words {
     const WorkloadFigures &b = r_.before.run, &a = r_.after.run;
     switch (r_.verdict) {
       case Verdict::improved:
-        out.push_back(put("The model as {} is {} on disk instead of {}; a request of the workload “{}” takes {} instead "
-                          "of {} (median), with {} of memory instead of {}.",
-                          "模型以 {} 形式存储，磁盘占用 {}（原为 {}）；“{}”负载下一个请求的中位用时为 {}（原为 {}），内存 {}（原为 {}）。",
-                          r_.forms[*r_.chosen].name, format_bytes(r_.after.file_bytes), format_bytes(r_.before.file_bytes),
-                          r_.workload, duration_text(a.end_to_end_ms.p50), duration_text(b.end_to_end_ms.p50),
-                          format_bytes(a.peak_rss_bytes), format_bytes(b.peak_rss_bytes)));
+        out.push_back(
+            put("The model as {} is {} on disk instead of {}; a request of the workload “{}” takes {} instead "
+                "of {} (median), with {} of memory instead of {}.",
+                "模型以 {} 形式存储，磁盘占用 {}（原为 {}）；“{}”负载下一个请求的中位用时为 {}（原为 {}），内存 "
+                "{}（原为 {}）。",
+                r_.forms[*r_.chosen].name, format_bytes(r_.after.file_bytes), format_bytes(r_.before.file_bytes),
+                r_.workload, milliseconds_text(a.end_to_end_ms.p50), milliseconds_text(b.end_to_end_ms.p50),
+                format_bytes(a.peak_rss_bytes), format_bytes(b.peak_rss_bytes)));
         break;
       case Verdict::tuned:
-        out.push_back(put("The model stays as it is; with the settings below a request takes {} instead of {} (median).",
-                          "模型保持不变；使用下列设置后，一个请求的中位用时为 {}（原为 {}）。",
-                          duration_text(a.end_to_end_ms.p50), duration_text(b.end_to_end_ms.p50)));
+        out.push_back(
+            put("The model stays as it is; with the settings below a request takes {} instead of {} (median).",
+                "模型保持不变；使用下列设置后，一个请求的中位用时为 {}（原为 {}）。",
+                milliseconds_text(a.end_to_end_ms.p50), milliseconds_text(b.end_to_end_ms.p50)));
         break;
       case Verdict::nothing:
-        out.push_back(say("Nothing that was tried is better than the model with default settings, so that is what was "
-                          "written.",
-                          "没有比默认设置下的原模型更好的结果，因此写出的就是默认值。"));
+        out.push_back(
+            say("Nothing that was tried is better than the model with default settings, so that is what was "
+                "written.",
+                "没有比默认设置下的原模型更好的结果，因此写出的就是默认值。"));
         break;
       case Verdict::interrupted:
         out.push_back(r_.chosen ? say("Interrupted: this is the best form so far, not yet tuned nor compared in pairs.",
@@ -83,23 +87,26 @@ class Words {
                         "来源已经量化过；两次舍入的误差会叠加（--requantize）。"));
     }
     if (r_.after.quality) {
-      out.push_back(put("Against the source's exact answers it loses {} nats a token (limit {}); {} of the tokens have "
-                        "the same first choice.",
-                        "与来源的精确结果相比，每个 token 损失 {}（上限 {}）；{} 的 token 首选相同。",
-                        small_number(r_.after.quality->kld_mean), small_number(r_.limits.max_kld),
-                        percent(r_.after.quality->top1_agreement)));
+      out.push_back(
+          put("Against the source's exact answers it loses {} nats a token (limit {}); {} of the tokens have "
+              "the same first choice.",
+              "与来源的精确结果相比，每个 token 损失 {}（上限 {}）；{} 的 token 首选相同。",
+              small_number(r_.after.quality->kld_mean), small_number(r_.limits.max_kld),
+              percent(r_.after.quality->top1_agreement)));
     }
     return out;
   }
 
   std::string quantized_note() const {
     if (r_.bf16_bytes.size() < 2) return {};
-    return put("The source is already quantized ({}), so its weights were left alone: rounding them again adds errors to "
-               "errors. Its BF16 source would give forms from about {} (4.5 bits a weight) to {} (8.5 bits), chosen by "
-               "measured sensitivity, with a report of what each loses; --requantize does it all the same.",
-               "来源已经量化过（{}），因此不改动权重：再次舍入会使误差叠加。若从 BF16 来源开始，可得到约 {}（每权重 4.5 位）到 "
-               "{}（8.5 位）的多种形式，按实测敏感度选择，并报告各自的损失；--requantize 可强制执行。",
-               r_.source_types, format_bytes(r_.bf16_bytes[0]), format_bytes(r_.bf16_bytes[1]));
+    return put(
+        "The source is already quantized ({}), so its weights were left alone: rounding them again adds errors to "
+        "errors. Its BF16 source would give forms from about {} (4.5 bits a weight) to {} (8.5 bits), chosen by "
+        "measured sensitivity, with a report of what each loses; --requantize does it all the same.",
+        "来源已经量化过（{}），因此不改动权重：再次舍入会使误差叠加。若从 BF16 来源开始，可得到约 {}（每权重 4.5 "
+        "位）到 "
+        "{}（8.5 位）的多种形式，按实测敏感度选择，并报告各自的损失；--requantize 可强制执行。",
+        r_.source_types, format_bytes(r_.bf16_bytes[0]), format_bytes(r_.bf16_bytes[1]));
   }
 
   ReportTable summary() const {
@@ -109,7 +116,7 @@ class Words {
                     {}};
     const WorkloadFigures &b = r_.before.run, &a = r_.after.run;
     const auto time = [&](std::string name, double x, double y) {
-      out.rows.push_back({std::move(name), duration_text(x), duration_text(y), change(x, y)});
+      out.rows.push_back({std::move(name), milliseconds_text(x), milliseconds_text(y), change(x, y)});
     };
     const auto bytes = [&](std::string name, int64_t x, int64_t y) {
       out.rows.push_back(
@@ -139,7 +146,8 @@ class Words {
                         small_number(b.kld_mean), small_number(a.kld_mean),
                         fmt::format("{:+.4f}", a.kld_mean - b.kld_mean)});
     out.rows.push_back({say("same likeliest token", "最可能 token 相同"), percent(b.top1_agreement),
-                        percent(a.top1_agreement), fmt::format("{:+.2f} %", 100 * (a.top1_agreement - b.top1_agreement))});
+                        percent(a.top1_agreement),
+                        fmt::format("{:+.2f} %", 100 * (a.top1_agreement - b.top1_agreement))});
     out.rows.push_back({say("perplexity", "困惑度"), fmt::format("{:.3f}", b.ppl_b), fmt::format("{:.3f}", a.ppl_b),
                         change(b.ppl_b, a.ppl_b)});
   }
@@ -165,7 +173,8 @@ class Words {
       case Refusal::bytes:
         return made ? say("too large", "过大") : say("expected to be too large", "预计过大");
       case Refusal::memory:
-        return made ? say("takes too much memory", "占用内存过多") : say("expected to take too much memory", "预计占用内存过多");
+        return made ? say("takes too much memory", "占用内存过多")
+                    : say("expected to take too much memory", "预计占用内存过多");
       case Refusal::quality:
         return made ? say("loses too much", "质量损失过大") : say("expected to lose too much", "预计质量损失过大");
       case Refusal::damaged:
@@ -179,8 +188,8 @@ class Words {
   ReportTable forms() const {
     ReportTable out{say("Forms of the model that were considered", "考虑过的模型形式"),
                     say("~: predicted, from what was measured of the others.", "~：根据已测量的其他形式预测。"),
-                    {say("form", "形式"), say("file", "文件"), say("mean KLD", "平均 KLD"), say("end to end, p50", "端到端 p50"),
-                     say("peak memory", "内存峰值"), say("outcome", "结果")},
+                    {say("form", "形式"), say("file", "文件"), say("mean KLD", "平均 KLD"),
+                     say("end to end, p50", "端到端 p50"), say("peak memory", "内存峰值"), say("outcome", "结果")},
                     {}};
     std::vector<ModelForm> known;
     for (const FormRecord& form : r_.forms) known.push_back(form.form);
@@ -190,7 +199,7 @@ class Words {
       const std::string mark = form.form.measured ? "" : "~";
       const FormFigures& f = figures[i];
       out.rows.push_back({form.name + (form.method.empty() ? "" : ", " + form.method), mark + format_bytes(f.bytes),
-                          mark + small_number(f.kld), mark + duration_text(f.ms), mark + format_bytes(f.memory),
+                          mark + small_number(f.kld), mark + milliseconds_text(f.ms), mark + format_bytes(f.memory),
                           fate(i, figures)});
     }
     return out;
@@ -203,7 +212,8 @@ class Words {
                     {say("settings", "设置"), say("cost", "代价"), say("kept", "采用")},
                     {}};
     for (const TrialRecord& trial : r_.trials) {
-      out.rows.push_back({trial.settings, fmt::format("{:.3f}", trial.ratio), trial.kept ? say("yes", "是") : say("no", "否")});
+      out.rows.push_back(
+          {trial.settings, fmt::format("{:.3f}", trial.ratio), trial.kept ? say("yes", "是") : say("no", "否")});
     }
     return out;
   }
@@ -211,16 +221,18 @@ class Words {
   ReportTable quality() const {
     if (!r_.quality || !r_.chosen) return {};
     ReportTable out = report_tables(*r_.quality, language_).front();
-    out.title = say("Quality of what was written (B) against the source's exact path (A)", "所写模型（B）与来源精确路径（A）的质量对比");
+    out.title = say("Quality of what was written (B) against the source's exact path (A)",
+                    "所写模型（B）与来源精确路径（A）的质量对比");
     return out;
   }
 
   ReportTable stages() const {
-    ReportTable out{say("What was done", "完成的工作"),
-                    put("Budget {:.0f} s, taken {:.0f} s.", "时间预算 {:.0f} 秒，实际 {:.0f} 秒。", r_.budget, r_.seconds),
-                    {say("stage", "阶段"), say("predicted", "预计"), say("taken", "实际"), say("memory, predicted", "内存（预计）"),
-                     say("disk, predicted", "磁盘（预计）")},
-                    {}};
+    ReportTable out{
+        say("What was done", "完成的工作"),
+        put("Budget {:.0f} s, taken {:.0f} s.", "时间预算 {:.0f} 秒，实际 {:.0f} 秒。", r_.budget, r_.seconds),
+        {say("stage", "阶段"), say("predicted", "预计"), say("taken", "实际"), say("memory, predicted", "内存（预计）"),
+         say("disk, predicted", "磁盘（预计）")},
+        {}};
     for (const StageRecord& s : r_.stages) {
       out.rows.push_back({std::string(title(s.stage).in(language_)), fmt::format("{:.0f} s", s.predicted.seconds),
                           s.seconds ? fmt::format("{:.0f} s", *s.seconds) : "-", format_bytes(s.predicted.memory),
@@ -230,13 +242,12 @@ class Words {
   }
 
   ReportTable texts() const {
-    ReportTable out{say("Texts", "文本"),
-                    {},
-                    {say("use", "用途"), say("text", "文本"), say("windows", "窗口"), "SHA-256"},
-                    {}};
+    ReportTable out{
+        say("Texts", "文本"), {}, {say("use", "用途"), say("text", "文本"), say("windows", "窗口"), "SHA-256"}, {}};
     const auto add = [&](std::string use, const TextRecord& text) {
       if (text.name.empty()) return;
-      const std::string name = text.own ? put("written by the model itself ({})", "由模型自己生成（{}）", text.name) : text.name;
+      const std::string name =
+          text.own ? put("written by the model itself ({})", "由模型自己生成（{}）", text.name) : text.name;
       out.rows.push_back({std::move(use), name, fmt::format("{}", text.windows), text.sha256});
     };
     add(say("calibration", "校准"), r_.calibration);
@@ -247,14 +258,16 @@ class Words {
   std::vector<std::string> method() const {
     std::vector<std::string> out;
     out.push_back(put("Goal: {}. Limits: {}.", "目标：{}。限制：{}。", name(r_.goal), limits()));
-    out.push_back(put("Each run of the workload is a process of its own with {} requests; memory is its peak resident "
-                      "set.",
-                      "负载的每次运行都是独立进程，含 {} 个请求；内存为其常驻集峰值。", r_.effort.requests));
+    out.push_back(
+        put("Each run of the workload is a process of its own with {} requests; memory is its peak resident "
+            "set.",
+            "负载的每次运行都是独立进程，含 {} 个请求；内存为其常驻集峰值。", r_.effort.requests));
     if (r_.comparison) {
-      out.push_back(put("Before and after ran in {} alternating pairs: the ratio of their medians end to end is {:.3f} "
-                        "({:.3f} … {:.3f}, 95 %).",
-                        "优化前后交替运行 {} 对：端到端中位数之比为 {:.3f}（95 % 区间 {:.3f} … {:.3f}）。", r_.comparison->pairs,
-                        r_.comparison->ratio, r_.comparison->low, r_.comparison->high));
+      out.push_back(
+          put("Before and after ran in {} alternating pairs: the ratio of their medians end to end is {:.3f} "
+              "({:.3f} … {:.3f}, 95 %).",
+              "优化前后交替运行 {} 对：端到端中位数之比为 {:.3f}（95 % 区间 {:.3f} … {:.3f}）。", r_.comparison->pairs,
+              r_.comparison->ratio, r_.comparison->low, r_.comparison->high));
     }
     for (const Shrunk& shrunk : r_.shrunk) {
       out.push_back(put("To fit the time budget: {}.", "为符合时间预算：{}。", shrunk_words(shrunk, language_)));
@@ -289,7 +302,7 @@ class Words {
 
 }  // namespace
 
-std::string duration_text(double ms) {
+std::string milliseconds_text(double ms) {
   if (ms >= 10000) return fmt::format("{:.1f} s", ms / 1000);
   return ms >= 100 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.2f} ms", ms);
 }
@@ -302,14 +315,17 @@ std::vector<std::string> plan_words(const OptimizeReport& r, Language language) 
   double sum = 0;
   for (const StageRecord& s : r.stages) {
     sum += s.predicted.seconds;
-    out.push_back(fmt::format(fmt::runtime(zh ? "  约 {:>4.0f} 秒，内存 {}，磁盘 {}：{}" : "  about {:>4.0f} s, memory {}, disk {}: {}"),
-                              s.predicted.seconds, format_bytes(s.predicted.memory), format_bytes(s.predicted.disk),
-                              title(s.stage).in(language)));
+    out.push_back(fmt::format(
+        fmt::runtime(zh ? "  约 {:>4.0f} 秒，内存 {}，磁盘 {}：{}" : "  about {:>4.0f} s, memory {}, disk {}: {}"),
+        s.predicted.seconds, format_bytes(s.predicted.memory), format_bytes(s.predicted.disk),
+        title(s.stage).in(language)));
   }
-  out.insert(out.begin(), fmt::format(fmt::runtime(zh ? "计划：预计 {:.0f} 秒，预算 {:.0f} 秒" : "plan: about {:.0f} s of a budget of {:.0f} s"),
+  out.insert(out.begin(), fmt::format(fmt::runtime(zh ? "计划：预计 {:.0f} 秒，预算 {:.0f} 秒"
+                                                      : "plan: about {:.0f} s of a budget of {:.0f} s"),
                                       sum, r.budget));
   for (const Shrunk& shrunk : r.shrunk) {
-    out.push_back(fmt::format(fmt::runtime(zh ? "  为符合预算：{}" : "  to fit the budget: {}"), shrunk_words(shrunk, language)));
+    out.push_back(
+        fmt::format(fmt::runtime(zh ? "  为符合预算：{}" : "  to fit the budget: {}"), shrunk_words(shrunk, language)));
   }
   return out;
 }

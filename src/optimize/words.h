@@ -29,6 +29,6 @@ OptimizeWords optimize_words(const OptimizeReport& report, Language language);
 std::vector<ReportPlot> optimize_plots(const OptimizeReport& report, Language language);
 
 /// "12.3 ms", "1.2 s".
-std::string duration_text(double ms);
+std::string milliseconds_text(double ms);
 
 }  // namespace autoglm

@@ -252,7 +252,8 @@ TEST_F(Report, TextsThatFillNoWindowAreRefusedOrSaid) {
   const QualityReport got = report(altered(Type::q8_0), small());
   EXPECT_THAT(report_verdict(got, Language::en),
               testing::Contains(testing::HasSubstr("three.txt (short) fills no window")));
-  EXPECT_THAT(report_verdict(got, Language::zh), testing::Contains(testing::HasSubstr("three.txt（short）不足一个窗口")));
+  EXPECT_THAT(report_verdict(got, Language::zh),
+              testing::Contains(testing::HasSubstr("three.txt（short）不足一个窗口")));
   texts_ = {{"three.txt", "short", "a"}};
   EXPECT_ERROR(report(altered(Type::q8_0), small()), Code::bad_file, "less than a window of 32");
 }

@@ -39,7 +39,7 @@ TEST(Frontier, TheSmallestThatLosesLittleIsTheFastest) {
   forms = ladder();
   EXPECT_EQ(search(forms, {.max_kld = 0.2}, OptimizeGoal::memory, 4, as_predicted), 1u);
   forms = ladder();
-  EXPECT_EQ(search(forms, {.max_kld = 0.2}, OptimizeGoal::quality, 4, as_predicted), 3u);
+  EXPECT_EQ(search(forms, {.max_bytes = 600, .max_kld = 0.2}, OptimizeGoal::quality, 4, as_predicted), 3u);
 }
 
 TEST(Frontier, MeasurementsCorrectWhatIsExpectedOfOthers) {
@@ -66,8 +66,8 @@ TEST(Frontier, TheSourceWinsTies) {
   std::vector<ModelForm> forms = {form(1000, 0.001)};
   forms[0].predicted = kSource;
   forms[0].measured = kSource;
-  for (const OptimizeGoal goal : {OptimizeGoal::latency, OptimizeGoal::memory, OptimizeGoal::quality,
-                                  OptimizeGoal::balanced}) {
+  for (const OptimizeGoal goal :
+       {OptimizeGoal::latency, OptimizeGoal::memory, OptimizeGoal::quality, OptimizeGoal::balanced}) {
     EXPECT_EQ(best_form(forms, kSource, {}, goal), std::nullopt);
     EXPECT_EQ(next_form({forms.data(), 1}, kSource, {}, goal), std::nullopt);
   }

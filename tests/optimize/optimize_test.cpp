@@ -54,9 +54,9 @@ class Pipeline : public testing::Test {
     write(*test::random_source(test::tiny_llama(), Type::bf16));
     options_.folder = folder_ / "out";
     options_.source_name = "tiny";
-    options_.window = 32;
+    options_.window = 64;
     options_.full = {.requests = 2,
-                     .calibration_windows = 6,
+                     .calibration_windows = 16,
                      .sensitivity_windows = 2,
                      .evaluation_windows = 6,
                      .forms = 3,
@@ -96,7 +96,7 @@ TEST_F(Pipeline, GivesASmallerModelAConfigurationAndTheProof) {
   const std::string before = test::read_file(folder_ / "source.gguf");
   const OptimizeReport got = run();
   EXPECT_EQ(got.verdict, Verdict::improved);
-  ASSERT_TRUE(got.chosen);
+  ASSERT_TRUE(got.chosen) << optimize_markdown(got, Language::en);
   EXPECT_EQ(test::read_file(folder_ / "source.gguf"), before) << "the source is never changed";
   for (const char* name : {"model.gguf", "autoglm.yaml", "report.md", "report.html", "report.json"}) {
     EXPECT_TRUE(fs::exists(options_.folder / name)) << name;
@@ -116,7 +116,8 @@ TEST_F(Pipeline, GivesASmallerModelAConfigurationAndTheProof) {
   const Recipe recipe = parse_recipe(json["recipe"].get<std::string>());
   const auto made = open_model(options_.folder / "model.gguf");
   for (const TensorEntry& tensor : made->tensors()) {
-    if (tensor.shape.size() > 1) EXPECT_EQ(tensor.type, type_for_columns(recipe.type_of(tensor.name), tensor.columns()));
+    if (tensor.shape.size() > 1)
+      EXPECT_EQ(tensor.type, type_for_columns(recipe.type_of(tensor.name), tensor.columns()));
   }
   // Every stage was predicted before it was run.
   EXPECT_THAT(said_.front(), HasSubstr("plan"));
@@ -168,7 +169,7 @@ TEST_F(Pipeline, LimitsAreObeyed) {
   options_.limits.max_kld = 1;
   options_.goal = OptimizeGoal::quality;
   const OptimizeReport got = run();
-  ASSERT_TRUE(got.chosen);
+  ASSERT_TRUE(got.chosen) << optimize_markdown(got, Language::en);
   EXPECT_LE(static_cast<int64_t>(fs::file_size(options_.folder / "model.gguf")), options_.limits.max_bytes);
   // The finest that is small enough: the form made for just this size is among them.
   EXPECT_GT(got.after.file_bytes, options_.limits.max_bytes * 4 / 5);
@@ -198,7 +199,7 @@ TEST_F(Pipeline, CtrlCLeavesTheBestSoFar) {
   runs_.interrupt_at = 2 + 3 + 1;
   const OptimizeReport got = run();
   EXPECT_EQ(got.verdict, Verdict::interrupted);
-  ASSERT_TRUE(got.chosen);
+  ASSERT_TRUE(got.chosen) << optimize_markdown(got, Language::en);
   EXPECT_LT(fs::file_size(options_.folder / "model.gguf"), fs::file_size(folder_ / "source.gguf"));
   EXPECT_THAT(read("report.html"), HasSubstr("Interrupted"));
   EXPECT_EQ(report()["verdict"], "interrupted");
@@ -254,10 +255,11 @@ TEST_F(Pipeline, TextsOfTheUserAreKeptApart) {
 }
 
 TEST_F(Pipeline, NotANumberBlocksTheFile) {
-  const auto poisoned = std::make_shared<test::AlteredModel>(
-      *source_, Type::bf16, [](const TensorEntry& tensor, std::vector<float>& values) {
-        if (tensor.name == "blk.1.ffn_down.weight") values[77] = NAN;
-      });
+  const auto poisoned = std::make_shared<test::AlteredModel>(*source_, Type::bf16,
+                                                             [](const TensorEntry& tensor, std::vector<float>& values) {
+                                                               if (tensor.name == "blk.1.ffn_down.weight")
+                                                                 values[77] = NAN;
+                                                             });
   write_random_model(*poisoned, folder_ / "source.gguf", {});
   source_ = open_model(folder_ / "source.gguf");
   EXPECT_ERROR(run(), Code::numeric, "");
