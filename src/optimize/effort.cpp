@@ -83,26 +83,28 @@ struct Step {
 
 // In the order in which things are given up: what costs much and proves little goes first.
 constexpr Step kSteps[] = {
+    {What::pairs, 6},
     {What::forms, 4},
     {What::evaluation, 24},
     {What::calibration, 32},
+    {What::requests, 6},
     {What::forms, 3},
     {What::tuning, 0.15},
     {What::sensitivity, 4},
     {What::evaluation, 16},
     {What::calibration, 24},
+    {What::requests, 4},
     {What::forms, 2},
-    {What::requests, 6},
     {What::sensitivity, 2},
     {What::calibration, 16},
     {What::evaluation, 12},
     {What::tuning, 0.1},
+    {What::requests, 3},
     {What::forms, 1},
     {What::calibration, 8},
     {What::evaluation, 8},
     {What::sensitivity, 1},
-    {What::requests, 4},
-    {What::pairs, 6},
+    {What::requests, 2},
     {What::method, static_cast<double>(QuantizeMethod::importance)},
     {What::sensitivity, 0},
     {What::tuning, 0},
@@ -110,9 +112,9 @@ constexpr Step kSteps[] = {
     {What::evaluation, 4},
     {What::method, static_cast<double>(QuantizeMethod::rtn)},
     {What::pairs, 3},
-    {What::requests, 2},
     {What::evaluation, 2},
     {What::pairs, 2},
+    {What::requests, 1},
 };
 
 double value_of(const Effort& effort, What what) {
@@ -252,7 +254,7 @@ std::string shrunk_words(const Shrunk& shrunk, Language language) {
   };
   switch (shrunk.what) {
     case What::forms:
-      return counted("at most {:.0f} forms instead of {:.0f}", "最多 {:.0f} 个候选，而不是 {:.0f} 个");
+      return counted("forms made: at most {:.0f} instead of {:.0f}", "最多 {:.0f} 个候选，而不是 {:.0f} 个");
     case What::evaluation:
       return counted("quality by {:.0f} windows instead of {:.0f}", "用 {:.0f} 个窗口评估质量，而不是 {:.0f} 个");
     case What::calibration:
