@@ -16,6 +16,7 @@
 #include "optimize/words.h"
 #include "optimize/writers.h"
 #include "text/tokenizer_export.h"
+#include "tune/workload.h"
 
 namespace autoglm {
 namespace {
@@ -82,13 +83,19 @@ ChildRun child_run(const Context& context, const OptimizeOptions& options) {
   for (const std::string_view key : {"runtime.threads", "runtime.isa", "runtime.affinity", "runtime.priority"}) {
     if (!settings.given(key)) continue;
     run.common.emplace_back(find_setting(key)->flag);
-    run.common.push_back(settings.to_yaml_value(key));
+    run.common.push_back(settings.as_word(key));
   }
   // Packs of forms that are soon gone do not belong into the user's cache.
   run.common.insert(run.common.end(), {"--cache-dir", (options.folder / ".work" / "cache").string()});
   for (const LogicalCpu& cpu : context.machine().allowed) run.cpus.push_back(cpu.cpu);
   run.interrupted = [&context] { return context.interrupt().requested(); };
   return run;
+}
+
+// What the tuner may change; what the user has set stays.
+std::vector<TunedField> fields_of(const Context& context, const OptimizeOptions& options) {
+  const bool file = options.workload.ends_with(".jsonl");
+  return search_space(context.settings(), context.machine(), file ? 0 : workload_defaults(options.workload).users);
 }
 
 /// A line of progress for each label.
@@ -153,7 +160,7 @@ int run(Context& context) {
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(*source);
   OptimizeOptions options = optimize_options(context, *source);
   check_optimize_folder(options.folder);
-  ChildRuns runs(child_run(context, options));
+  ChildRuns runs(child_run(context, options), fields_of(context, options));
   Runtime runtime = working_runtime(context);
   options.int8_gops = probe_int8_gops(*runtime.pool, runtime.backend->name());
   options.read_gbps = probe_read_gbps(*runtime.pool, runtime.backend->name(), probe_read_bytes(0));

@@ -71,7 +71,8 @@ nlohmann::json optimize_json(const OptimizeReport& r) {
     settings.push_back({{"key", s.key}, {"value", s.value}, {"default", s.default_value}, {"reason", s.reason_en}});
   }
   for (const TrialRecord& t : r.trials) {
-    trials.push_back({{"settings", t.settings}, {"ratio", t.ratio}, {"kept", t.kept}});
+    trials.push_back(
+        {{"settings", t.settings}, {"ratio", t.ratio}, {"measurements", t.measurements}, {"kept", t.kept}});
   }
   for (const Shrunk& s : r.shrunk) shrunk.push_back(shrunk_words(s, Language::en));
   const auto limit = [](int64_t bytes) { return bytes > 0 ? Json(bytes) : Json(); };

@@ -93,7 +93,6 @@ class Story {
   std::optional<size_t> best() const;
   RunSubject subject() const;
   SettingValues found_settings() const;
-  KvType kv_type_of(const SettingValues& settings) const;
 
   const OptimizeInputs& in_;
   const OptimizeOptions& options_;
@@ -364,22 +363,12 @@ void Story::make_forms() {
   }
 }
 
-KvType Story::kv_type_of(const SettingValues& settings) const {
-  for (const auto& [key, value] : settings) {
-    if (key != "kv_cache.type") continue;
-    return value == "f32" ? KvType::f32 : value == "bf16" ? KvType::bf16 : KvType::q8;
-  }
-  return KvType::q8;
-}
-
 void Story::search_settings() {
   const double reserve = predict(size_, r_.effort, options_.budget)[static_cast<size_t>(Stage::comparison)].seconds;
   const double seconds = std::min(r_.effort.tuning_share * options_.budget, left() - reserve);
   if (seconds < 1) return;
-  FoundSettings found = in_.runs->search(subject(), options_.goal, seconds);
+  FoundSettings found = in_.runs->search(subject(), options_.goal, r_.effort.requests, seconds);
   r_.trials = std::move(found.trials);
-  // Keys and values in another type change answers; that they stay within the limit was not judged.
-  std::erase_if(found.settings, [](const SettingRecord& record) { return record.key == "kv_cache.type"; });
   for (SettingRecord& record : found.settings) r_.settings.push_back(std::move(record));
 }
 

@@ -47,6 +47,7 @@ struct SettingRecord {
 struct TrialRecord {
   std::string settings;  // "kv_cache.type q4"
   double ratio = 1;      // of the default's cost; below 1: cheaper
+  int64_t measurements = 1;
   bool kept = false;
 };
 

@@ -32,8 +32,9 @@ class WorkloadRuns {
   virtual ~WorkloadRuns() = default;
   /// The workload with so many requests, in a process of its own. Errors: those of the run; interrupted.
   virtual WorkloadFigures run(const RunSubject& subject, int64_t requests) = 0;
-  /// Settings under which the workload costs less, within so many seconds; never worse than the default.
-  virtual FoundSettings search(const RunSubject& subject, OptimizeGoal goal, double seconds) = 0;
+  /// Settings under which the workload of so many requests costs less, within so many seconds; never worse than the
+  /// default.
+  virtual FoundSettings search(const RunSubject& subject, OptimizeGoal goal, int64_t requests, double seconds) = 0;
 };
 
 }  // namespace autoglm

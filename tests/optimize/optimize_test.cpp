@@ -41,7 +41,7 @@ class MadeUpRuns : public WorkloadRuns {
     out.peak_rss_bytes = static_cast<int64_t>(bytes) + 1'000'000;
     return out;
   }
-  FoundSettings search(const RunSubject&, OptimizeGoal, double) override { return found; }
+  FoundSettings search(const RunSubject&, OptimizeGoal, int64_t, double) override { return found; }
 
   int runs = 0, interrupt_at = -1;
   double forms_slower = 1;
@@ -92,7 +92,7 @@ class Pipeline : public testing::Test {
 
 TEST_F(Pipeline, GivesASmallerModelAConfigurationAndTheProof) {
   runs_.found.settings = {{"runtime.threads", "1", "auto", "faster here", "本机更快"}};
-  runs_.found.trials = {{"runtime.threads 1", 0.8, true}};
+  runs_.found.trials = {{"runtime.threads 1", 0.8, 3, true}};
   const std::string before = test::read_file(folder_ / "source.gguf");
   const OptimizeReport got = run();
   EXPECT_EQ(got.verdict, Verdict::improved);
