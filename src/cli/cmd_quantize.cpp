@@ -7,6 +7,7 @@
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/open.h"
+#include "compress/calibration.h"
 #include "compress/imatrix.h"
 #include "compress/quantize.h"
 #include "compress/sensitivity.h"
@@ -17,34 +18,47 @@ namespace autoglm {
 namespace {
 
 struct Calibration {
-  std::string file;
+  std::string from;  // "text", "chats" or "model"
+  std::string file;  // empty: what the model wrote
   std::string sha256;
-  std::vector<std::vector<int32_t>> windows;
+  Windows windows;
+
+  std::string words() const {
+    return fmt::format("calibration: {} windows of {} tokens from {}", windows.size(), windows.front().size(),
+                       from == "model" ? "text that the model wrote itself" : file);
+  }
 };
 
-// Windows spread evenly over the text, each as a prompt of its own.
-Calibration read_calibration(const Context& context, const ModelSource& source) {
+Calibration read_calibration(Context& context, const std::shared_ptr<const ModelSource>& source, Runtime& runtime) {
   Calibration out;
-  out.file = *context.settings().text_if("quantize.calibration");
-  const std::string text = read_text(out.file);
-  check_utf8(text, out.file);
-  out.sha256 = sha256_text(text);
-  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(source);
-  EncodeOptions encode;
-  encode.add_special = true;
-  const std::vector<int32_t> tokens = tokenizer->encode(text, encode);
-  const int64_t length = context.settings().integer("quantize.window");
-  const int64_t all = std::ssize(tokens) / length;
-  if (all == 0) {
-    fail(Code::bad_file, fmt::format("{} has {} tokens, less than a window of {}", out.file, tokens.size(), length),
-         "give a longer text or a smaller --ctx");
+  const CalibrationShape shape{.windows = context.settings().integer("quantize.windows"),
+                               .length = context.settings().integer("quantize.window")};
+  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(*source);
+  if (const auto file = context.settings().text_if("quantize.calibration")) {
+    out.file = *file;
+    const std::string text = read_text(out.file);
+    check_utf8(text, out.file);
+    out.sha256 = sha256_text(text);
+    out.from = out.file.ends_with(".jsonl") ? "chats" : "text";
+    out.windows = out.from == "chats"
+                      ? chat_windows(*tokenizer, load_chat_model(*source, *tokenizer), text, out.file, shape)
+                      : text_windows(*tokenizer, text, out.file, shape);
+  } else {
+    out.from = "model";
+    Progress progress = context.progress("writing a text to calibrate with", 0, false);
+    out.windows = own_windows(
+        source, runtime, *tokenizer, load_chat_model(*source, *tokenizer), shape, [&] { context.interrupt().check(); },
+        [&](int64_t done, int64_t total) {
+          progress.set_total(total);
+          progress.update(done);
+        });
+    std::string bytes;
+    for (const auto& window : out.windows) {
+      bytes.append(reinterpret_cast<const char*>(window.data()), window.size() * sizeof(int32_t));
+    }
+    out.sha256 = sha256_text(bytes);
   }
-  const int64_t wanted = std::min(all, context.settings().integer("quantize.windows"));
-  for (int64_t i = 0; i < wanted; ++i) {
-    const auto begin = tokens.begin() + i * all / wanted * length;
-    std::vector<int32_t>& window = out.windows.emplace_back(begin, begin + length);
-    if (tokenizer->adds_bos() && tokenizer->bos()) window[0] = *tokenizer->bos();
-  }
+  context.note(out.words());
   return out;
 }
 
@@ -73,15 +87,20 @@ std::optional<Recipe> read_recipe(const Context& context) {
   return std::nullopt;
 }
 
+std::filesystem::path work_folder(const Context& context) { return context.argument("OUT") + ".work"; }
+
+// Where measured costs are kept: beside finished tensors, unless the user wants them for other sizes too.
+std::filesystem::path costs_file(const Context& context) {
+  const auto given = context.settings().text_if("quantize.costs");
+  return given ? std::filesystem::path(*given) : work_folder(context) / "costs.json";
+}
+
 // Types for a size, by measurement. The recipe is written beside the model, to be read and given back.
 Recipe find_recipe(Context& context, const ModelSource& source, Runtime& runtime, const QuantizeOptions& options) {
-  if (options.windows.empty()) {
-    fail(Code::bad_flag, "--bits and --max-bytes measure which tensors need more bits, on a text",
-         "give one with --calib FILE");
-  }
   Progress progress = context.progress("measuring", 0, false);
   SensitivityOptions measure;
   measure.windows = options.windows;
+  measure.file = costs_file(context);
   measure.check = options.check;
   measure.progress = [&](std::string_view, int64_t done, int64_t total) {
     progress.set_total(total);
@@ -104,18 +123,19 @@ Recipe find_recipe(Context& context, const ModelSource& source, Runtime& runtime
   return recipe;
 }
 
-QuantizeMethod read_method(const Context& context, bool calibrated) {
+QuantizeMethod read_method(const Context& context) {
   const std::string wanted = context.settings().text_if("quantize.method").value_or("auto");
   const bool imatrix = context.settings().text_if("quantize.imatrix").has_value();
-  if (imatrix && calibrated) fail(Code::bad_flag, "--calib and --imatrix both say what matters", "give one of them");
+  if (imatrix && context.settings().text_if("quantize.calibration")) {
+    fail(Code::bad_flag, "--calib and --imatrix both say what matters", "give one of them");
+  }
   if (imatrix && wanted == "auto") return QuantizeMethod::importance;
-  if (imatrix && wanted != "importance")
+  if (imatrix && wanted != "importance") {
     fail(Code::bad_flag, "--imatrix is for --method importance", "use --calib TEXT for gptq");
+  }
   if (wanted == "rtn") return QuantizeMethod::rtn;
   if (wanted == "importance") return QuantizeMethod::importance;
-  if (wanted == "gptq") return QuantizeMethod::gptq;
-  context.note(calibrated ? "method: gptq" : "method: rtn (no calibration text; --calib FILE gives a better file)");
-  return calibrated ? QuantizeMethod::gptq : QuantizeMethod::rtn;
+  return QuantizeMethod::gptq;
 }
 
 nlohmann::json report_of(const QuantizeResult& result, const QuantizeOptions& options, const Calibration& calibration) {
@@ -129,7 +149,8 @@ nlohmann::json report_of(const QuantizeResult& result, const QuantizeOptions& op
   nlohmann::json report = {
       {"method", name(options.method)}, {"tensors", std::move(tensors)}, {"resumed", result.resumed}};
   if (!calibration.windows.empty()) {
-    report["calibration"] = {{"file", calibration.file},
+    report["calibration"] = {{"from", calibration.from},
+                             {"file", calibration.file},
                              {"sha256", calibration.sha256},
                              {"windows", calibration.windows.size()},
                              {"window", calibration.windows.front().size()}};
@@ -165,12 +186,15 @@ int run(Context& context) {
     }
   }
   check_output(out);
-  const bool calibrated = context.settings().text_if("quantize.calibration").has_value();
-  options.method = read_method(context, calibrated);
+  options.method = read_method(context);
   options.requantize = context.settings().boolean("quantize.requantize");
+  options.work = work_folder(context);
+  Runtime runtime = open_runtime(context);
   Calibration calibration;
-  if (calibrated && (options.method != QuantizeMethod::rtn || !recipe))
-    calibration = read_calibration(context, *source);
+  const bool imatrix = context.settings().text_if("quantize.imatrix").has_value();
+  if (!recipe || (options.method != QuantizeMethod::rtn && !imatrix)) {
+    calibration = read_calibration(context, source, runtime);
+  }
   options.windows = calibration.windows;
   if (const auto file = context.settings().text_if("quantize.imatrix")) options.importance = read_imatrix(*file);
   if (source->container() == Container::safetensors) options.tokenizer = tokenizer_metadata(*source);
@@ -180,10 +204,11 @@ int run(Context& context) {
     progress.set_total(total);
     progress.update(done);
   };
-  Runtime runtime = open_runtime(context);
   options.recipe = recipe ? *recipe : find_recipe(context, *source, runtime, options);
   note_fallbacks(context, plan_quantize(*source, options));
   const QuantizeResult result = quantize_model(*source, runtime, out, options);
+  std::filesystem::remove(work_folder(context) / "costs.json", ignored);
+  std::filesystem::remove(work_folder(context), ignored);
   if (context.json()) {
     context.print_json({{"bytes", result.bytes},
                         {"bits_per_weight", result.bits_per_weight},

@@ -3,26 +3,12 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <memory>
-#include <span>
 #include <vector>
 
+#include "compress/layer_runner.h"
 #include "compress/moments.h"
-#include "compress/observer.h"
-#include "format/model_source.h"
-#include "model/activations.h"
-#include "model/runtime.h"
-#include "model/tensor_table.h"
-#include "model/weights.h"
 
 namespace autoglm {
-
-/// A tensor in another type: rows in the source's order.
-struct EncodedTensor {
-  Type type = Type::f32;
-  std::vector<std::byte> bytes;
-};
 
 /// Linear maps that read the same input.
 struct MapGroup {
@@ -56,30 +42,27 @@ class LayerWalk {
  public:
   /// Errors: those of reading a model.
   LayerWalk(const ModelSource& source, Runtime& runtime, const WalkOptions& options);
-  ~LayerWalk();
   void run();
-  const ArchSpec& spec() const { return spec_; }
 
  private:
-  struct Layer;
-  void embed();
   void run_layer(int index);
-  void load(Layer& layer);
-  void find_groups(Layer& layer);
-  void collect(Layer& layer, int phase);
-  void replace(Layer& layer, const std::vector<const LocatedTensor*>& tensors);
-  void step(Layer& layer, size_t window, bool keep);
+  std::vector<MapGroup> find_groups(RunnableLayer& layer);
+  void collect(RunnableLayer& layer, const std::vector<MapGroup>& groups, int phase);
+  void replace(RunnableLayer& layer, const std::vector<const LocatedTensor*>& tensors);
+  void step(RunnableLayer& layer, int batch, bool keep);
   void run_head();
 
   const ModelSource& source_;
   Runtime& runtime_;
   const WalkOptions& options_;
-  ArchSpec spec_;
-  std::vector<LocatedTensor> tensors_;
-  Observer observer_;
-  int64_t longest_ = 0;
-  std::vector<int> ropes_;
-  std::vector<std::vector<float>> residuals_;  // a window's rows after the layers so far
+  LayerRunner runner_;
+  std::vector<std::vector<float>> residuals_;  // a batch's rows after the layers so far
 };
+
+/// The sets of maps of a layer, in the order of its phases. `unseen`: matrices whose inputs cannot be seen.
+std::vector<MapGroup> map_groups(LayerRunner& runner, RunnableLayer& layer, std::vector<const LocatedTensor*>& unseen);
+
+/// The set of the head: the output matrix, or the embedding that serves as one.
+MapGroup head_group(const LayerRunner& runner);
 
 }  // namespace autoglm

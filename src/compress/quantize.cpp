@@ -93,9 +93,18 @@ class Quantizer {
   void check() const {
     if (options_.check) options_.check();
   }
-  void step(std::string_view stage) {
-    ++done_;
+  void step(std::string_view stage, int64_t weights) {
+    done_ += weights;
     if (options_.progress) options_.progress(stage, done_, total_);
+  }
+  std::string kept_name(const LocatedTensor& t) const { return name_of(t) + "." + std::string(t.row->word); }
+  void keep(const LocatedTensor& t, Type type, std::span<const std::byte> bytes) {
+    store_->write(kept_name(t), type, bytes);
+    step("quantizing", t.shape.elements());
+  }
+  void count_resumed(const LocatedTensor& t) {
+    ++resumed_;
+    total_ -= t.shape.elements();
   }
 
   /// Calls body(values, rows, first_row) for pieces of at most `most` rows of the tensor.
@@ -108,6 +117,7 @@ class Quantizer {
   void run_gptq();
   void quantize_group(const MapGroup& group, const Moments& moments);
   const EncodedTensor* finished(const LocatedTensor& t);
+  std::vector<std::byte> encoded(const LocatedTensor& t);
 
   const ModelSource& source_;
   Runtime& runtime_;
@@ -226,31 +236,31 @@ void Quantizer::collect_importance() {
   walk.windows = options_.windows;
   walk.full = [](const MapGroup&) { return false; };
   walk.check = options_.check;
-  walk.begin_layer = [&](int layer) {
-    if (options_.progress) options_.progress("calibrating", layer, spec_.layers);
-  };
   walk.visit = [&](const MapGroup& group, const Moments& moments) {
-    for (const LocatedTensor* t : group.tensors) importance_[name_of(*t)] = moments.diagonal();
+    int64_t weights = 0;
+    for (const LocatedTensor* t : group.tensors) {
+      importance_[name_of(*t)] = moments.diagonal();
+      weights += t->shape.elements();
+    }
+    step("calibrating", weights);
   };
   LayerWalk(source_, runtime_, walk).run();
 }
 
 std::string Quantizer::store_key() const {
-  std::string key = fmt::format("gptq 1\n{}\n{} {}\n", options_.recipe.yaml(), options_.damping, options_.ordered);
-  for (const auto& path : source_.files()) {
-    key += fmt::format("{} {} {}\n", std::filesystem::absolute(path).string(), std::filesystem::file_size(path),
-                       std::filesystem::last_write_time(path).time_since_epoch().count());
+  std::string key = fmt::format("{} 2\n{}\n{} {}\n", name(options_.method), options_.recipe.yaml(), options_.damping,
+                                options_.ordered);
+  for (const auto& [tensor, values] : options_.importance) {
+    key +=
+        tensor + " " + hex_hash({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}) + "\n";
   }
-  for (const auto& window : options_.windows) {
-    for (const int32_t token : window) key += fmt::format("{} ", token);
-  }
-  return key;
+  return key + source_key(source_, options_.windows);
 }
 
 const EncodedTensor* Quantizer::finished(const LocatedTensor& t) {
   if (const auto found = layer_.find(key(t)); found != layer_.end()) return &found->second;
   const Type type = type_of(t);
-  auto bytes = store_->read(name_of(t) + "." + std::string(t.row->word), type, bytes_of(t, type));
+  auto bytes = store_->read(kept_name(t), type, bytes_of(t, type));
   if (!bytes) return nullptr;
   return &layer_.emplace(key(t), EncodedTensor{type, std::move(*bytes)}).first->second;
 }
@@ -262,7 +272,10 @@ void Quantizer::quantize_group(const MapGroup& group, const Moments& moments) {
     const Type type = type_of(*t);
     const Grid* grid = grid_of(type);
     methods_[name_of(*t)] = QuantizeMethod::gptq;
-    if (finished(*t)) continue;
+    if (finished(*t)) {
+      count_resumed(*t);
+      continue;
+    }
     EncodedTensor encoded{.type = type, .bytes = {}};
     if (moments.full() && grid && t->shape.count == 1) {
       if (!factor || !factor->fits(*grid))
@@ -272,9 +285,8 @@ void Quantizer::quantize_group(const MapGroup& group, const Moments& moments) {
       methods_[name_of(*t)] = moments.rows() > 0 ? QuantizeMethod::importance : QuantizeMethod::rtn;
       encoded.bytes = encode(*t, moments.rows() > 0 ? with_floor(moments.diagonal()) : std::vector<float>{});
     }
-    store_->write(name_of(*t) + "." + std::string(t->row->word), type, encoded.bytes);
+    keep(*t, type, encoded.bytes);
     layer_[key(*t)] = std::move(encoded);
-    step("quantizing");
   }
 }
 
@@ -294,8 +306,7 @@ void Quantizer::run_gptq() {
   walk.resumed = [&](const MapGroup& group) {
     for (const LocatedTensor* t : group.tensors) {
       methods_[name_of(*t)] = t->shape.count == 1 ? QuantizeMethod::gptq : QuantizeMethod::importance;
-      ++resumed_;
-      step("quantizing");
+      count_resumed(*t);
     }
   };
   walk.unseen = [&](const std::vector<const LocatedTensor*>& tensors) {
@@ -313,22 +324,41 @@ void Quantizer::run_gptq() {
   }
 }
 
+// A tensor for the file, from the work folder or made now.
+std::vector<std::byte> Quantizer::encoded(const LocatedTensor& t) {
+  check();
+  const Type type = type_of(t);
+  const bool gptq = options_.method == QuantizeMethod::gptq;
+  const auto found = importance_.find(name_of(t));
+  if (!gptq && found != importance_.end()) methods_[name_of(t)] = QuantizeMethod::importance;
+  if (auto kept = store_->read(kept_name(t), type, bytes_of(t, type))) {
+    if (!gptq) count_resumed(t);
+    return std::move(*kept);
+  }
+  if (gptq) fail(Code::work_failed, "a finished tensor has gone from the work folder", "run the command again");
+  std::vector<std::byte> bytes =
+      encode(t, found == importance_.end() ? std::vector<float>{} : with_floor(found->second));
+  keep(t, type, bytes);
+  return bytes;
+}
+
 QuantizeResult Quantizer::run(const std::filesystem::path& out) {
   QuantizeResult result = plan();
-  total_ = std::ssize(result.tensors);
+  for (const QuantizedTensor& row : result.tensors) total_ += row.values;
   const bool needs_text = options_.method != QuantizeMethod::rtn;
   if (needs_text && options_.windows.empty() &&
       (options_.importance.empty() || options_.method == QuantizeMethod::gptq)) {
     fail(Code::bad_flag, fmt::format("{} needs a calibration text", name(options_.method)),
          "give one with --calib FILE");
   }
+  const std::filesystem::path beside = out.string() + ".work";
+  store_.emplace(options_.work.empty() ? beside : options_.work, store_key());
   importance_ = options_.importance;
-  if (options_.method == QuantizeMethod::importance && importance_.empty()) collect_importance();
-  if (options_.method == QuantizeMethod::gptq) {
-    const std::filesystem::path beside = out.string() + ".work";
-    store_.emplace(options_.work.empty() ? beside : options_.work, store_key());
-    run_gptq();
+  if (options_.method == QuantizeMethod::importance && importance_.empty()) {
+    total_ *= 2;
+    collect_importance();
   }
+  if (options_.method == QuantizeMethod::gptq) run_gptq();
   std::vector<std::byte> bytes;
   ConvertOptions convert;
   convert.tokenizer = options_.tokenizer;
@@ -336,22 +366,12 @@ QuantizeResult Quantizer::run(const std::filesystem::path& out) {
   convert.file_type = file_type(options_.recipe.matrix);
   convert.type_of = [&](const LocatedTensor& t) { return type_of(t); };
   convert.encoded = [&](const LocatedTensor& t) -> std::span<const std::byte> {
-    check();
-    if (store_) {
-      auto read = store_->read(name_of(t) + "." + std::string(t.row->word), type_of(t), bytes_of(t, type_of(t)));
-      if (!read) fail(Code::work_failed, "a finished tensor has gone from the work folder", "run the command again");
-      bytes = std::move(*read);
-      return bytes;
-    }
-    const auto found = importance_.find(name_of(t));
-    if (found != importance_.end()) methods_[name_of(t)] = QuantizeMethod::importance;
-    bytes = {};
-    bytes = encode(t, found == importance_.end() ? std::vector<float>{} : with_floor(found->second));
-    step("quantizing");
+    bytes = {};  // before the next one is made
+    bytes = encoded(t);
     return bytes;
   };
   result.bytes = convert_model(source_, out, convert);
-  if (store_) store_->remove();
+  store_->remove();
   for (QuantizedTensor& row : result.tensors) {
     if (const auto found = methods_.find(row.name); found != methods_.end()) row.method = found->second;
   }

@@ -36,8 +36,9 @@ struct QuantizeOptions {
   bool requantize = false;  // take a source that is already quantized
   Metadata tokenizer{};     // as in ConvertOptions
   std::string model_name{};
-  std::filesystem::path work{};  // finished tensors of gptq are kept here until the file is whole; empty: beside it
-  /// What is being done, and how far: tensors of `total`. May be empty.
+  std::filesystem::path work{};  // finished tensors are kept here until the file is whole; empty: beside it
+  /// What is being done, and how far: weights of `total`, those that an earlier run had finished not counted. May be
+  /// empty.
   std::function<void(std::string_view stage, int64_t done, int64_t total)> progress{};
   std::function<void()> check{};  // often; may throw (Ctrl-C)
 };

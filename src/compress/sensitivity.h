@@ -2,11 +2,14 @@
 //
 // Every set of linear maps that read the same input (and the head, and the embedding) is rounded alone to one coarse
 // type, and the model's answers to some text are compared with those of the untouched model: the Kullback-Leibler
-// divergence that this set costs. From there to other types it goes by the weighted error of the rounding itself, to
-// which the divergence is proportional while errors are small, and costs of different tensors add up.
+// divergence that this set costs. All these variants of the model go through the layers together, so that only one
+// layer's weights are in memory; where their states would take too much, in several rounds. From there to other types
+// it goes by the weighted error of the rounding itself, to which the divergence is proportional while errors are small,
+// and costs of different tensors add up.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -31,12 +34,14 @@ struct TensorCost {
 };
 
 struct SensitivityOptions {
-  std::vector<std::vector<int32_t>> windows;  // the first eight are read, up to 128 tokens of each
+  std::vector<std::vector<int32_t>> windows;  // eight of them are read, up to 128 tokens of each
+  /// What was measured is kept here, piece by piece, and not measured again for the same model and text; may be empty.
+  std::filesystem::path file{};
   std::function<void(std::string_view stage, int64_t done, int64_t total)> progress{};  // may be empty
   std::function<void()> check{};                                                        // may throw
 };
 
-/// Errors: those of reading a model; numeric.
+/// Errors: those of reading a model; numeric; bad_file for a `file` that holds something else.
 std::vector<TensorCost> measure_sensitivity(const ModelSource& source, Runtime& runtime,
                                             const SensitivityOptions& options);
 

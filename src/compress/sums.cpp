@@ -122,6 +122,62 @@ AUTOGLM_WIDEST void subtract_scaled(double* y, const double* x, double factor, i
   for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
 }
 
+// Lanes of doubles: logits are large beside the differences that are looked for.
+AUTOGLM_WIDEST double dot(const float* x, const float* y, int64_t n) {
+  double sum[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) sum[l] += static_cast<double>(x[i + l]) * static_cast<double>(y[i + l]);
+  }
+  for (; i < n; ++i) sum[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  double all = 0;
+  for (const double lane : sum) all += lane;
+  return all;
+}
+
+// e^x = 2^n 2^f with f in [-1/2, 1/2], the latter by its series to the sixth power. x <= 0; below -87 it is nothing.
+#define AUTOGLM_EXP(x)                                                                                            \
+  const float bounded = (x) > -87.0f ? (x) : -87.0f;                                                              \
+  const float whole = std::floor(bounded * 1.44269504f + 0.5f);                                                   \
+  const float f = bounded - whole * 0.693359375f + whole * 2.12194440e-4f;                                        \
+  const float series =                                                                                            \
+      1.0f +                                                                                                      \
+      f * (1.0f + f * (0.5f + f * (0.16666667f + f * (0.041666668f + f * (0.0083333333f + f * 0.0013888889f))))); \
+  const float power = series * __builtin_bit_cast(float, (static_cast<int32_t>(whole) + 127) << 23);
+
+AUTOGLM_WIDEST double log_sum_exp(const float* x, int64_t n) {
+  float most[kLanes];
+  for (float& lane : most) lane = x[0];
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
+  }
+  for (; i < n; ++i) most[0] = x[i] > most[0] ? x[i] : most[0];
+  float top = most[0];
+  for (const float lane : most) top = lane > top ? lane : top;
+  double sum = 0;
+  constexpr int64_t kRun = 64 * kLanes;  // floats add up to no more than this many
+  for (int64_t first = 0; first < n; first += kRun) {
+    const int64_t last = first + kRun < n ? first + kRun : n;
+    float lanes[kLanes] = {};
+    int64_t j = first;
+    for (; j + kLanes <= last; j += kLanes) {
+      for (int l = 0; l < kLanes; ++l) {
+        const float distance = x[j + l] - top;
+        AUTOGLM_EXP(distance)
+        lanes[l] += power;
+      }
+    }
+    for (; j < last; ++j) {
+      const float distance = x[j] - top;
+      AUTOGLM_EXP(distance)
+      lanes[0] += power;
+    }
+    sum += static_cast<double>(total(lanes));
+  }
+  return static_cast<double>(top) + std::log(sum);
+}
+
 AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int64_t first_i, int rows_i,
                                 int64_t first_j, int cols_j, float* to, int64_t stride) {
   constexpr int kRows = 4;
@@ -148,6 +204,7 @@ AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int
   }
 }
 
+#undef AUTOGLM_EXP
 #undef AUTOGLM_NEAREST
 #undef AUTOGLM_TABLE_NEAREST
 

@@ -42,6 +42,11 @@ float table_error(const float* x, const float* h, int n, float scale);
 void subtract_scaled(float* y, const float* x, float factor, int64_t n);
 void subtract_scaled(double* y, const double* x, double factor, int64_t n);
 
+double dot(const float* x, const float* y, int64_t n);
+
+/// log of the sum of e^x[i], in nats; the exponentials are right to about 2e-7. Not finite if an x is not.
+double log_sum_exp(const float* x, int64_t n);
+
 /// to[i * stride + j] += sum over rows r of x[r * width + first_i + i] * x[r * width + first_j + j], for i < rows_i and
 /// j < 64. The tile's part beyond the matrix is for the caller to leave room for.
 void add_moments(const float* x, int64_t rows, int64_t width, int64_t first_i, int rows_i, int64_t first_j, int cols_j,

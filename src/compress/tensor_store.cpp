@@ -15,12 +15,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
-
 }  // namespace
 
+std::string hex_hash(std::string_view text) {
+  const Hash128 hash = pack_hash(std::as_bytes(std::span(text)));
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
+
+std::string source_key(const ModelSource& source, std::span<const std::vector<int32_t>> windows) {
+  std::string key;
+  for (const fs::path& path : source.files()) {
+    key += fmt::format("{} {} {}\n", fs::absolute(path).string(), fs::file_size(path),
+                       fs::last_write_time(path).time_since_epoch().count());
+  }
+  for (const auto& window : windows) {
+    for (const int32_t token : window) key += fmt::format("{} ", token);
+    key += "\n";
+  }
+  return key;
+}
+
 TensorStore::TensorStore(fs::path folder, const std::string& key)
-    : folder_(std::move(folder)), prefix_(hex(pack_hash(std::as_bytes(std::span(key)))).substr(0, 16)) {
+    : folder_(std::move(folder)), prefix_(hex_hash(key).substr(0, 16)) {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "format/model_source.h"
 #include "format/type.h"
 
 namespace autoglm {
@@ -30,5 +33,11 @@ class TensorStore {
   std::filesystem::path folder_;
   std::string prefix_;
 };
+
+/// Tells whether what was kept of an earlier run is of the same model files and the same text.
+std::string source_key(const ModelSource& source, std::span<const std::vector<int32_t>> windows);
+
+/// 32 hexadecimal digits.
+std::string hex_hash(std::string_view text);
 
 }  // namespace autoglm
