@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PROMPT ?= Why is the sky blue? Answer in two sentences.
 BIN = build/bin/autoglm
 
-.PHONY: build run test check bench bench-serve fuzz soak format lint dist install uninstall clean setup help
+.PHONY: build run test check bench bench-serve optimize-demo fuzz soak format lint dist install uninstall clean setup help
 
 help:
 	@echo "make run        install what is needed, build, fetch a small model, answer a prompt (PROMPT='...')"
@@ -13,6 +13,7 @@ help:
 	@echo "make check      format, full clang-tidy, address/UB and thread sanitizers"
 	@echo "make bench      our speed beside llama.cpp and OpenVINO, with the machine's roofs (BENCH='--only smollm2 --reps 3')"
 	@echo "make bench-serve  our server beside llama.cpp's under load (BENCH='--only shared --reps 2')"
+	@echo "make optimize-demo  our quantizer beside llama.cpp's at equal bytes, from nothing (DEMO='--only smollm2 --sizes Q4_K_M')"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS (60)"
 	@echo "make soak       SOAK_REQUESTS (100000) short requests on a tiny model under ASan: right answers, flat memory"
 	@echo "make format lint dist install uninstall clean"
@@ -47,6 +48,11 @@ bench-serve: build
 	@tools/setup.sh bench
 	@tools/fetch_test_data.sh
 	@python3 bench/serve.py $(BENCH)
+
+optimize-demo: build
+	@tools/setup.sh bench
+	@tools/fetch_test_data.sh
+	@python3 bench/quantizers.py $(DEMO)
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)

@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "compress/quality_lines.h"
 #include "engine/chat.h"
 #include "engine/engine.h"
 #include "text/chat_messages.h"
+#include "text/json_lines.h"
 
 namespace autoglm {
 namespace {

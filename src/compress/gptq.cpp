@@ -67,10 +67,8 @@ bool cholesky(WorkerPool& pool, Matrix& a, int64_t n) {
     }
     pool.parallel_for(n - last, 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = last + begin; i < last + end; ++i) {
-        for (int64_t k = first; k < last; ++k) {
-          const double* row = a.data() + k * n;
-          subtract_scaled(a.data() + i * n + i, row + i, row[i], n - i);
-        }
+        const double* panel = a.data() + first * n + i;
+        subtract_rows(a.data() + i * n + i, panel, n, panel, n, last - first, n - i);
       }
     });
   }
@@ -88,9 +86,10 @@ Matrix inverse_of(WorkerPool& pool, const Matrix& v, int64_t n) {
       double* row = w.data() + i * n;
       const int64_t from = std::max(i, first);
       if (i >= first) row[i] = 1.0;
-      for (int64_t k = i + 1; k < last; ++k) {
-        const int64_t at = std::max(k, from);
-        subtract_scaled(row + at, w.data() + k * n + at, v[static_cast<size_t>(i * n + k)], last - at);
+      // Below its diagonal W is zero, so starting each row at `from` changes nothing.
+      if (i + 1 < last) {
+        subtract_rows(row + from, v.data() + i * n + i + 1, 1, w.data() + (i + 1) * n + from, n, last - i - 1,
+                      last - from);
       }
       const double scale = 1.0 / v[static_cast<size_t>(i * n + i)];
       for (int64_t j = from; j < last; ++j) row[j] *= scale;
@@ -213,11 +212,9 @@ double round_rows(const Grid& grid, const GptqFactor& factor, const float* weigh
       sum += rounder.round(x.data() + r * n, first, errors.data() + r * grid.columns, out + r * stride);
     }
     const int64_t next = first + grid.columns;
-    for (int64_t k = first; k < next && next < n; ++k) {
-      for (int64_t r = 0; r < rows; ++r) {
-        const float error = errors[static_cast<size_t>(r * grid.columns + k - first)];
-        subtract_scaled(x.data() + r * n + next, factor.factor(k) + next, error, n - next);
-      }
+    for (int64_t r = 0; r < rows && next < n; ++r) {
+      subtract_rows(x.data() + r * n + next, errors.data() + r * grid.columns, 1, factor.factor(first) + next, n,
+                    grid.columns, n - next);
     }
   }
   return sum;

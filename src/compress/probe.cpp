@@ -12,9 +12,8 @@ namespace autoglm {
 namespace {
 
 constexpr size_t kWindows = 8;
-constexpr size_t kWindowTokens = 128;
-constexpr int64_t kScored = 32;                 // last tokens of each window whose logits are compared
-constexpr int64_t kVariantBytes = 512ll << 20;  // states of variants that are kept at a time
+constexpr size_t kWindowTokens = 64;
+constexpr int64_t kScored = 32;  // last tokens of each window whose logits are compared
 
 std::vector<std::vector<int32_t>> some_of(std::span<const std::vector<int32_t>> windows) {
   AUTOGLM_CHECK(!windows.empty(), "sensitivity needs text");
@@ -30,18 +29,21 @@ std::vector<std::vector<int32_t>> some_of(std::span<const std::vector<int32_t>> 
 
 }  // namespace
 
+int64_t Probe::scored_of(int64_t tokens) { return std::min(kScored, tokens / 2 + 1); }
+
 Probe::Probe(const ModelSource& source, Runtime& runtime, std::span<const std::vector<int32_t>> windows,
-             std::function<void()> check)
+             std::function<void()> check, int64_t room)
     : source_(source),
       runtime_(runtime),
       check_(std::move(check)),
+      room_(room),
       windows_(some_of(windows)),
       runner_(source, runtime, windows_) {
   AUTOGLM_CHECK(runner_.batches() == 1, "the windows of a probe are one batch");
   int32_t begin = 0;
   for (const auto& window : windows_) {
     const auto rows = static_cast<int32_t>(std::ssize(window));
-    const auto scored = static_cast<int32_t>(std::min<int64_t>(kScored, rows / 2 + 1));
+    const auto scored = static_cast<int32_t>(scored_of(rows));
     for (int32_t i = 0; i < rows; ++i) {
       positions_.push_back(i);
       if (i >= rows - scored) scored_.push_back(begin + i);
@@ -151,7 +153,7 @@ double Probe::divergence() {
 // How many of the wanted groups go together: whole layers, as many as there is room for.
 size_t Probe::round_of(std::span<const size_t> wanted) const {
   const auto bytes = std::ssize(base_) * static_cast<int64_t>(sizeof(float));
-  const auto most = static_cast<size_t>(std::max<int64_t>(1, kVariantBytes / bytes));
+  const auto most = static_cast<size_t>(std::max<int64_t>(1, room_ / bytes));
   size_t end = std::min(wanted.size(), most);
   const auto layer = [&](size_t i) { return groups_[wanted[i]].maps.layer; };
   while (end < wanted.size() && end > 1 && layer(end - 1) == layer(end)) --end;

@@ -17,9 +17,15 @@ struct ProbeGroup {
 
 class Probe {
  public:
-  /// Reads eight of the windows, spread over all, up to 128 tokens of each. Errors: those of reading a model.
+  /// Bytes for states of variants that are kept at a time.
+  static constexpr int64_t kRoom = 512ll << 20;
+
+  /// Reads eight of the windows, spread over all, up to 64 tokens of each. Errors: those of reading a model.
   Probe(const ModelSource& source, Runtime& runtime, std::span<const std::vector<int32_t>> windows,
-        std::function<void()> check);
+        std::function<void()> check, int64_t room = kRoom);
+
+  /// How many of a window's tokens are scored: the last ones.
+  static int64_t scored_of(int64_t tokens);
 
   /// The untouched model; afterwards groups() are known: the embedding (layer -1), those of the layers in their order,
   /// and the head if it has a tensor of its own (layer: how many there are).
@@ -51,6 +57,7 @@ class Probe {
   const ModelSource& source_;
   Runtime& runtime_;
   std::function<void()> check_;
+  int64_t room_;
   std::vector<std::vector<int32_t>> windows_;
   LayerRunner runner_;
   std::vector<int32_t> scored_;

@@ -34,7 +34,7 @@ struct TensorCost {
 };
 
 struct SensitivityOptions {
-  std::vector<std::vector<int32_t>> windows;  // eight of them are read, up to 128 tokens of each
+  std::vector<std::vector<int32_t>> windows;  // eight of them are read, up to 64 tokens of each
   /// What was measured is kept here, piece by piece, and not measured again for the same model and text; may be empty.
   std::filesystem::path file{};
   std::function<void(std::string_view stage, int64_t done, int64_t total)> progress{};  // may be empty

@@ -122,6 +122,28 @@ AUTOGLM_WIDEST void subtract_scaled(double* y, const double* x, double factor, i
   for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
 }
 
+#define AUTOGLM_SUBTRACT_ROWS(Value, kWidth)                                              \
+  int64_t i = 0;                                                                          \
+  for (; i + (kWidth) <= n; i += (kWidth)) {                                              \
+    Value kept[kWidth];                                                                   \
+    for (int l = 0; l < (kWidth); ++l) kept[l] = y[i + l];                                \
+    for (int64_t k = 0; k < count; ++k) {                                                 \
+      const Value factor = factors[k * step];                                             \
+      const Value* row = rows + k * stride + i;                                           \
+      for (int l = 0; l < (kWidth); ++l) kept[l] -= factor * row[l];                      \
+    }                                                                                     \
+    for (int l = 0; l < (kWidth); ++l) y[i + l] = kept[l];                                \
+  }                                                                                       \
+  for (; i < n; ++i) {                                                                    \
+    for (int64_t k = 0; k < count; ++k) y[i] -= factors[k * step] * rows[k * stride + i]; \
+  }
+
+AUTOGLM_WIDEST void subtract_rows(float* y, const float* factors, int64_t step, const float* rows, int64_t stride,
+                                  int64_t count, int64_t n){AUTOGLM_SUBTRACT_ROWS(float, 64)}
+
+AUTOGLM_WIDEST void subtract_rows(double* y, const double* factors, int64_t step, const double* rows, int64_t stride,
+                                  int64_t count, int64_t n){AUTOGLM_SUBTRACT_ROWS(double, 32)}
+
 // Lanes of doubles: logits are large beside the differences that are looked for.
 AUTOGLM_WIDEST double dot(const float* x, const float* y, int64_t n) {
   double sum[kLanes] = {};
@@ -155,6 +177,8 @@ AUTOGLM_WIDEST double log_sum_exp(const float* x, int64_t n) {
   for (; i < n; ++i) most[0] = x[i] > most[0] ? x[i] : most[0];
   float top = most[0];
   for (const float lane : most) top = lane > top ? lane : top;
+  float nothing[kLanes] = {};  // stays zero unless something is not finite
+  for (int64_t j = 0; j < n; ++j) nothing[j % kLanes] += x[j] * 0.0f;
   double sum = 0;
   constexpr int64_t kRun = 64 * kLanes;  // floats add up to no more than this many
   for (int64_t first = 0; first < n; first += kRun) {
@@ -175,7 +199,7 @@ AUTOGLM_WIDEST double log_sum_exp(const float* x, int64_t n) {
     }
     sum += static_cast<double>(total(lanes));
   }
-  return static_cast<double>(top) + std::log(sum);
+  return static_cast<double>(top) + std::log(sum) + static_cast<double>(total(nothing));
 }
 
 AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int64_t first_i, int rows_i,
@@ -204,6 +228,7 @@ AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int
   }
 }
 
+#undef AUTOGLM_SUBTRACT_ROWS
 #undef AUTOGLM_EXP
 #undef AUTOGLM_NEAREST
 #undef AUTOGLM_TABLE_NEAREST

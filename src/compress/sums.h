@@ -42,6 +42,13 @@ float table_error(const float* x, const float* h, int n, float scale);
 void subtract_scaled(float* y, const float* x, float factor, int64_t n);
 void subtract_scaled(double* y, const double* x, double factor, int64_t n);
 
+/// The same for `count` rows of `stride` values one after the other: y[i] -= factors[k * step] * rows[k * stride + i].
+/// y is read and written once for all of them.
+void subtract_rows(float* y, const float* factors, int64_t step, const float* rows, int64_t stride, int64_t count,
+                   int64_t n);
+void subtract_rows(double* y, const double* factors, int64_t step, const double* rows, int64_t stride, int64_t count,
+                   int64_t n);
+
 double dot(const float* x, const float* y, int64_t n);
 
 /// log of the sum of e^x[i], in nats; the exponentials are right to about 2e-7. Not finite if an x is not.

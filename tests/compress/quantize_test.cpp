@@ -167,6 +167,34 @@ TEST_F(Quantize, AnInterruptedRunGoesOnToTheSameFile) {
   EXPECT_EQ(quantize_model(*source, runtime, out, options).resumed, 0);
 }
 
+TEST_F(Quantize, EveryMethodGoesOnAfterAnInterruption) {
+  const auto source = open("llama-b");
+  Runtime runtime = test::test_runtime("auto");
+  for (const QuantizeMethod method : {QuantizeMethod::rtn, QuantizeMethod::importance}) {
+    QuantizeOptions options = options_for(method, Type::q4_0, 192);
+    quantize_model(*source, runtime, out, options);
+    const std::string expected = bytes_of(out);
+    std::filesystem::remove(out);
+    int64_t done = 0;
+    int64_t total = 0;
+    options.progress = [&](std::string_view stage, int64_t now, int64_t all) {
+      if (stage == "quantizing") ++done;
+      EXPECT_LE(now, all);
+      total = all;
+      if (done == 4) fail(Code::interrupted, "interrupted");
+    };
+    EXPECT_THROW(quantize_model(*source, runtime, out, options), Error);
+    EXPECT_FALSE(std::filesystem::exists(out));
+    const int64_t before = total;
+    done = 5;
+    const QuantizeResult rest = quantize_model(*source, runtime, out, options);
+    EXPECT_EQ(rest.resumed, 4) << name(method);
+    EXPECT_LT(total, before) << name(method);  // what is done already takes no time
+    EXPECT_TRUE(bytes_of(out) == expected) << name(method);
+    EXPECT_FALSE(std::filesystem::exists(out.string() + ".work"));
+  }
+}
+
 TEST_F(Quantize, AQuantizedSourceIsTakenOnlyWhenAsked) {
   const auto source = open("llama-b");
   Runtime runtime = test::test_runtime("auto");
