@@ -62,14 +62,6 @@ Calibration read_calibration(Context& context, const std::shared_ptr<const Model
   return out;
 }
 
-Type read_type(const std::string& name) {
-  const std::optional<Type> type = type_from_name(name);
-  if (!type || !is_target(*type)) {
-    fail(Code::bad_flag, fmt::format("--type: '{}' is no type of weights", name), "one of " + type_names());
-  }
-  return *type;
-}
-
 // What the user says should be written; nothing where a size is given and the types are to be found.
 std::optional<Recipe> read_recipe(const Context& context) {
   const Settings& settings = context.settings();
@@ -83,7 +75,7 @@ std::optional<Recipe> read_recipe(const Context& context) {
          "give one of --type, --recipe, --bits and --max-bytes");
   }
   if (file) return parse_recipe(read_text(*file));
-  if (type) return uniform_recipe(read_type(*type));
+  if (type) return recipe_of_name(*type);
   return std::nullopt;
 }
 

@@ -153,13 +153,18 @@ class RowRounder {
   RowRounder(const Grid& grid, const GptqFactor& factor) : grid_(grid), factor_(factor) {}
 
   /// Rounds block `first .. first + columns` of x, carrying errors within it, and leaves e / U_jj in `errors`.
-  double round(float* x, int64_t first, float* errors, std::byte* block) {
+  /// `row`: scales of the whole row, or null.
+  double round(float* x, int64_t first, const BlockScales* row, float* errors, std::byte* block) {
     const std::span<const int32_t> order = factor_.order();
     const int64_t start = order[static_cast<size_t>(first)] / grid_.columns * grid_.columns;  // in the row
-    gather(x, first, grid_.columns, start);
     const float* importance = factor_.importance().data() + start;
     BlockScales scales;
-    grid_.fit(values_, importance, scales);
+    if (row) {
+      scales = *row;
+    } else {
+      gather(x, first, grid_.columns, start);
+      grid_.fit(values_, importance, scales);
+    }
     int8_t codes[kMost];
     double sum = 0;
     const int64_t end = first + grid_.columns;
@@ -205,11 +210,16 @@ double round_rows(const Grid& grid, const GptqFactor& factor, const float* weigh
       x[static_cast<size_t>(r * n + k)] = weights[r * n + factor.order()[static_cast<size_t>(k)]];
     }
   }
+  std::vector<BlockScales> of_row(grid.fit_row ? static_cast<size_t>(rows) : 0);
+  for (size_t r = 0; r < of_row.size(); ++r) {
+    grid.fit_row(weights + static_cast<int64_t>(r) * n, factor.importance().data(), n, of_row[r]);
+  }
   RowRounder rounder(grid, factor);
   double sum = 0;
   for (int64_t first = 0; first < n; first += grid.columns) {
     for (int64_t r = 0; r < rows; ++r) {
-      sum += rounder.round(x.data() + r * n, first, errors.data() + r * grid.columns, out + r * stride);
+      sum += rounder.round(x.data() + r * n, first, of_row.empty() ? nullptr : &of_row[static_cast<size_t>(r)],
+                           errors.data() + r * grid.columns, out + r * stride);
     }
     const int64_t next = first + grid.columns;
     for (int64_t r = 0; r < rows && next < n; ++r) {

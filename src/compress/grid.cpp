@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <type_traits>
+#include <vector>
 
 #include "base/error.h"
 #include "compress/sums.h"
@@ -177,6 +178,36 @@ void pack_single(const BlockScales& scales, const int8_t* codes, std::byte* out)
   block.pack(codes);
 }
 
+// --- INT8 by channel ---
+
+/// The scale of least weighted error for n values as bytes. A row has outliers that a block has not: cutting them off
+/// can pay.
+float byte_scale(const float* x, const float* h, int64_t n) {
+  constexpr int kTries = 24;
+  const auto count = static_cast<int>(n);
+  const float extreme = std::fabs(types::signed_extreme(x, count));
+  if (!(extreme > 0.0f) || !std::isfinite(extreme)) return 0.0f;
+  float best = 0.0f;
+  float best_gain = 0.0f;
+  for (int i = 0; i < kTries; ++i) {
+    const float part = 1.0f - 0.6f * static_cast<float>(i) / static_cast<float>(kTries - 1);
+    CodeSums sums;
+    uniform_sums(x, h, count, 127.0f / (part * extreme), -127.0f, 127.0f, sums);
+    const float gain = sums.xq * sums.xq / sums.qq;
+    if (!(gain > best_gain)) continue;
+    best_gain = gain;
+    best = sums.xq / sums.qq;
+  }
+  return best;
+}
+
+void fit_byte_row(const float* x, const float* h, int64_t n, BlockScales& out) {
+  Half scale{};
+  types::set_finite(scale, byte_scale(x, h, n));
+  out.d = scale.bits();
+  set_group<types::BlockQ8_0>(out, 0, scale.value(), 0.0f);
+}
+
 // --- types with integer scales ---
 
 template <typename Block>
@@ -274,7 +305,17 @@ constexpr Grid kGrids[] = {
     grid<types::BlockQ6_K>(Type::q6_k), grid<types::BlockIQ4_NL>(Type::iq4_nl), grid<types::BlockIQ4_XS>(Type::iq4_xs),
 };
 
+constexpr Grid byte_row_grid() {
+  Grid out = grid<types::BlockQ8_0>(Type::q8_0);
+  out.fit_row = fit_byte_row;
+  return out;
+}
+
+constexpr Grid kByteRow = byte_row_grid();
+
 }  // namespace
+
+const Grid* row_grid_of(Type type) { return type == kByteRow.type ? &kByteRow : nullptr; }
 
 const Grid* grid_of(Type type) {
   for (const Grid& row : kGrids) {
@@ -295,9 +336,13 @@ void encode_row(const Grid& grid, const float* x, const float* h, int64_t n, std
   std::array<int8_t, kMost> codes;
   equal.fill(1.0f);
   const int block_bytes = info(grid.type).block_bytes;
+  BlockScales scales;
+  if (grid.fit_row) {
+    const std::vector<float> row(h ? 0 : static_cast<size_t>(n), 1.0f);
+    grid.fit_row(x, h ? h : row.data(), n, scales);
+  }
   for (int64_t first = 0; first < n; first += grid.columns) {
-    BlockScales scales;
-    grid.fit(x + first, h ? h + first : equal.data(), scales);
+    if (!grid.fit_row) grid.fit(x + first, h ? h + first : equal.data(), scales);
     for (int c = 0; c < grid.columns; ++c) {
       codes[static_cast<size_t>(c)] = grid_code(grid, scales, c / grid.group, x[first + c]);
     }

@@ -38,10 +38,15 @@ struct Grid {
   /// scales have one group a block and no refit: null.
   void (*refit)(const float* x, const float* h, int g, BlockScales& out);
   void (*pack)(const BlockScales& scales, const int8_t* codes, std::byte* block);
+  /// One scale for a whole row of n values instead of fit() block by block; null where blocks have their own.
+  void (*fit_row)(const float* x, const float* h, int64_t n, BlockScales& out) = nullptr;
 };
 
 /// Null for a type that is not quantized.
 const Grid* grid_of(Type type);
+
+/// The same with one scale along each row (INT8 by channel): of Q8_0. Null for all others.
+const Grid* row_grid_of(Type type);
 
 /// The code of x in group g.
 int8_t grid_code(const Grid& grid, const BlockScales& scales, int g, float x);

@@ -21,7 +21,7 @@ constexpr Type kTargets[] = {Type::q2_k, Type::q3_k, Type::iq4_xs, Type::q4_0, T
 
 [[noreturn]] void refuse(const YAML::Node& node, const std::string& what) {
   fail(Code::bad_config, fmt::format("recipe, line {}: {}", node.Mark().line + 1, what),
-       "version: 1, default: TYPE, tensors: {NAME: TYPE, ...}");
+       "version: 1, default: TYPE, scales: row, tensors: {NAME: TYPE, ...}");
 }
 
 Type read_type(const YAML::Node& node) {
@@ -37,6 +37,9 @@ void read_key(Recipe& recipe, const YAML::Node& key, const YAML::Node& value) {
     if (!value.IsScalar() || value.Scalar() != "1") refuse(value, "this version of recipes is not known");
   } else if (key.Scalar() == "default") {
     recipe.matrix = read_type(value);
+  } else if (key.Scalar() == "scales") {
+    if (!value.IsScalar() || value.Scalar() != "row") refuse(value, "`scales` is `row` or left out");
+    recipe.row_scales = true;
   } else if (key.Scalar() == "tensors") {
     if (!value.IsMap()) refuse(value, "`tensors` maps names to types");
     if (value.size() > kMaxTensors) refuse(value, "too many tensors");
@@ -92,6 +95,7 @@ Type Recipe::type_of(std::string_view name) const {
 
 std::string Recipe::yaml() const {
   std::string out = fmt::format("version: 1\ndefault: {}\n", info(matrix).name);
+  if (row_scales) out += "scales: row\n";
   if (tensors.empty()) return out;
   out += "tensors:\n";
   // Quoted: a name that begins with a star would be an alias.
@@ -121,6 +125,15 @@ Recipe uniform_recipe(Type type) {
     recipe.tensors = {{"token_embd.weight", Type::q6_k}, {"output.weight", Type::q6_k}};
   }
   return recipe;
+}
+
+Recipe recipe_of_name(const std::string& name) {
+  if (name == "INT8" || name == "int8") return {.matrix = Type::q8_0, .row_scales = true, .tensors = {}};
+  const std::optional<Type> type = type_from_name(name);
+  if (!type || !is_target(*type)) {
+    fail(Code::bad_flag, fmt::format("--type: '{}' is no type of weights", name), "one of " + type_names() + ", INT8");
+  }
+  return uniform_recipe(*type);
 }
 
 Type type_for_columns(Type type, int64_t columns) {

@@ -2,6 +2,7 @@
 //
 //   version: 1
 //   default: Q4_0            # of matrices that nothing below names
+//   scales: row              # INT8 by channel: tensors of Q8_0 have one scale along each row; may be left out
 //   tensors:                 # GGUF names; * stands for any text; the first line that fits counts
 //     token_embd.weight: Q8_0
 //     blk.*.ffn_down.weight: Q5_0
@@ -19,6 +20,7 @@ namespace autoglm {
 
 struct Recipe {
   Type matrix = Type::f16;
+  bool row_scales = false;
   std::vector<std::pair<std::string, Type>> tensors;
 
   /// Of the tensor with this GGUF name, before fallbacks.
@@ -35,6 +37,10 @@ bool matches(std::string_view pattern, std::string_view name);
 /// The recipe of `quantize --type`: everything in that type, but embedding and head in one of at least 6 bits, because
 /// every token passes through both.
 Recipe uniform_recipe(Type type);
+
+/// The same by the name that users write: a type's, or INT8 (Q8_0 with one scale along each row). Error bad_flag with
+/// the names that exist.
+Recipe recipe_of_name(const std::string& name);
 
 /// `type`, or where rows of `columns` do not fill its blocks the nearest type that takes them and is no coarser: Q2_K,
 /// Q3_K, IQ4_XS and Q4_K become IQ4_NL, Q5_K becomes Q5_0, Q6_K Q8_0; columns that are no multiple of 32 become F16.

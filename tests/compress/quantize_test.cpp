@@ -233,6 +233,38 @@ TEST_F(Quantize, FallbacksAreNamedAndCounted) {
   EXPECT_EQ(plan.bytes, bytes);
 }
 
+// INT8 by channel is Q8_0 whose blocks all have their row's scale: standard GGUF, and better than 4 bits by far.
+TEST_F(Quantize, Int8HasOneScaleAlongEachRow) {
+  const auto source = open("llama-b");
+  Runtime runtime = test::test_runtime("auto");
+  double by_method[2];
+  for (const QuantizeMethod method : {QuantizeMethod::rtn, QuantizeMethod::gptq}) {
+    QuantizeOptions options = options_for(method, Type::q8_0, 192);
+    options.recipe = parse_recipe(recipe_of_name("INT8").yaml());
+    ASSERT_TRUE(options.recipe.row_scales);
+    quantize_model(*source, runtime, out, options);
+    const auto written = open_model(out);
+    int64_t rows = 0;
+    for (const TensorEntry& tensor : written->tensors()) {
+      if (tensor.type != Type::q8_0) continue;
+      const auto stride = static_cast<size_t>(row_bytes(Type::q8_0, tensor.columns()));
+      for (size_t at = 0; at < tensor.data.size(); at += 34) {
+        const size_t first = at / stride * stride;
+        ASSERT_EQ(tensor.data[at], tensor.data[first]) << tensor.name;
+        ASSERT_EQ(tensor.data[at + 1], tensor.data[first + 1]) << tensor.name;
+      }
+      rows += tensor.rows();
+    }
+    EXPECT_GT(rows, 100);
+    by_method[method == QuantizeMethod::gptq] = difference(source, out, "llama-b");
+  }
+  quantize_model(*source, runtime, out, options_for(QuantizeMethod::rtn, Type::q4_0, 0));
+  const double coarse = difference(source, out, "llama-b");
+  EXPECT_LT(by_method[0], 0.05 * coarse);
+  EXPECT_LT(by_method[1], 0.05 * coarse);
+  EXPECT_THROW(recipe_of_name("INT9"), Error);
+}
+
 TEST_F(Quantize, GptqWithoutTextIsRefused) {
   const auto source = open("llama-b");
   Runtime runtime = test::test_runtime("auto");
@@ -262,6 +294,7 @@ TEST(Recipe, WhatIsWrongIsNamed) {
       {"default: Q4_0\ntensors: [a]", "tensors"},
       {"a: [", "YAML"},
       {"default: [Q4_0]", "word"},
+      {"default: Q8_0\nscales: column", "scales"},
   };
   for (const auto& [text, word] : cases) {
     try {

@@ -54,7 +54,8 @@ std::vector<double> scored_logs(const std::shared_ptr<const ModelSource>& source
     const auto kv = model->make_kv_cache();
     const std::vector<float> logits = test::all_logits(*model, *kv, window);
     for (int64_t r = std::ssize(window) - Probe::scored_of(std::ssize(window)); r < std::ssize(window); ++r) {
-      const std::span row = std::span(logits).subspan(static_cast<size_t>(r * vocabulary), static_cast<size_t>(vocabulary));
+      const std::span row =
+          std::span(logits).subspan(static_cast<size_t>(r * vocabulary), static_cast<size_t>(vocabulary));
       double mass = 0;
       for (const float z : row) mass += std::exp(static_cast<double>(z));
       for (const float z : row) out.push_back(static_cast<double>(z) - std::log(mass));
@@ -116,8 +117,8 @@ TEST_F(Sensitivity, DivergencesAreThoseOfWholeModels) {
           names.push_back(gguf_name(probe.runner().spec(), *t->row, t->layer));
         }
         if (probe.runner().spec().gguf_fused_gate_up && names.size() > 1) continue;  // their names are one
-        const double whole = divergence_of(
-            expected, scored_logs(with_rounded(*source, names), windows, vocabulary), vocabulary);
+        const double whole =
+            divergence_of(expected, scored_logs(with_rounded(*source, names), windows, vocabulary), vocabulary);
         // Where a router chooses, BF16 can tip a choice that was close.
         const double part = probe.runner().spec().router.experts > 0 ? 0.5 : 0.15;
         EXPECT_NEAR(divergence, whole, part * whole + 2e-5) << name << " " << names.front();
