@@ -11,6 +11,7 @@
 #include "cli/bench_peer.h"
 #include "cli/bench_report.h"
 #include "cli/bench_run.h"
+#include "cli/bench_sweep.h"
 #include "cli/bench_workload.h"
 #include "cli/commands.h"
 #include "cli/open.h"
@@ -95,6 +96,7 @@ int run(Context& context) {
   if (!context.has_argument("MODEL") && !settings.text_if("bench.shape")) {
     fail(Code::bad_flag, "no model was named", "give a model, or --shape NAME for one with random weights");
   }
+  if (settings.is_set("bench.sweep")) return bench_sweep(context);
   if (settings.is_set("workload.name")) return bench_workload(context);
   const BenchShape shape = shape_of(settings);
   const BenchModel bench_model = open_bench_model(context, bench_options(load_options(context), shape), false);

@@ -109,7 +109,7 @@ TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
   const nlohmann::json report = tuned.json();
   EXPECT_GE(report.value("gain", 0.0), 1.0);
   EXPECT_FALSE(report.value("reused", true));
-  EXPECT_GT(report.value("measurements", 0), 1);
+  EXPECT_GE(report.value("measurements", 0), 1);
   const std::string path = report.value("results_path", "");
   ASSERT_TRUE(std::filesystem::exists(path)) << path;
 

@@ -65,8 +65,28 @@ TEST(WorkloadCommand, TakesAFileAndSaysWhatIsWrongWithIt) {
   EXPECT_EQ(bench({"--workload", (folder / "none.jsonl").string()}).exit_code, 3);
 }
 
+TEST(SweepCommand, WritesTableCsvAndAPageOfItsOwn) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "sweep").string();
+  const Outcome outcome = bench({"--sweep", "threads,ctx", "--no-probe", "--report", out, "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
+  const nlohmann::json sweeps = outcome.json()["sweeps"];
+  ASSERT_EQ(sweeps.size(), 2u);
+  EXPECT_EQ(sweeps[0]["over"], "threads");
+  EXPECT_EQ(sweeps[0]["points"][0]["at"], 1);
+  for (const nlohmann::json& sweep : sweeps) {
+    for (const nlohmann::json& point : sweep["points"]) EXPECT_GT(point.value("decode_tps", 0.0), 0) << point;
+  }
+  std::ifstream csv(out + "/sweep.csv"), html(out + "/sweep.html");
+  const std::string table{std::istreambuf_iterator<char>(csv), {}}, page{std::istreambuf_iterator<char>(html), {}};
+  EXPECT_THAT(table, HasSubstr("threads,1,"));
+  EXPECT_THAT(page, HasSubstr("<svg"));
+  EXPECT_THAT(page, testing::Not(HasSubstr("http://")));
+  EXPECT_EQ(bench({"--sweep", "speed"}).exit_code, 2);
+}
+
 TEST(WorkloadCommand, ATextForPeopleInBothLanguages) {
-  const Outcome english = bench({"--workload", "batch", "--requests", "3", "--rate", "100"});
+  const Outcome english = bench({"--workload", "batch", "--requests", "3", "--rate", "100", "--no-probe"});
   EXPECT_EQ(english.exit_code, 0) << english.err;
   EXPECT_THAT(english.out, HasSubstr("end to end"));
   EXPECT_THAT(english.out, HasSubstr("requests"));
