@@ -14,6 +14,7 @@ namespace {
 constexpr double kRuns = 90;                    // measurements that a budget should have room for
 constexpr double kLeastRun = 1, kMostRun = 30;  // seconds of one
 constexpr int kCheckPairs = 6;
+constexpr double kMostCheck = 60;  // seconds: a check is quick
 
 SettingWords trial_size() {
   return {"--requests", std::to_string(kTrialRequests), "--scale", fmt::format("{}", kTrialScale)};
@@ -41,7 +42,7 @@ class Tuner {
   explicit Tuner(const SettingsTuning& tuning) : tuning_(tuning), run_(tuning.run), begin_(tuning.clock()) {}
 
   // Runs the default as a trial, and chooses how much of the workload a measurement is.
-  void choose_size(double runs) {
+  void choose_size(double budget, double runs) {
     SettingWords common = run_.common;
     const SettingWords trial = trial_size();
     run_.common.insert(run_.common.end(), trial.begin(), trial.end());
@@ -49,14 +50,14 @@ class Tuner {
     const double begin = tuning_.clock();
     const WorkloadFigures figures = tuning_.measure(run_, {});
     const double all = tuning_.clock() - begin;
-    const double wanted = std::clamp((tuning_.budget - spent_seconds()) / runs, kLeastRun, kMostRun);
+    const double wanted = std::clamp((budget - spent_seconds()) / runs, kLeastRun, kMostRun);
     size_ = workload_size(tuning_.requests, figures.seconds, std::max(0.0, all - figures.seconds), wanted);
     common.insert(common.end(), size_.begin(), size_.end());
     run_.common = std::move(common);
   }
 
   TunedSettings tune() {
-    choose_size(kRuns);
+    choose_size(tuning_.budget, kRuns);
     RaceOptions options;
     for (const TunedField& field : tuning_.fields) options.values.push_back(static_cast<int>(field.values.size()));
     options.cost = [this](const RaceChoice& choice) { return cost(choice); };
@@ -85,7 +86,7 @@ class Tuner {
   }
 
   bool check(const std::vector<SettingChange>& settings) {
-    choose_size(2 * kCheckPairs + 2);
+    choose_size(std::min(tuning_.budget, kMostCheck), 2 * kCheckPairs + 2);
     const SettingWords words = words_of_changes(settings);
     const PairedRatio ratio = compare_in_pairs(
         [&](int side) { return cost_of(tuning_.measure(run_, side == 0 ? SettingWords{} : words), tuning_.goal); },
