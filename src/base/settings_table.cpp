@@ -513,6 +513,8 @@ constexpr Setting kTable[] = {
      .commands = "optimize",
      .help = {"change the weights of a model that is already quantized, too; both errors add up",
               "也改动已量化模型的权重；两次误差会叠加"}},
+    {.key = "optimize.tune", .flag = "--tune", .type = boolean, .default_value = "true", .commands = "optimize",
+     .help = {"search settings too; --no-tune changes nothing but the weights", "同时搜索设置；--no-tune 只改动权重"}},
     {.key = "optimize.dry_run", .flag = "--dry-run", .type = boolean, .default_value = "false",
      .commands = "optimize",
      .help = {"only say what each stage would take", "只说明每个阶段需要多少资源"}},

@@ -52,6 +52,19 @@ void read_texts(const Context& context, OptimizeOptions& options) {
   }
 }
 
+// Room for more requests than the workload ever has is memory that nobody uses.
+void size_for_workload(const Context& context, OptimizeOptions& options) {
+  constexpr std::string_view kKey = "batching.max_batch_size";
+  const Settings& settings = context.settings();
+  if (options.workload.ends_with(".jsonl") || settings.given(kKey)) return;
+  const int64_t users = workload_defaults(options.workload).users;
+  const int64_t usual = settings.integer(kKey);
+  if (users < 1 || users >= usual) return;
+  options.sized.push_back({std::string(kKey), std::to_string(users), std::to_string(usual),
+                           fmt::format("the workload has {} requests at once; room for more takes memory", users),
+                           fmt::format("该负载同时有 {} 个请求；为更多请求预留空间会占用内存", users)});
+}
+
 OptimizeOptions optimize_options(const Context& context, const ModelSource& source) {
   const Settings& settings = context.settings();
   OptimizeOptions options;
@@ -65,11 +78,13 @@ OptimizeOptions optimize_options(const Context& context, const ModelSource& sour
   options.budget = static_cast<double>(settings.microseconds("optimize.time_budget")) / 1e6;
   options.requantize = settings.boolean("optimize.requantize");
   options.language = context.language();
+  if (!settings.boolean("optimize.tune")) options.full.tuning_share = 0;
   if (settings.given("runtime.memory_limit")) {
     options.limits.max_memory = settings.bytes("runtime.memory_limit");
     options.fixed.push_back({"runtime.memory_limit", settings.to_yaml_value("runtime.memory_limit"), "auto",
                              "asked for with --memory-limit", "由 --memory-limit 指定"});
   }
+  size_for_workload(context, options);
   if (source.container() == Container::safetensors) options.tokenizer = tokenizer_metadata(source);
   read_texts(context, options);
   return options;
@@ -95,7 +110,13 @@ ChildRun child_run(const Context& context, const OptimizeOptions& options) {
 // What the tuner may change; what the user has set stays.
 std::vector<TunedField> fields_of(const Context& context, const OptimizeOptions& options) {
   const bool file = options.workload.ends_with(".jsonl");
-  return search_space(context.settings(), context.machine(), file ? 0 : workload_defaults(options.workload).users);
+  auto fields =
+      search_space(context.settings(), context.machine(), file ? 0 : workload_defaults(options.workload).users);
+  std::erase_if(fields, [&](const TunedField& field) {
+    const auto same = [&](const SettingRecord& record) { return record.key == field.setting->key; };
+    return std::ranges::any_of(options.fixed, same) || std::ranges::any_of(options.sized, same);
+  });
+  return fields;
 }
 
 /// A line of progress for each label.

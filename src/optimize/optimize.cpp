@@ -52,6 +52,7 @@ class Story {
     r_.budget = options.budget;
     r_.before.name = options.source_name;
     r_.settings = options.fixed;
+    r_.settings.insert(r_.settings.end(), options.sized.begin(), options.sized.end());
     for (const WeightFile& file : inputs.source->weight_files()) r_.before.file_bytes += std::ssize(file.bytes);
     settings_only_ = r_.source_quantized && !options.requantize;
     measure_bytes();
@@ -393,6 +394,7 @@ void Story::compare() {
 void Story::settle() {
   if (r_.verdict == Verdict::interrupted) {
     r_.settings = options_.fixed;
+    if (kept_) r_.settings.insert(r_.settings.end(), options_.sized.begin(), options_.sized.end());
     if (kept_ && r_.forms[*kept_].run) r_.after.run = *r_.forms[*kept_].run;
   } else if (kept_ || tuned() > 0) {
     FormFigures& source = source_.figures;

@@ -32,6 +32,7 @@ struct OptimizeOptions {
   int64_t window = 512;
   bool requantize = false;
   std::vector<SettingRecord> fixed{};  // settings that the user asks of the result
+  std::vector<SettingRecord> sized{};  // for this workload; not with the default, where nothing is better
   Metadata tokenizer{};                // as in ConvertOptions
   /// Texts of the user; empty: the model writes its own.
   std::string calibration_file, calibration_text;
