@@ -53,6 +53,7 @@ optimize-demo: build
 	@tools/setup.sh bench
 	@tools/fetch_test_data.sh
 	@python3 bench/quantizers.py $(DEMO)
+	@python3 bench/optimize_demo.py
 
 fuzz:
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
