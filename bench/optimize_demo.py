@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "build/reference/smollm2-135m-bf16.gguf"
+MODEL = ROOT / "build/reference/smollm2"
 TEXTS = ROOT / "build/texts"
 MAX_KLD = 0.05
 
@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--time-budget", default="10m")
     parser.add_argument("--autoglm", default=ROOT / "build/bin/autoglm")
     known, more = parser.parse_known_args()
-    ensure(MODEL, "make_reference_model.py", "smollm2")
+    ensure(MODEL / "model.safetensors", "make_reference_model.py", "smollm2")
     ensure(TEXTS / "evaluation-en.txt", "make_quality_texts.py")
     shutil.rmtree(known.out, ignore_errors=True)
     known.out.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def main():
         "--text", TEXTS / "evaluation-en.txt", *more,
     ]
     code = subprocess.run(command).returncode
-    if code != 0:
+    if code != 0 or "--dry-run" in more:
         return code
     report = json.loads((known.out / "report.json").read_text())
     before, after = report["before"], report["after"]
