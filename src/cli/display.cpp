@@ -1,6 +1,7 @@
 #include "cli/display.h"
 
 #include <cstdint>
+#include <utility>
 
 namespace autoglm {
 namespace {
@@ -70,6 +71,12 @@ std::vector<std::string> wrap(std::string_view text, int columns) {
     if (character.code == ' ') {
       if (at > begin) put(text.substr(begin, at - begin));
       space = true;
+      begin = at + 1;
+    } else if (character.code == '\n') {
+      if (at > begin) put(text.substr(begin, at - begin));
+      if (!line.empty()) lines.push_back(std::exchange(line, {}));
+      width = 0;
+      space = false;
       begin = at + 1;
     } else if (columns_of(character.code) == 2) {
       const Character next =

@@ -89,6 +89,7 @@ TEST(Display, WidthsAndLines) {
   EXPECT_EQ(display_width("\xff\xfe"), 2);
   EXPECT_EQ(wrap("one two three", 8), (std::vector<std::string>{"one two", "three"}));
   EXPECT_EQ(wrap("中文字符，好", 6), (std::vector<std::string>{"中文字", "符，好"}));
+  EXPECT_EQ(wrap("one two\nthree four", 20), (std::vector<std::string>{"one two", "three four"}));
   EXPECT_THAT(wrap("", 8), IsEmpty());
 }
 
