@@ -180,6 +180,7 @@ int run(Context& context) {
   check_output(out);
   options.method = read_method(context);
   options.requantize = context.settings().boolean("quantize.requantize");
+  if (!options.requantize) refuse_quantized(*source);  // before a text is read or written for it
   options.work = work_folder(context);
   Runtime runtime = open_runtime(context);
   Calibration calibration;

@@ -56,15 +56,6 @@ int64_t file_type(Type type) {
   }
 }
 
-void refuse_quantized(const std::vector<LocatedTensor>& tensors) {
-  for (const LocatedTensor& t : tensors) {
-    if (!is_matrix(t) || !info(t.type).quantized) continue;
-    fail(
-        Code::bad_flag, fmt::format("the model is already quantized: {} is {}", t.name, info(t.type).name),
-        "start from a BF16, F16 or F32 model; --requantize takes it as it is, and the error of both roundings adds up");
-  }
-}
-
 class Quantizer {
  public:
   Quantizer(const ModelSource& source, Runtime& runtime, const QuantizeOptions& options)
@@ -73,7 +64,7 @@ class Quantizer {
         options_(options),
         spec_(read_spec(source)),
         tensors_(locate_tensors(spec_, source)) {
-    if (!options.requantize) refuse_quantized(tensors_);
+    if (!options.requantize) refuse_quantized(source);
   }
 
   QuantizeResult plan() const;
@@ -395,6 +386,15 @@ std::string_view name(QuantizeMethod method) {
       return "gptq";
   }
   return "";
+}
+
+void refuse_quantized(const ModelSource& source) {
+  for (const LocatedTensor& t : locate_tensors(read_spec(source), source)) {
+    if (!is_matrix(t) || !info(t.type).quantized) continue;
+    fail(
+        Code::bad_flag, fmt::format("the model is already quantized: {} is {}", t.name, info(t.type).name),
+        "start from a BF16, F16 or F32 model; --requantize takes it as it is, and the error of both roundings adds up");
+  }
 }
 
 QuantizeResult plan_quantize(const ModelSource& source, const QuantizeOptions& options) {

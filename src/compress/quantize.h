@@ -60,6 +60,9 @@ struct QuantizeResult {
   int64_t resumed = 0;  // tensors that an earlier, interrupted run had finished
 };
 
+/// bad_flag if a matrix of `source` is quantized. All below ask it unless `requantize`.
+void refuse_quantized(const ModelSource& source);
+
 /// Plans without reading weights: what quantize_model() would write, `bytes` being those of the matrices alone.
 QuantizeResult plan_quantize(const ModelSource& source, const QuantizeOptions& options);
 

@@ -473,10 +473,10 @@ void Story::write(OptimizeFolder& folder) {
 }
 
 void Story::run() {
+  OptimizeFolder folder(options_.folder);  // the first run already keeps its pack there; a refusal removes it all
+  folder_ = &folder;
   plan(true);
   for (const std::string& line : plan_words(r_, options_.language)) say(line);
-  OptimizeFolder folder(options_.folder);
-  folder_ = &folder;
   try {
     stage(Stage::baseline, [&] { baseline(); });
     if (!settings_only_) {

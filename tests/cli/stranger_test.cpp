@@ -34,6 +34,21 @@ std::ptrdiff_t files_in(const fs::path& folder) {
   return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
 }
 
+TEST(Stranger, ARefusedOptimizationLeavesNothing) {
+  const TemporaryFolder folder;
+  const fs::path requests = folder.write("requests.jsonl", "{");
+  error_of({"optimize", smollm2(), "-o", folder.path() / "out", "--workload", requests.string()}, 3, "bad_file");
+  EXPECT_EQ(files_in(folder.path()), 1);
+}
+
+// A text to calibrate with, which may take minutes to write, is not even looked for.
+TEST(Stranger, AQuantizedSourceIsRefusedBeforeItsCalibration) {
+  const TemporaryFolder folder;
+  error_of({"quantize", smollm2(), folder.path() / "out.gguf", "--type", "Q4_0", "--calib", folder.path() / "none"}, 2,
+           "bad_flag");
+  EXPECT_EQ(files_in(folder.path()), 0);
+}
+
 TEST(Stranger, NamesThatAreNoModel) {
   const TemporaryFolder folder;
   const fs::path cut = folder.write("cut.gguf", test::read_file(smollm2()).substr(0, 300000));
