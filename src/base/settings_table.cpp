@@ -504,8 +504,9 @@ constexpr Setting kTable[] = {
      .max = 7 * kDay, .commands = "optimize",
      .help = {"for all stages together; how thorough they are follows from it", "所有阶段的总时间；工作的细致程度由此决定"}},
     {.key = "optimize.calibration", .flag = "--calib", .type = path, .commands = "optimize",
-     .help = {"a text like what the model will read, to weigh errors with; without it the model writes one itself",
-              "用于衡量误差的校准文本，应与模型将处理的文本相似；不给出时由模型自己生成"}},
+     .help = {"a text like what the model will read, to weigh errors with; chats if it ends in .jsonl. Without it the "
+              "model writes one itself",
+              "用于衡量误差的校准文本，应与模型将处理的文本相似；以 .jsonl 结尾时为对话。不给出时由模型自己生成"}},
     {.key = "optimize.text", .flag = "--text", .type = path, .commands = "optimize",
      .help = {"a text to judge quality by, or JSONL with \"text\" and \"kind\"; without it the model writes one itself",
               "用于评估质量的文本，或含 \"text\" 和 \"kind\" 的 JSONL；不给出时由模型自己生成"}},

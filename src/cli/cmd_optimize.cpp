@@ -6,8 +6,6 @@
 
 #include "cli/commands.h"
 #include "cli/display.h"
-#include "cli/kernel_tunings.h"
-#include "cli/machine_settings.h"
 #include "cli/open.h"
 #include "kernels/probe.h"
 #include "optimize/child_runs.h"
@@ -20,20 +18,6 @@
 
 namespace autoglm {
 namespace {
-
-// --memory-limit is what the result may take; the work itself takes what the machine has.
-Runtime working_runtime(const Context& context) {
-  const Settings& settings = context.settings();
-  RuntimeOptions options;
-  options.threads = static_cast<int>(settings.integer_if("runtime.threads").value_or(0));
-  options.memory_limit = context.machine().usable_memory();
-  options.isa = settings.text_if("runtime.isa").value_or("auto");
-  options.cpus = affinity_cpus(settings, context.machine());
-  options.pin = !options.cpus.empty();
-  Runtime runtime = make_runtime(options);
-  runtime.backend->set_tuning(remembered_tuning(context, runtime));
-  return runtime;
-}
 
 void read_texts(const Context& context, OptimizeOptions& options) {
   if (const auto file = context.settings().text_if("optimize.calibration")) {
@@ -182,7 +166,8 @@ int run(Context& context) {
   OptimizeOptions options = optimize_options(context, *source);
   check_optimize_folder(options.folder);
   ChildRuns runs(child_run(context, options), fields_of(context, options));
-  Runtime runtime = working_runtime(context);
+  // --memory-limit is what the result may take; the work itself takes what the machine has.
+  Runtime runtime = open_runtime(context, context.machine().usable_memory());
   options.int8_gops = probe_int8_gops(*runtime.pool, runtime.backend->name());
   options.read_gbps = probe_read_gbps(*runtime.pool, runtime.backend->name(), probe_read_bytes(0));
   const OptimizeInputs inputs{source, tokenizer.get(), &runtime, &runs};

@@ -40,9 +40,7 @@ Calibration read_calibration(Context& context, const std::shared_ptr<const Model
     check_utf8(text, out.file);
     out.sha256 = sha256_text(text);
     out.from = out.file.ends_with(".jsonl") ? "chats" : "text";
-    out.windows = out.from == "chats"
-                      ? chat_windows(*tokenizer, load_chat_model(*source, *tokenizer), text, out.file, shape)
-                      : text_windows(*tokenizer, text, out.file, shape);
+    out.windows = file_windows(*tokenizer, *source, text, out.file, shape);
   } else {
     out.from = "model";
     Progress progress = context.progress("writing a text to calibrate with", 0, false);

@@ -109,11 +109,11 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
   return open_model(model_path(context), need_weights);
 }
 
-Runtime open_runtime(const Context& context) {
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit) {
   const Settings& settings = context.settings();
   RuntimeOptions options;
   options.threads = static_cast<int>(settings.integer_if("runtime.threads").value_or(0));
-  options.memory_limit = settings.bytes_if("runtime.memory_limit").value_or(0);
+  options.memory_limit = memory_limit.value_or(settings.bytes_if("runtime.memory_limit").value_or(0));
   options.isa = settings.text_if("runtime.isa").value_or("auto");
   options.cpus = affinity_cpus(settings, context.machine());
   options.pin = !options.cpus.empty();

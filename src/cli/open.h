@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/command.h"
@@ -26,8 +27,9 @@ std::filesystem::path model_path(Context& context, const std::string& name);
 /// Opens MODEL. need_weights false accepts a folder with only a configuration or a tokenizer.
 std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights = true);
 
-/// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say.
-Runtime open_runtime(const Context& context);
+/// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say. `memory_limit` (bytes) goes before
+/// --memory-limit, for a command whose flag means something else.
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt);
 
 /// --ctx, --kv-type, --precision and room for --speculation, where the command has them. `sequences`: requests that are
 /// computed together, whose keys and values share --kv-max-bytes.

@@ -13,8 +13,9 @@
 namespace autoglm {
 namespace {
 
-constexpr int64_t kAtOnce = 16;  // texts that the model writes side by side
-constexpr int64_t kRounds = 64;  // a model that ends at once must not be asked for ever
+constexpr int64_t kAtOnce = 16;              // texts that the model writes side by side
+constexpr uint64_t kSeedStride = 1'000'003;  // more than there are texts
+constexpr int64_t kRounds = 64;              // a model that ends at once must not be asked for ever
 
 Windows spread(const Tokenizer& tokenizer, std::span<const int32_t> tokens, const std::string& name,
                const CalibrationShape& shape) {
@@ -40,19 +41,20 @@ std::vector<int32_t> seed_prompt(const Tokenizer& tokenizer, const ChatModel& ch
   return make_prompt(tokenizer, chat, messages).tokens;
 }
 
-/// The texts of one round: `count` seeds from number `first` on, cut after `most` tokens. In their order.
+/// The texts of one round: `count` seeds from number `first` on, cut after shape.length tokens. In their order.
 class Round {
  public:
-  Round(const Tokenizer& tokenizer, const ChatModel& chat, int64_t first, int64_t count, int64_t most)
+  Round(const Tokenizer& tokenizer, const ChatModel& chat, int64_t first, int64_t count, const CalibrationShape& shape)
       : texts_(static_cast<size_t>(count)) {
     const std::span<const CalibrationSeed> seeds = calibration_seeds();
+    const int64_t most = shape.length;
     for (int64_t i = 0; i < count; ++i) {
       const int64_t number = first + i;
       Request& request = requests_.emplace_back();
       request.prompt = seed_prompt(tokenizer, chat, seeds[static_cast<size_t>(number % std::ssize(seeds))]);
       if (std::ssize(request.prompt) > most / 2) request.prompt.resize(static_cast<size_t>(most / 2));
       request.sampling = {.temperature = 1.0f, .top_p = 1.0f, .logit_bias = {}};
-      request.sampling.seed = static_cast<uint64_t>(number) + 1;
+      request.sampling.seed = (shape.seed - 1) * kSeedStride + static_cast<uint64_t>(number) + 1;
       request.max_tokens = most - std::ssize(request.prompt);
       texts_[static_cast<size_t>(i)] = request.prompt;
     }
@@ -110,6 +112,12 @@ Windows chat_windows(const Tokenizer& tokenizer, const ChatModel& chat, std::str
   return spread(tokenizer, tokens, name, shape);
 }
 
+Windows file_windows(const Tokenizer& tokenizer, const ModelSource& source, std::string_view text,
+                     const std::string& name, const CalibrationShape& shape) {
+  if (!name.ends_with(".jsonl")) return text_windows(tokenizer, text, name, shape);
+  return chat_windows(tokenizer, load_chat_model(source, tokenizer), text, name, shape);
+}
+
 Windows own_windows(const std::shared_ptr<const ModelSource>& source, Runtime& runtime, const Tokenizer& tokenizer,
                     const ChatModel& chat, const CalibrationShape& shape, const std::function<void()>& check,
                     const std::function<void(int64_t done, int64_t total)>& progress) {
@@ -124,7 +132,7 @@ Windows own_windows(const std::shared_ptr<const ModelSource>& source, Runtime& r
   const int64_t wanted = shape.windows * shape.length;
   std::vector<int32_t> tokens;
   for (int64_t round = 0; round < kRounds && std::ssize(tokens) < wanted; ++round) {
-    Round texts(tokenizer, chat, round * kAtOnce, kAtOnce, shape.length);
+    Round texts(tokenizer, chat, round * kAtOnce, kAtOnce, shape);
     for (const std::vector<int32_t>& text : texts.run(engine, check)) {
       tokens.insert(tokens.end(), text.begin(), text.end());
     }

@@ -20,6 +20,7 @@ namespace autoglm {
 struct CalibrationShape {
   int64_t windows = 48;  // at most
   int64_t length = 512;  // tokens of each
+  uint64_t seed = 1;     // own_windows: another seed gives another text
 };
 
 using Windows = std::vector<std::vector<int32_t>>;
@@ -34,8 +35,13 @@ Windows text_windows(const Tokenizer& tokenizer, std::string_view text, const st
 Windows chat_windows(const Tokenizer& tokenizer, const ChatModel& chat, std::string_view jsonl, const std::string& name,
                      const CalibrationShape& shape);
 
-/// What the model writes by itself from the seeds of calibration_seeds.cpp, sampled at temperature 1 with fixed seeds:
-/// always the same on one machine. The whole model has to fit in memory: errors as Model::load.
+/// What a user's file holds: chat_windows() for a name that ends in .jsonl, else text_windows().
+Windows file_windows(const Tokenizer& tokenizer, const ModelSource& source, std::string_view text,
+                     const std::string& name, const CalibrationShape& shape);
+
+/// What the model writes by itself from the seeds of calibration_seeds.cpp, sampled at temperature 1 with seeds of
+/// its own: always the same on one machine (Liu et al. 2023, "LLM-QAT", calibrate so). The whole model has to fit in
+/// memory: errors as Model::load.
 Windows own_windows(const std::shared_ptr<const ModelSource>& source, Runtime& runtime, const Tokenizer& tokenizer,
                     const ChatModel& chat, const CalibrationShape& shape, const std::function<void()>& check,
                     const std::function<void(int64_t done, int64_t total)>& progress);

@@ -5,8 +5,11 @@
 //    f within a few percent of 1. c < kStranger: another tensor; |f - 1| > kFactor: scaled.
 //  * a block of 32 columns: r = |b - a|^2 / max(|a|^2, a quarter of the tensor's mean block), which is 1 where a block
 //    was zeroed or doubled, and 0.1 where it was rounded to two bits. Blocks with r > kBadBlock are looked at again:
-//    A's block is rounded to B's type here, and if that comes out half as badly, the type is to blame (a small block
-//    beside a large one under a common scale) and not the file.
+//    A's block is rounded to B's type here, among B's other columns, and if that comes out half as badly, the type is
+//    to blame (a small block beside a large one under a common scale) and not the file.
+//  * GPTQ moves a block by what other columns lost, which has nothing to do with the block itself: B = A + d, d at a
+//    right angle to A, so that the cosine is 1 / sqrt(1 + r). Damage looks otherwise: nothing is left, or A times a
+//    factor (cosine near 1), or what does not resemble A at all (kBlockStranger, r of 10 if it were GPTQ).
 #include "compress/quality_tensors.h"
 
 #include <algorithm>
@@ -26,6 +29,9 @@ constexpr double kStranger = 0.7;
 constexpr double kSame = 0.9;  // cosine of a tensor and what it was swapped with
 constexpr double kFactor = 0.25;
 constexpr double kBadBlock = 0.8;
+constexpr double kBlockStranger = 0.3;
+constexpr double kBlockScaled = 0.78;  // what moved sideways by kBadBlock has a cosine of 0.75
+constexpr double kNothingLeft = 0.1;
 constexpr int64_t kBlock = 32;
 constexpr int64_t kSpan = 256;  // columns that share scales in the widest type
 constexpr int64_t kPieceValues = int64_t{1} << 16;
@@ -135,17 +141,27 @@ struct BlockFaults {
   }
 };
 
-/// What the noise of rounding makes of a block, as r.
-double rounding_noise(Type type, const float* row, int64_t cols, int64_t column, int64_t n, double weight) {
+/// Whether a block is far off as damage is, and not as what GPTQ moves there. `least`: of the tensor's blocks.
+bool looks_damaged(const Sums& block, double least) {
+  if (block.bb <= kNothingLeft * block.aa || block.cosine() > kBlockScaled) return true;
+  // A block of next to nothing may well become something else.
+  return block.cosine() < kBlockStranger && (block.aa >= least || block.bb > 16 * least);
+}
+
+/// What the noise of rounding makes of A's block among what B has beside it (with which it shares scales), as r.
+double rounding_noise(Type type, const float* a, const float* b, int64_t cols, int64_t column, int64_t n,
+                      double weight) {
   const TypeInfo& t = info(type);
   const int64_t begin = t.block_columns > 1 ? column / kSpan * kSpan : column;
   const int64_t end = t.block_columns > 1 ? std::min(cols, begin + kSpan) : column + n;
   std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(type, end - begin)));
   std::vector<float> back(static_cast<size_t>(end - begin));
-  t.encode(row + begin, bytes.data(), end - begin);
+  std::vector<float> span(b + begin, b + end);
+  std::copy_n(a + column, n, span.begin() + (column - begin));
+  t.encode(span.data(), bytes.data(), end - begin);
   t.decode(bytes.data(), back.data(), end - begin);
   Sums sums;
-  sums.add(row + column, back.data() + (column - begin), n);
+  sums.add(a + column, back.data() + (column - begin), n);
   return sums.dd / weight;
 }
 
@@ -164,7 +180,8 @@ BlockFaults look_at_blocks(const TensorValues& a, const TensorValues& b, const S
       if (weight <= 0) continue;
       const double r = block.dd / weight;
       part.any_worst = std::max(part.any_worst, r);
-      if (r <= kBadBlock || rounding_noise(type, x, cols, column, n, weight) > 0.5 * r) continue;
+      if (r <= kBadBlock || !looks_damaged(block, least)) continue;
+      if (rounding_noise(type, x, y, cols, column, n, weight) > 0.5 * r) continue;
       BlockFaults one;
       one.count = 1;
       one.worst = r;

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "compress/own_text.h"
+#include "text/chat_spec.h"
 
 namespace autoglm {
 namespace {
@@ -37,47 +37,12 @@ int64_t Judge::memory() const {
          Model::plan(*inputs_.source, *inputs_.runtime, load_options()).total_bytes;
 }
 
-std::vector<std::vector<int32_t>> Judge::cut(const std::string& text, const std::string& file, int64_t wanted) const {
-  EncodeOptions encode;
-  encode.add_special = true;
+Windows Judge::write_own(int64_t windows, uint64_t seed) {
+  const CalibrationShape shape{.windows = windows, .length = options_.window, .seed = seed};
   const Tokenizer& tokenizer = *inputs_.tokenizer;
-  const std::vector<int32_t> tokens = tokenizer.encode(text, encode);
-  const int64_t all = std::ssize(tokens) / options_.window;
-  if (all == 0) {
-    fail(Code::bad_file,
-         fmt::format("{} has {} tokens, less than a window of {}", file, tokens.size(), options_.window),
-         "give a longer text");
-  }
-  std::vector<std::vector<int32_t>> out;
-  const int64_t count = std::min(all, wanted);
-  for (int64_t i = 0; i < count; ++i) {
-    const auto begin = tokens.begin() + i * all / count * options_.window;
-    std::vector<int32_t>& window = out.emplace_back(begin, begin + options_.window);
-    if (tokenizer.adds_bos() && tokenizer.bos()) window[0] = *tokenizer.bos();
-  }
-  return out;
-}
-
-void Judge::write_own(int64_t calibration, int64_t evaluation) {
-  const LoadOptions load = own_text_load_options({}, options_.window);
-  const std::unique_ptr<Model> model = Model::load(inputs_.source, *inputs_.runtime, load);
-  OwnTextOptions own;
-  own.window = options_.window;
-  own.progress = [&](int64_t done, int64_t total) { tell("writing text", "生成文本", done, total); };
-  if (calibration > 0) {
-    own.seed = kCalibrationSeed;
-    own.windows = calibration;
-    calibration_ = own_text(*model, *inputs_.tokenizer, own);
-    calibration_record_ = {fmt::format("own text, seed {}", own.seed),
-                           quality_sha256(joined(*inputs_.tokenizer, calibration_)), calibration, true};
-  }
-  if (evaluation > 0) {
-    own.seed = kEvaluationSeed;
-    own.windows = evaluation;
-    const std::string text = joined(*inputs_.tokenizer, own_text(*model, *inputs_.tokenizer, own));
-    evaluation_ = {{fmt::format("own text, seed {}", own.seed), "own", text}};
-    evaluation_record_ = {evaluation_.front().name, quality_sha256(text), evaluation, true};
-  }
+  return own_windows(inputs_.source, *inputs_.runtime, tokenizer, load_chat_model(*inputs_.source, tokenizer), shape,
+                     options_.check,
+                     [&](int64_t done, int64_t total) { tell("writing text", "生成文本", done, total); });
 }
 
 void Judge::prepare(const Effort& effort) {
@@ -85,7 +50,8 @@ void Judge::prepare(const Effort& effort) {
   const int64_t wanted = std::max<int64_t>(effort.calibration_windows, effort.sensitivity_windows);
   const bool calibrated = !options_.calibration_file.empty();
   if (calibrated) {
-    calibration_ = cut(options_.calibration_text, options_.calibration_file, wanted);
+    calibration_ = file_windows(*inputs_.tokenizer, *inputs_.source, options_.calibration_text,
+                                options_.calibration_file, {.windows = wanted, .length = options_.window});
     calibration_record_ = {options_.calibration_file, quality_sha256(options_.calibration_text),
                            std::ssize(calibration_), false};
   }
@@ -108,9 +74,18 @@ void Judge::prepare(const Effort& effort) {
            "give texts that do not share passages");
     }
   }
-  // A text that was decoded may be fewer tokens when it is read again.
-  const int64_t spare = effort.evaluation_windows + effort.evaluation_windows / 8 + 1;
-  if (!calibrated || evaluation_.empty()) write_own(calibrated ? 0 : wanted, evaluation_.empty() ? spare : 0);
+  if (!calibrated) {
+    calibration_ = write_own(wanted, kCalibrationSeed);
+    calibration_record_ = {fmt::format("own text, seed {}", kCalibrationSeed),
+                           quality_sha256(joined(*inputs_.tokenizer, calibration_)), std::ssize(calibration_), true};
+  }
+  if (evaluation_.empty()) {
+    // A text that was decoded may be fewer tokens when it is read again.
+    const int64_t spare = effort.evaluation_windows + effort.evaluation_windows / 8 + 1;
+    const std::string text = joined(*inputs_.tokenizer, write_own(spare, kEvaluationSeed));
+    evaluation_ = {{fmt::format("own text, seed {}", kEvaluationSeed), "own", text}};
+    evaluation_record_ = {evaluation_.front().name, quality_sha256(text), spare, true};
+  }
 }
 
 QualityReport Judge::judge(const std::shared_ptr<const ModelSource>& form, const std::string& name, int64_t windows,

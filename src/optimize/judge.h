@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/calibration.h"
 #include "compress/quality_report.h"
 #include "optimize/optimize.h"
 
@@ -18,10 +19,11 @@ class Judge {
  public:
   Judge(const OptimizeInputs& inputs, const OptimizeOptions& options) : inputs_(inputs), options_(options) {}
 
-  /// Reads the user's texts, or has the model write its own: windows to calibrate with, texts to judge by. Errors:
-  /// bad_file for a text that fills no window, or where more than 1 % of one text is in the other.
+  /// Reads the user's texts (--calib may be chats, a .jsonl), or has the model write its own: windows to calibrate
+  /// with, texts to judge by. Errors: bad_file for a text that fills no window, or where more than 1 % of one text is
+  /// in the other.
   void prepare(const Effort& effort);
-  const std::vector<std::vector<int32_t>>& calibration() const { return calibration_; }
+  const Windows& calibration() const { return calibration_; }
   const TextRecord& calibration_record() const { return calibration_record_; }
   const TextRecord& evaluation_record() const { return evaluation_record_; }
 
@@ -34,14 +36,13 @@ class Judge {
   int64_t memory() const;
 
  private:
-  std::vector<std::vector<int32_t>> cut(const std::string& text, const std::string& file, int64_t wanted) const;
-  void write_own(int64_t calibration, int64_t evaluation);
+  Windows write_own(int64_t windows, uint64_t seed);
   LoadOptions load_options() const;
   void tell(const char* en, const char* zh, int64_t done, int64_t total) const;
 
   const OptimizeInputs& inputs_;
   const OptimizeOptions& options_;
-  std::vector<std::vector<int32_t>> calibration_;
+  Windows calibration_;
   std::vector<EvaluationText> evaluation_;
   TextRecord calibration_record_, evaluation_record_;
 };

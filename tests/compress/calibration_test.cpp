@@ -75,6 +75,8 @@ TEST(Calibration, TheModelWritesTheSameTextEveryTime) {
   std::set<std::vector<int32_t>> different(written[0].begin(), written[0].end());
   EXPECT_EQ(different.size(), 6u);
   Runtime runtime = test::test_runtime("auto");
+  const Windows other = own_windows(source, runtime, tokenizer, chat, {.windows = 6, .length = 64, .seed = 2}, {}, {});
+  for (const std::vector<int32_t>& window : other) EXPECT_FALSE(different.contains(window));
   const auto interrupted = [] { fail(Code::interrupted, "interrupted"); };
   EXPECT_ERROR(own_windows(source, runtime, tokenizer, chat, {.windows = 6, .length = 64}, interrupted, {}),
                Code::interrupted, "interrupted");
