@@ -182,17 +182,20 @@ class AttentionBounds {
       }
       // In q8 a value is stored as rounded by its group's scale.
       const double stored = s_.type == KvType::q8 ? shared / 127.0 : 0.0;
-      const double most = std::max(std::abs(low), std::abs(high)) * (1.0 + 0x1p-8) + stored;
+      const double most = std::max(std::abs(low), std::abs(high)) * (1.0 + 0x1p-8) + stored + smallest();
       // A weight below e^-87.3 counts as e^-87.3, about kTiny; a weight times a scale below kTiny as 0, and so do up to
       // 127 such steps.
       bound.error = (high - low + 2.0 * stored + most * 0x1p-7) * change + most * 2.0 * kRounding * (n + 8.0) +
                     n * kTiny * (most + 130.0) + (tiles_ ? most * kBf16Rounding : 0.0);
-      bound.may_overflow = bound.may_overflow || !(shared < kBf16Max) || n * most > kHuge / 4.0;
+      bound.may_overflow = bound.may_overflow || !(shared < largest()) || n * most > kHuge / 4.0;
     }
   }
 
  private:
-  static constexpr double kBf16Max = 3.38e38;  // what is above becomes infinite in bf16
+  /// What is above becomes infinite in bf16 or f16.
+  double largest() const { return s_.type == KvType::f16 ? 65504.0 : 3.38e38; }
+  /// f16 rounds to multiples of 2^-24 where its exponents end.
+  double smallest() const { return s_.type == KvType::f16 ? 0x1p-24 : 0.0; }
   static constexpr double kBf16Rounding = 0x1p-8;
 
   /// The error of a score: a query against q8 keys is the sum of two int8 roundings, of 1/254 and of 1/254 of that.
@@ -203,11 +206,11 @@ class AttentionBounds {
       for (int d = g; d < std::min(g + 32, s_.key_dim); ++d) {
         const double a = std::abs(static_cast<double>(q[d])), b = std::abs(static_cast<double>(k[d]));
         all.damaged = all.damaged || std::isnan(a) || std::isnan(b);
-        all.may_overflow = all.may_overflow || !(a < kBf16Max) || !(b < kBf16Max);
+        all.may_overflow = all.may_overflow || !(a < 3.38e38) || !(b < largest());
         q_max = std::max(q_max, a), k_max = std::max(k_max, b);
         k_sum += b, product += a * b;
       }
-      const double n = s_.key_dim, step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0);  // keys as stored
+      const double n = s_.key_dim, step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0) + smallest();  // keys as stored
       k_sum += 32.0 * step, product += q_max * 32.0 * step;
       const bool codes = s_.type == KvType::q8 && !tiles_;
       const double rounded = codes ? q_max * (1.01 / 254.0 / 254.0 + 8.0 * kRounding) + 1e-30 : 0.0;

@@ -160,8 +160,8 @@ ParsedSetting parse_choice(const Setting& setting, std::string_view text) {
   }
   out.error = fmt::format("is not one of {}", accepted_values(setting, Language::en));
   const std::string near = nearest(text, known.data(), known.size());
-  if (setting.key == "kv_cache.type" && (text == "f16" || text == "q4")) {
-    out.hint = fmt::format("{} is not built; {} is the nearest that is", text, text == "f16" ? "bf16" : "q8");
+  if (setting.key == "kv_cache.type" && text == "q4") {
+    out.hint = "q4 is not built; q8 is the nearest that is";
   } else if (!near.empty()) {
     out.hint = fmt::format("did you mean {}?", near);
   }

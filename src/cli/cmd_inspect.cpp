@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ranges>
 
 #include "cli/commands.h"
 #include "cli/open.h"
@@ -13,8 +14,6 @@
 
 namespace autoglm {
 namespace {
-
-constexpr KvType kKvTypes[] = {KvType::q8, KvType::bf16, KvType::f32};
 
 // One number if all layers agree, else one a layer.
 template <typename T>
@@ -77,7 +76,7 @@ Report look(Context& context, const ModelSource& source) {
   report.plan = Model::plan(source, runtime, options);
   report.types = bytes_by_type(source);
   if (context.settings().boolean("inspect.fit")) {
-    for (const KvType type : kKvTypes) {
+    for (const KvType type : std::views::reverse(kKvTypes)) {  // what takes least comes first
       report.fits.push_back(longest_fit(source, runtime, options, type, report.spec.train_context));
     }
   }

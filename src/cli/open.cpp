@@ -137,8 +137,7 @@ LoadOptions load_options(const Context& context, int64_t sequences) {
   }
   const bool exact = settings.text_if("precision.strategy").value_or("auto") == "f32";
   options.precision = exact ? Precision::f32 : Precision::automatic;
-  const std::string& type = settings.text("kv_cache.type");
-  options.kv_type = type == "f32" ? KvType::f32 : type == "bf16" ? KvType::bf16 : KvType::q8;
+  options.kv_type = kv_type(settings.text("kv_cache.type"));
   if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
   const bool engine = takes(context.command().name, *find_setting("speculation"));
   if (engine && (workload || context.command().name != "bench")) {

@@ -39,9 +39,10 @@ inline constexpr int kKvSplit = 256;
 /// weights, f32 against F32. `f32`: the exact path that oracles use: weights are expanded a panel at a time.
 enum class Precision : uint8_t { automatic, f32 };
 
-/// Storage of keys and values. q8: int8 with a float32 scale per 32 values of a token's head (so append and truncate
-/// never requantize).
-enum class KvType : uint8_t { f32, bf16, q8 };
+/// Storage of keys and values. f16 has three bits more than bf16 and ends at 65,504: what is larger becomes infinite.
+/// q8: int8 with a float32 scale per 32 values of a token's head (so append and truncate never requantize).
+enum class KvType : uint8_t { f32, f16, bf16, q8 };
+inline constexpr KvType kKvTypes[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8};
 
 /// A matrix (or a stack of `count` matrices: experts) as it lies in a file; `data` is mapped memory that outlives the
 /// weight. rows x cols is one matrix; count * rows * cols values in all.

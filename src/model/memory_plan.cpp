@@ -113,12 +113,20 @@ std::string_view name(KvType type) {
   switch (type) {
     case KvType::f32:
       return "f32";
+    case KvType::f16:
+      return "f16";
     case KvType::bf16:
       return "bf16";
     case KvType::q8:
       return "q8";
   }
   return "";
+}
+
+KvType kv_type(std::string_view name) {
+  const auto* type = std::ranges::find_if(kKvTypes, [&](KvType t) { return autoglm::name(t) == name; });
+  AUTOGLM_CHECK(type != std::end(kKvTypes), "the settings table names a KV type that there is not");
+  return *type;
 }
 
 std::vector<KvLayerSpec> kv_layers(const ArchSpec& spec, KvType type) {

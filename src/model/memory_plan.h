@@ -31,7 +31,8 @@ MemoryPlan make_plan(const PlanInputs& in);
 /// Throws Error out_of_memory, saying what would fit, if the plan does not.
 void refuse_what_does_not_fit(const PlanInputs& in, const MemoryPlan& plan);
 
-/// "f32", "bf16", "q8".
+/// "f32", "f16", "bf16", "q8"; kv_type() is its inverse, for one of these.
 std::string_view name(KvType type);
+KvType kv_type(std::string_view name);
 
 }  // namespace autoglm

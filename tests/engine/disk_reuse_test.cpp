@@ -42,6 +42,7 @@ std::function<double()> slow_clock() {
 
 const TinyModel kModels[] = {{"llama-a", Precision::automatic, KvType::q8},
                              {"llama-a", Precision::automatic, KvType::bf16},
+                             {"llama-a", Precision::automatic, KvType::f16},
                              {"llama-a", Precision::f32, KvType::f32},
                              {"gemma3-a", Precision::automatic, KvType::q8},
                              {"glm4_moe_lite-a", Precision::automatic, KvType::q8}};

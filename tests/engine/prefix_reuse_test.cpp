@@ -13,6 +13,7 @@ using test::TinyModel;
 
 const TinyModel kModels[] = {
     {"llama-a", Precision::automatic, KvType::q8},    {"llama-a", Precision::automatic, KvType::bf16},
+    {"llama-a", Precision::automatic, KvType::f16},   {"glm4_moe_lite-a", Precision::automatic, KvType::f16},
     {"llama-a", Precision::f32, KvType::f32},         {"gemma3-a", Precision::automatic, KvType::q8},
     {"glm4-a", Precision::automatic, KvType::q8},     {"glm4_moe_lite-a", Precision::automatic, KvType::q8},
     {"qwen3_moe-a", Precision::automatic, KvType::q8}};

@@ -41,7 +41,7 @@ std::vector<Shape> shapes() {
 }
 
 // f32: scores add at most 64 products, exp() is good to 2e-7 and sees a score of up to 40 whose own error is 1e-6 or
-// so; outputs add 600 values. bf16 and q8: the stored keys and values are rounded alike on both sides, but rope and
+// so; outputs add 600 values. Other types: the stored keys and values are rounded alike on both sides, but rope and
 // norms in float32 may move a value across a rounding border: one step of 2^-8 or 1/127 of its head in one column.
 double tolerance(KvType type) { return type == KvType::f32 ? 1e-4 : 2e-2; }
 
@@ -49,9 +49,10 @@ double tolerance(KvType type) { return type == KvType::f32 ? 1e-4 : 2e-2; }
 // square, 3.3e-3 together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close
 // scores differ most.
 constexpr double kTilesRms = 1e-2, kTilesLargest = 1e-1;
+bool in_tiles(KvType type) { return type == KvType::bf16 || type == KvType::q8; }
 
 TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     for (size_t i = 0; i < shapes().size(); ++i) {
       Shape shape = shapes()[i];
       shape.type = type;
@@ -62,7 +63,7 @@ TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
       for (const std::string& isa : isas_under_test()) {
         Machine machine(isa);
         const std::vector<float> got = run(machine, shape, steps)[0];
-        const bool tiles = isa == "amx" && type != KvType::f32;
+        const bool tiles = isa == "amx" && in_tiles(type);
         EXPECT_LE(test::distance(got, expected), tiles ? kTilesLargest : tolerance(type))
             << isa << " shape " << i << " type " << static_cast<int>(type);
         EXPECT_LE(test::rms_distance(got, expected), tiles ? kTilesRms : tolerance(type))
@@ -80,7 +81,7 @@ TEST(CpuAttention, SameBitsForChunksBatchMatesAndThreads) {
   for (int i = 0; i < 90; ++i) single.push_back({{0, 1}});
   const std::vector<std::vector<Part>> chunks = {{{0, 255}}, {{0, 2}}, {{0, 254}}, {{0, 79}}};
   const std::vector<std::vector<Part>> mates = {{{1, 40}, {0, 300}}, {{2, 300}, {0, 100}, {1, 1}}, {{1, 1}, {0, 190}}};
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     for (size_t i = 0; i < shapes().size(); ++i) {
       Shape shape = shapes()[i];
       shape.type = type;
@@ -99,7 +100,7 @@ TEST(CpuAttention, SameBitsForChunksBatchMatesAndThreads) {
 // Rows of a tile share the work on its values: what one may not see must not reach it.
 TEST(CpuAttention, WhatIsNotFiniteReachesOnlyThoseWhoSeeIt) {
   constexpr int64_t kRows = 40, kBad = 23;
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     for (int window : {0, 5}) {
       Shape shape;
       shape.type = type;
@@ -130,7 +131,7 @@ TEST(CpuAttention, WhatIsNotFiniteReachesOnlyThoseWhoSeeIt) {
 // A weight may be 2^180 times that of the first tokens: what scores are measured from must not overflow.
 TEST(CpuAttention, LaterTokensMayOutweighTheFirstByFar) {
   constexpr int64_t kRows = 300;
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     Shape shape;
     shape.type = type;
     shape.rope.dims = 0;
@@ -151,7 +152,7 @@ TEST(CpuAttention, LaterTokensMayOutweighTheFirstByFar) {
 }
 
 TEST(CpuAttention, BlocksAreCopiedExportedAndImportedWhole) {
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     for (const std::string& isa : isas_under_test()) {
       Machine m(isa);
       const KvLayerSpec layers[] = {{KvLayerSpec::Kind::kv, 2, 20, 12, type},
@@ -179,7 +180,7 @@ TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {
        {LatentShape{}, LatentShape{5, 32, 8, 64, 20, Type::q8_0, Precision::automatic, KvType::f32},
         LatentShape{5, 32, 8, 64, 20, Type::bf16, Precision::automatic, KvType::f32},
         LatentShape{2, 20, 8, 36, 7, Type::f32, Precision::automatic, KvType::f32}}) {
-    for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+    for (KvType type : kKvTypes) {
       LatentShape shape = base;
       shape.type = type;
       const LatentInput input = random_latent_input(shape, 273);

@@ -83,7 +83,7 @@ TEST(CpuFloatState, ProductsDoNotDependOnTheCallersState) {
 
 TEST(CpuFloatState, AttentionDoesNotDependOnTheCallersState) {
   for (const std::string& isa : isas_under_test()) {
-    for (const KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+    for (const KvType type : kKvTypes) {
       AttentionShape shape;
       shape.type = type;
       const AttentionInput input{small_values(static_cast<size_t>(30 * shape.heads * shape.key_dim), 3),

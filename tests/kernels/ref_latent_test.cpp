@@ -111,7 +111,7 @@ TEST(RefLatent, AbsorbedEqualsUnabsorbed) {
 
 TEST(RefLatent, ChunksGiveTheSameBitsAndTypesStayNear) {
   const Weights w;
-  for (KvType type : {KvType::f32, KvType::bf16, KvType::q8}) {
+  for (KvType type : kKvTypes) {
     const std::vector<float> whole = run(w, {kRows}, type);
     EXPECT_EQ(run(w, {16, 1, 4}, type), whole);
     const std::vector<float> want = unabsorbed(w);

@@ -1,6 +1,7 @@
 // The plan before anything is allocated, and what is said when it does not fit.
 #include "model/memory_plan.h"
 
+#include "base/settings.h"
 #include "model/model_support.h"
 #include "model/random_weights.h"
 #include "model/tiny_shapes.h"
@@ -31,6 +32,15 @@ class MemoryPlanTest : public testing::Test {
   }
   std::shared_ptr<const ModelSource> source_;
 };
+
+TEST(KvTypes, AreNamedAsTheSettingNamesThem) {
+  std::string names;
+  for (const KvType type : kKvTypes) {
+    EXPECT_EQ(kv_type(name(type)), type);
+    names += (names.empty() ? "" : "|") + std::string(name(type));
+  }
+  EXPECT_EQ(find_setting("kv_cache.type")->choices, names);
+}
 
 TEST_F(MemoryPlanTest, AddsUp) {
   LoadOptions options;

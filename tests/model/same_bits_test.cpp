@@ -21,7 +21,6 @@ const Case kCases[] = {
     {"llama_Q4_K_M", tiny_llama, "Q4_K_M"}, {"llama_Q4_0", tiny_llama, "Q4_0"}, {"llama_BF16", tiny_llama, "BF16"},
     {"gemma_Q8_0", tiny_gemma, "Q8_0"},     {"moe_Q4_1", tiny_moe, "Q4_1"},     {"mla_Q5_K_M", tiny_mla, "Q5_K_M"},
 };
-constexpr KvType kKvTypes[] = {KvType::f32, KvType::bf16, KvType::q8};
 constexpr Precision kPrecisions[] = {Precision::f32, Precision::automatic};
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {

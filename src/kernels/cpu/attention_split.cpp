@@ -27,6 +27,9 @@ void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) 
         case KvType::f32:
           value = reinterpret_cast<const float*>(block)[row + d];
           break;
+        case KvType::f16:
+          value = f16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
+          break;
         case KvType::bf16:
           value = bf16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
           break;
@@ -50,9 +53,11 @@ bool finite_values(const KvLayout& layout, const void* values, const float* scal
       const float* row = static_cast<const float*>(values) + at;
       return std::all_of(row, row + dim, [](float v) { return std::isfinite(v); });
     }
+    case KvType::f16:
     case KvType::bf16: {
       const uint16_t* row = static_cast<const uint16_t*>(values) + at;
-      return std::all_of(row, row + dim, [](uint16_t v) { return (v & 0x7f80u) != 0x7f80u; });
+      const uint16_t exponent = layout.spec.type == KvType::f16 ? 0x7c00u : 0x7f80u;
+      return std::all_of(row, row + dim, [exponent](uint16_t v) { return (v & exponent) != exponent; });
     }
     case KvType::q8:  // what is not finite is stored as codes 0 with a scale of NaN
       for (int d = 0; d < dim; d += kScaleGroup) {
@@ -79,7 +84,9 @@ bool may_go_together(const KvLayout& layout, const SplitBlocks& blocks, const Sp
 }  // namespace
 
 bool CpuBackend::in_tiles(const KvLayout& layout) const {
-  return isa_.attend != nullptr && !layout.latent() && layout.spec.type != KvType::f32;
+  // Tiles round to bf16, which would take from f16 what it is chosen for.
+  const bool rounded = layout.spec.type == KvType::bf16 || layout.spec.type == KvType::q8;
+  return isa_.attend != nullptr && !layout.latent() && rounded;
 }
 
 void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {

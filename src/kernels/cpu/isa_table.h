@@ -189,10 +189,10 @@ struct Ahead {
   int64_t at = 0;     // of the first piece that is not asked for yet
 };
 
-/// Storage of a KV block's keys of one head, 16 tokens: f32 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4], code +
-/// 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values: [16][row_stride], q8
-/// as signed codes.
-enum class KvCode : uint8_t { f32, bf16, q8 };
+/// Storage of a KV block's keys of one head, 16 tokens: f32 and f16 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4],
+/// code + 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values:
+/// [16][row_stride], q8 as signed codes.
+enum class KvCode : uint8_t { f32, f16, bf16, q8 };
 
 /// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 a query is
 /// int16 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
@@ -202,7 +202,7 @@ struct ScoreArgs {
   const float* const* key_scales = nullptr;  // [groups][16] of each block; q8 only
   int blocks = 0;
   int dim = 0;               // a multiple of 4 (queries are padded with zeros)
-  const float* q = nullptr;  // f32 and bf16
+  const float* q = nullptr;  // all but q8
   int64_t q_stride = 0;
   const QueryGroup* q_codes = nullptr;  // q8: [nq][groups]
   int nq = 0;

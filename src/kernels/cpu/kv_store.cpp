@@ -11,10 +11,11 @@ namespace {
 
 static_assert(kKvBlock == kBlockTokens && kKvSplit == kSplitTokens && kKvGroup == kScaleGroup);
 static_assert(static_cast<int>(KvType::f32) == static_cast<int>(KvCode::f32) &&
+              static_cast<int>(KvType::f16) == static_cast<int>(KvCode::f16) &&
               static_cast<int>(KvType::bf16) == static_cast<int>(KvCode::bf16) &&
               static_cast<int>(KvType::q8) == static_cast<int>(KvCode::q8));
 
-int element_bytes(KvType type) { return type == KvType::f32 ? 4 : type == KvType::bf16 ? 2 : 1; }
+int element_bytes(KvType type) { return type == KvType::f32 ? 4 : type == KvType::q8 ? 1 : 2; }
 
 int groups_of(int dim) { return (dim + kScaleGroup - 1) / kScaleGroup; }
 
@@ -22,6 +23,14 @@ void store_bf16(const float* x, int n, uint8_t* to) {
   for (int i = 0; i < n; ++i) {
     const uint16_t bits = f32_to_bf16(x[i]);
     std::memcpy(to + 2 * i, &bits, 2);
+  }
+}
+
+/// Values that lie `stride` apart.
+void store_f16(const float* x, int n, uint8_t* to, int stride = 1) {
+  for (int i = 0; i < n; ++i) {
+    const uint16_t bits = f32_to_f16(x[i]);
+    std::memcpy(to + 2 * i * stride, &bits, 2);
   }
 }
 
@@ -124,6 +133,9 @@ void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* t
     case KvType::f32:
       std::memcpy(to, x, static_cast<size_t>(n) * 4);
       return;
+    case KvType::f16:
+      store_f16(x, n, to);
+      return;
     case KvType::bf16:
       store_bf16(x, n, to);
       return;
@@ -148,6 +160,9 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
   switch (l.spec.type) {
     case KvType::f32:
       for (int i = 0; i < n; ++i) std::memcpy(base + (i * kBlockTokens + slot) * 4, key + i, 4);
+      break;
+    case KvType::f16:
+      store_f16(key, n, base + 2 * slot, kBlockTokens);
       break;
     case KvType::bf16:  // pairs of columns
       for (int i = 0; i < n; i += 2) store_bf16(key + i, std::min(2, n - i), base + (i * kBlockTokens + 2 * slot) * 2);

@@ -20,6 +20,7 @@ int64_t encoded_bytes(KvType type, int64_t n) {
   switch (type) {
     case KvType::f32:
       return 4 * n;
+    case KvType::f16:
     case KvType::bf16:
       return 2 * n;
     case KvType::q8:
@@ -31,9 +32,9 @@ int64_t encoded_bytes(KvType type, int64_t n) {
 void encode(KvType type, const float* values, int64_t n, std::byte* out) {
   if (type == KvType::f32) {
     std::memcpy(out, values, static_cast<size_t>(4 * n));
-  } else if (type == KvType::bf16) {
+  } else if (type == KvType::f16 || type == KvType::bf16) {
     for (int64_t i = 0; i < n; ++i) {
-      const uint16_t bits = f32_to_bf16(values[i]);
+      const uint16_t bits = type == KvType::f16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
       std::memcpy(out + 2 * i, &bits, 2);
     }
   } else {
@@ -57,7 +58,7 @@ std::vector<float> decode(KvType type, const std::byte* in, int64_t n) {
     } else {
       uint16_t bits = 0;
       std::memcpy(&bits, in + 2 * i, 2);
-      values[i] = bf16_to_f32(bits);
+      values[i] = type == KvType::f16 ? f16_to_f32(bits) : bf16_to_f32(bits);
     }
   }
   return values;

@@ -12,6 +12,10 @@ AUTOGLM_INLINE void load_keys(const void* keys, int d4, int j, F (&k)[4]) {
     const float* p = static_cast<const float*>(keys) + d4 * 64 + j;
     AUTOGLM_UNROLL
     for (int i = 0; i < 4; ++i) k[i] = load(p + i * 16);
+  } else if constexpr (code == KvCode::f16) {
+    const uint16_t* p = static_cast<const uint16_t*>(keys) + d4 * 64 + j;
+    AUTOGLM_UNROLL
+    for (int i = 0; i < 4; ++i) k[i] = load_f16(p + i * 16);
   } else {
     const uint16_t* p = static_cast<const uint16_t*>(keys) + d4 * 64 + 2 * j;
     AUTOGLM_UNROLL
@@ -205,6 +209,8 @@ void scores(const ScoreArgs& args) {
   switch (args.code) {
     case KvCode::f32:
       return scores_of<KvCode::f32>(args);
+    case KvCode::f16:
+      return scores_of<KvCode::f16>(args);
     case KvCode::bf16:
       return scores_of<KvCode::bf16>(args);
     case KvCode::q8:
@@ -268,6 +274,8 @@ template <KvCode code>
 AUTOGLM_INLINE F load_values(const void* block, int64_t at) {
   if constexpr (code == KvCode::f32) {
     return load(static_cast<const float*>(block) + at);
+  } else if constexpr (code == KvCode::f16) {
+    return load_f16(static_cast<const uint16_t*>(block) + at);
   } else {
     const Halves v = *reinterpret_cast<const HalvesUnaligned*>(static_cast<const uint16_t*>(block) + at);
     return bits_to_float(__builtin_convertvector(v, I) << 16);
@@ -483,6 +491,8 @@ void weighted_sum(const WeightedSumArgs& args) {
   switch (args.code) {
     case KvCode::f32:
       return weighted_sum_of<KvCode::f32>(args);
+    case KvCode::f16:
+      return weighted_sum_of<KvCode::f16>(args);
     case KvCode::bf16:
       return weighted_sum_of<KvCode::bf16>(args);
     case KvCode::q8:
