@@ -180,6 +180,7 @@ class AttentionBounds {
         low = std::min(low, v), high = std::max(high, v);
         shared = std::max(shared, value_max_[static_cast<size_t>((p * s_.kv_heads + kv_head) * groups_ + d / 32)]);
       }
+      if (rotated()) low = -43.0 * shared, high = 43.0 * shared;
       // In q8 a value is stored as rounded by its group's scale.
       const double stored = s_.type == KvType::q8 ? shared / 127.0 : 0.0;
       const double most = std::max(std::abs(low), std::abs(high)) * (1.0 + 0x1p-8) + stored + smallest();
@@ -193,7 +194,9 @@ class AttentionBounds {
 
  private:
   /// What is above becomes infinite in bf16 or f16.
-  double largest() const { return s_.type == KvType::f16 ? 65504.0 : 3.38e38; }
+  double largest() const { return s_.type == KvType::f16 ? 65504.0 : rotated() ? 1e36 : 3.38e38; }
+  /// q4: a rotated value is at most sqrt(32) = 5.7 times the largest of its 32, 7.5 times as stored; rotated back, 43.
+  bool rotated() const { return s_.type == KvType::q4; }
   /// f16 rounds to multiples of 2^-24 where its exponents end.
   double smallest() const { return s_.type == KvType::f16 ? 0x1p-24 : 0.0; }
   static constexpr double kBf16Rounding = 0x1p-8;
@@ -210,9 +213,11 @@ class AttentionBounds {
         q_max = std::max(q_max, a), k_max = std::max(k_max, b);
         k_sum += b, product += a * b;
       }
-      const double n = s_.key_dim, step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0) + smallest();  // keys as stored
+      if (rotated()) q_max *= 5.7, k_max *= 7.5, k_sum = 32.0 * k_max, product = q_max * k_sum;
+      const double n = s_.key_dim,
+                   step = k_max * (s_.type == KvType::f32 ? 0.0 : 1.0 / 127.0) + smallest();  // keys as stored
       k_sum += 32.0 * step, product += q_max * 32.0 * step;
-      const bool codes = s_.type == KvType::q8 && !tiles_;
+      const bool codes = (s_.type == KvType::q8 && !tiles_) || rotated();
       const double rounded = codes ? q_max * (1.01 / 254.0 / 254.0 + 8.0 * kRounding) + 1e-30 : 0.0;
       const double factors = tiles_ ? kBf16Rounding * (2.0 + kBf16Rounding) : 0.0;
       error += s_.scale * (rounded * k_sum + product * (factors + 2.0 * kRounding * (n + 8.0))) +

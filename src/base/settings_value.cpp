@@ -160,9 +160,7 @@ ParsedSetting parse_choice(const Setting& setting, std::string_view text) {
   }
   out.error = fmt::format("is not one of {}", accepted_values(setting, Language::en));
   const std::string near = nearest(text, known.data(), known.size());
-  if (setting.key == "kv_cache.type" && text == "q4") {
-    out.hint = "q4 is not built; q8 is the nearest that is";
-  } else if (!near.empty()) {
+  if (!near.empty()) {
     out.hint = fmt::format("did you mean {}?", near);
   }
   return out;

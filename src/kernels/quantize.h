@@ -14,6 +14,18 @@
 //    r = x - scale * code (float32), is quantized in the same way, and y is the sum of both products, the first first.
 //    Rounding there goes straight into the logits, and a step has few rows of them.
 //
+// The q4 KV cache: a head (or latent row) is padded with zeros to groups of kKvGroup values, rotated and stored as
+// indices into kKvLevels with a bfloat16 scale a group: 4.5 bits a value.
+//  * Rotated: each group by a Walsh-Hadamard matrix, which spreads channels that are larger than others: what comes of
+//    it is nearly normal. Rotated queries have the same scores with rotated keys; sums of rotated values are rotated
+//    back, which the matrix itself does. Longer blocks lose: with 64 Gemma 3's keys cost 2.5 times more divergence.
+//  * kKvLevels are the 16 levels with the least squared error for normal values (Lloyd, IEEE Trans. Inf. Theory 28,
+//    1982; Max, IRE Trans. Inf. Theory 6, 1960), times 127 / 2.733: as int8, so that products with them are those of
+//    q8.
+//  * Codes are those of the levels nearest to x / s with s = 0.9 * amax / 127; the scale that is stored is the one with
+//    the least squared error for these codes, as bfloat16. (The best of 17 scales is no better.) amax below
+//    kSmallestAmax: scale 0. A group that holds a NaN or an infinity: scale NaN.
+//
 // The q8 KV cache uses quantize_row() on groups of kKvGroup values, counted from the first of a head (or latent row);
 // the last group may be shorter. With one scale a head, heads whose channels differ much in size (Gemma 3's 256) lose
 // several times more than their int8 weights do.
@@ -30,5 +42,20 @@ inline constexpr float kSmallestAmax = 1e-30f;
 /// Quantizes n values as one group and returns the scale. Defined in a file without ISA flags, so that an ISA's own
 /// version can never replace it at link time.
 float quantize_row(const float* x, int64_t n, int8_t* codes);
+
+inline constexpr int8_t kKvLevels[16] = {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127};
+
+/// A group as q4: value i is kKvLevels[nibble] * scale; values 0..15 in the low nibbles, 16..31 in the high ones.
+struct KvNibbles {
+  uint8_t codes[kKvGroup / 2];
+  uint16_t scale;  // bfloat16
+  int level(int i) const { return kKvLevels[codes[i % 16] >> i / 16 * 4 & 15]; }
+};
+static_assert(sizeof(KvNibbles) == 18);
+
+/// A row of n values, n a multiple of kKvGroup: rotates it in place; twice is (but for rounding) as it was.
+void rotate_kv(float* x, int64_t n);
+/// kKvGroup rotated values.
+KvNibbles quantize_kv(const float* x);
 
 }  // namespace autoglm

@@ -119,6 +119,8 @@ std::string_view name(KvType type) {
       return "bf16";
     case KvType::q8:
       return "q8";
+    case KvType::q4:
+      return "q4";
   }
   return "";
 }

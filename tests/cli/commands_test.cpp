@@ -146,7 +146,7 @@ TEST(Run, BadValuesAreNamed) {
                                                                                     {"--threads", "0"},
                                                                                     {"--ctx", "0"},
                                                                                     {"--isa", "z80"},
-                                                                                    {"--kv-type", "q4"},
+                                                                                    {"--kv-type", "q2"},
                                                                                     {"--precision", "f64"},
                                                                                     {"--memory-limit", "lots"},
                                                                                     {"-n", "many"},
@@ -310,7 +310,7 @@ TEST(Inspect, ShowsWhatIsThereAndWhatFits) {
   EXPECT_EQ(object["context"], 8192);
   EXPECT_NEAR(object["parameters"].get<double>(), 134.5e6, 0.1e6);
   EXPECT_EQ(object["tensors"][0]["shape"].size(), 2U);
-  ASSERT_EQ(object["fit"].size(), 4U) << "one a KV type";
+  ASSERT_EQ(object["fit"].size(), 5U) << "one a KV type";
   for (const nlohmann::json& fit : object["fit"]) {
     EXPECT_LE(fit["total_bytes"].get<int64_t>(), 512 << 20);
     EXPECT_GT(fit["context"].get<int64_t>(), 0);

@@ -40,12 +40,11 @@ std::function<double()> slow_clock() {
 
 // --- real layers ---
 
-const TinyModel kModels[] = {{"llama-a", Precision::automatic, KvType::q8},
-                             {"llama-a", Precision::automatic, KvType::bf16},
-                             {"llama-a", Precision::automatic, KvType::f16},
-                             {"llama-a", Precision::f32, KvType::f32},
-                             {"gemma3-a", Precision::automatic, KvType::q8},
-                             {"glm4_moe_lite-a", Precision::automatic, KvType::q8}};
+const TinyModel kModels[] = {
+    {"llama-a", Precision::automatic, KvType::q8},         {"llama-a", Precision::automatic, KvType::bf16},
+    {"llama-a", Precision::automatic, KvType::f16},        {"llama-a", Precision::automatic, KvType::q4},
+    {"glm4_moe_lite-a", Precision::automatic, KvType::q4}, {"llama-a", Precision::f32, KvType::f32},
+    {"gemma3-a", Precision::automatic, KvType::q8},        {"glm4_moe_lite-a", Precision::automatic, KvType::q8}};
 
 class DiskReuse : public test::TinyModelTest {
  protected:

@@ -12,11 +12,12 @@ using test::Heard;
 using test::TinyModel;
 
 const TinyModel kModels[] = {
-    {"llama-a", Precision::automatic, KvType::q8},    {"llama-a", Precision::automatic, KvType::bf16},
-    {"llama-a", Precision::automatic, KvType::f16},   {"glm4_moe_lite-a", Precision::automatic, KvType::f16},
-    {"llama-a", Precision::f32, KvType::f32},         {"gemma3-a", Precision::automatic, KvType::q8},
-    {"glm4-a", Precision::automatic, KvType::q8},     {"glm4_moe_lite-a", Precision::automatic, KvType::q8},
-    {"qwen3_moe-a", Precision::automatic, KvType::q8}};
+    {"llama-a", Precision::automatic, KvType::q8},         {"llama-a", Precision::automatic, KvType::bf16},
+    {"llama-a", Precision::automatic, KvType::f16},        {"glm4_moe_lite-a", Precision::automatic, KvType::f16},
+    {"llama-a", Precision::automatic, KvType::q4},         {"glm4_moe_lite-a", Precision::automatic, KvType::q4},
+    {"gemma3-a", Precision::automatic, KvType::q4},        {"llama-a", Precision::f32, KvType::f32},
+    {"gemma3-a", Precision::automatic, KvType::q8},        {"glm4-a", Precision::automatic, KvType::q8},
+    {"glm4_moe_lite-a", Precision::automatic, KvType::q8}, {"qwen3_moe-a", Precision::automatic, KvType::q8}};
 
 class PrefixReuse : public test::TinyModelTest {
  protected:

@@ -200,7 +200,8 @@ TEST(RefAttention, StoredTypesCostWhatTheyRound) {
   Shape s;
   const Input in(s, 37);
   const std::vector<float> exact = expected(s, in);
-  for (auto [type, least, most] : {std::tuple{KvType::f16, 1e-6f, 0.0025f}, std::tuple{KvType::bf16, 1e-5f, 0.02f}, std::tuple{KvType::q8, 1e-5f, 0.03f}}) {
+  for (auto [type, least, most] : {std::tuple{KvType::f16, 1e-6f, 0.0025f}, std::tuple{KvType::bf16, 1e-5f, 0.02f},
+                                   std::tuple{KvType::q8, 1e-5f, 0.03f}, std::tuple{KvType::q4, 1e-3f, 0.6f}}) {
     s.type = type;
     const std::vector<float> got = run(s, in, {37});
     float worst = 0.0f;
@@ -261,6 +262,9 @@ TEST(RefKv, BlocksCopyAndTravel) {
                                 {KvLayerSpec::Kind::latent, 1, 12, 8, KvType::bf16}};
   // 16 tokens: two heads of (8 + 4) + (6 + 4) bytes, and one latent row of 24.
   EXPECT_EQ(ref->kv_block_bytes(layers), 16 * (2 * 22 + 24));
+  // q4: each head's key and value are 32 padded values of half a byte, and a bfloat16 scale.
+  EXPECT_EQ(ref->kv_block_bytes(std::vector<KvLayerSpec>{{KvLayerSpec::Kind::kv, 2, 8, 6, KvType::q4}}),
+            16 * 2 * 2 * 18);
   const std::unique_ptr<KvStore> store = ref->make_kv(layers, 3);
   EXPECT_EQ(store->blocks(), 3);
   ASSERT_EQ(store->block_bytes(), ref->kv_block_bytes(layers));

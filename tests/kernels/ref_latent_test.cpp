@@ -115,7 +115,7 @@ TEST(RefLatent, ChunksGiveTheSameBitsAndTypesStayNear) {
     const std::vector<float> whole = run(w, {kRows}, type);
     EXPECT_EQ(run(w, {16, 1, 4}, type), whole);
     const std::vector<float> want = unabsorbed(w);
-    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(whole[i], want[i], 0.1) << i;
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(whole[i], want[i], type == KvType::q4 ? 0.7 : 0.1) << i;
   }
 }
 

@@ -57,6 +57,21 @@ TEST_F(MemoryPlanTest, AddsUp) {
   EXPECT_TRUE(p.fits());
 }
 
+TEST_F(MemoryPlanTest, NarrowTypesTakeTheirShareOfBf16) {
+  const auto kv_bytes = [](KvType type, std::string_view isa) {
+    const std::vector<KvLayerSpec> layers(24, {KvLayerSpec::Kind::kv, 8, 128, 128, type});
+    const Runtime runtime = test_runtime(isa);
+    return static_cast<double>(runtime.backend->kv_block_bytes(layers) * kv_blocks(32768, 1));
+  };
+  for (const std::string_view isa : usable_isas()) {
+    const double bf16 = kv_bytes(KvType::bf16, isa);
+    EXPECT_EQ(bf16, 32768.0 * 24 * 8 * 2 * 128 * 2) << isa;
+    EXPECT_EQ(kv_bytes(KvType::f16, isa) / bf16, 1.0) << isa;
+    EXPECT_EQ(kv_bytes(KvType::q8, isa) / bf16, 9.0 / 16.0) << isa;
+    EXPECT_EQ(kv_bytes(KvType::q4, isa) / bf16, 4.5 / 16.0) << isa;
+  }
+}
+
 TEST_F(MemoryPlanTest, ATiedEmbeddingIsReadAsItIsAndKeptPackedToo) {
   ModelShape tied = tiny_llama();
   tied.config.replace(tied.config.find("false"), 5, "true");

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/split.h"
+#include "kernels/quantize.h"
 
 namespace autoglm::cpu {
 namespace {
@@ -57,11 +58,13 @@ void CpuBackend::rotate(int rope, int64_t row, float* values) const {
 
 void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
   const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
-  const int64_t width = round_up(task.value_dim, 16);
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int64_t width = layout.value_width;
   for (int n = 0; n < tile.rows * task.group; ++n) {
     const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
     float* to = task.out + row * task.out_stride + (tile.kv_head * task.group + n % task.group) * task.value_dim;
-    const float* from = worker.out + n * width;
+    float* from = worker.out + n * width;
+    if (layout.rotated()) rotate_kv(from, width);
     // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
     for (int d = 0; d < task.value_dim; ++d) to[d] = from[d] / worker.sum[n] + 0.0f;
   }
@@ -116,7 +119,7 @@ bool CpuBackend::by_splits(const AttentionTask& task, int64_t tiles) const {
   int64_t floats = 0, most = 0;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t splits = splits_of(task, list[t]).count();
-    floats += splits * list[t].rows * task.group * (round_up(task.value_dim, 16) + 2);
+    floats += splits * list[t].rows * task.group * (task.store->layout(task.layer).value_width + 2);
     most = std::max(most, splits);
   }
   return most > 1 && floats * 4 <= partial_pages_.size();
@@ -145,7 +148,7 @@ void CpuBackend::prefetch_unit(const AttentionTask& task, int64_t tiles, const W
 
 void CpuBackend::attend_by_splits(const AttentionTask& task, int64_t tiles, int loop, Worker& worker) {
   const auto* list = reinterpret_cast<const AttentionTile*>(tile_pages_.data());
-  const int64_t width = round_up(task.value_dim, 16);
+  const int64_t width = task.store->layout(task.layer).value_width;
   auto* partials = reinterpret_cast<float*>(partial_pages_.data());
   // A split of a tile takes queries x (width + 2) floats: values, then maxima, then sums.
   const auto part_size = [&](int64_t tile) { return list[tile].rows * task.group * (width + 2); };

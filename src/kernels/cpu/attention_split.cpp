@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/split.h"
+#include "kernels/quantize.h"
 
 namespace autoglm::cpu {
 namespace {
@@ -17,8 +18,8 @@ int64_t query_stride(const KvLayout& layout) { return round_up(layout.spec.key_d
 
 /// A latent block as float32 keys [dim][16], scale included.
 void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) {
-  const int dim = layout.spec.key_dim;
-  const auto* scales = reinterpret_cast<const float*>(block + layout.scales_at);
+  const int dim = layout.rotated() ? layout.padded_key : layout.spec.key_dim;
+  const uint8_t* scales = block + layout.scales_at;
   for (int j = 0; j < kBlockTokens; ++j) {
     const int64_t row = j * layout.row_stride;
     for (int d = 0; d < dim; ++d) {
@@ -34,9 +35,15 @@ void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) 
           value = bf16_to_f32(reinterpret_cast<const uint16_t*>(block)[row + d]);
           break;
         case KvType::q8:
-          value = scales[d / kScaleGroup * kBlockTokens + j] *
+          value = layout.scale(scales, d / kScaleGroup, j) *
                   static_cast<float>(reinterpret_cast<const int8_t*>(block)[row + d]);
           break;
+        case KvType::q4: {
+          const int at = d / kScaleGroup * kScaleGroup / 2 + d % 16, shift = d % kScaleGroup / 16 * 4;
+          value =
+              layout.scale(scales, d / kScaleGroup, j) * static_cast<float>(kKvBook[block[row / 2 + at] >> shift & 15]);
+          break;
+        }
       }
       out[d * kBlockTokens + j] = value;
     }
@@ -45,8 +52,8 @@ void transpose_latent(const KvLayout& layout, const uint8_t* block, float* out) 
 }
 
 /// Whether the values of a block's token are finite: then a weight of 0 makes them 0.
-bool finite_values(const KvLayout& layout, const void* values, const float* scales, int slot) {
-  const int dim = layout.spec.value_dim;
+bool finite_values(const KvLayout& layout, const void* values, const void* scales, int slot) {
+  const int dim = layout.rotated() ? layout.value_width : layout.spec.value_dim;
   const int64_t at = slot * layout.row_stride;
   switch (layout.spec.type) {
     case KvType::f32: {
@@ -59,9 +66,10 @@ bool finite_values(const KvLayout& layout, const void* values, const float* scal
       const uint16_t exponent = layout.spec.type == KvType::f16 ? 0x7c00u : 0x7f80u;
       return std::all_of(row, row + dim, [exponent](uint16_t v) { return (v & exponent) != exponent; });
     }
-    case KvType::q8:  // what is not finite is stored as codes 0 with a scale of NaN
+    case KvType::q8:  // what is not finite is stored with a scale of NaN
+    case KvType::q4:
       for (int d = 0; d < dim; d += kScaleGroup) {
-        if (!std::isfinite(scales[d / kScaleGroup * kBlockTokens + slot])) return false;
+        if (!std::isfinite(layout.scale(scales, d / kScaleGroup, slot))) return false;
       }
       return true;
   }
@@ -100,6 +108,7 @@ void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& ti
     float* to = worker.q + (tiles ? 0 : n * padded);
     std::copy_n(from, task.key_dim, to);
     std::fill(to + task.key_dim, to + padded, 0.0f);
+    if (layout.rotated()) rotate_kv(to, padded);
     if (tiles) {
       for (int64_t i = 0; i < task.key_dim; ++i) to[i] *= task.scale * kLog2E;
       uint16_t* lines = worker.q_tiles + (n / 16 * groups * 16 + n % 16) * kScaleGroup;
@@ -163,7 +172,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   const int begin = view.begin_of(0), end = view.end_of(queries - 1);
   const int first_block = begin / kBlockTokens, blocks_end = (end + kBlockTokens - 1) / kBlockTokens;
   Ahead ahead = blocks.next.ahead();
-  if (layout.spec.type != KvType::q8) ask_rest(ahead);
+  if (layout.scale_bytes() == 0) ask_rest(ahead);
   score_blocks(task, blocks, first_block, blocks_end, queries, ahead, worker);
   for (int n = 0; n < queries; ++n) {
     SoftmaxArgs args;
@@ -190,7 +199,7 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   sum.row_stride = layout.row_stride;
   sum.begin = begin;
   sum.end = end;
-  sum.dim = static_cast<int>(round_up(task.value_dim, 16));
+  sum.dim = layout.value_width;
   sum.p = worker.scores;
   sum.p_stride = kSplitTokens;
   sum.nq = queries;
@@ -216,7 +225,8 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
 
 /// Queries [first, first + n) of a tile, without the positions that they see.
 AttendArgs CpuBackend::attend_args(const AttentionTask& task, int first, int n, Ahead& ahead, Worker& worker) const {
-  const int64_t width = round_up(task.value_dim, 16), padded = query_stride(task.store->layout(task.layer));
+  const KvLayout& layout = task.store->layout(task.layer);
+  const int64_t width = layout.value_width, padded = query_stride(layout);
   AttendArgs args;
   args.key_dim = static_cast<int>(padded);
   args.value_dim = static_cast<int>(width);
@@ -262,7 +272,7 @@ void CpuBackend::attend_in_tiles(const AttentionTask& task, const SplitBlocks& b
   tiles.ahead = &ahead;
   tiles.row_stride = layout.row_stride;
   tiles.key_dim = layout.padded_key;
-  tiles.value_dim = static_cast<int>(round_up(task.value_dim, 16));
+  tiles.value_dim = layout.value_width;
   tiles.begin = view.begin_of(0);
   tiles.end = view.end_of(queries - 1);
   tiles.key_tiles = worker.key_tiles;
@@ -295,7 +305,7 @@ void CpuBackend::merge(const AttentionTask& task, const AttentionTile& tile, con
   args.part_max = part_max;
   args.part_sum = part_sum;
   args.n = tile.rows * task.group;
-  args.dim = static_cast<int>(round_up(task.value_dim, 16));
+  args.dim = task.store->layout(task.layer).value_width;
   args.first = first;
   args.max = worker.max;
   args.sum = worker.sum;

@@ -174,7 +174,7 @@ int64_t CpuBackend::most_queries(const StepLimits& limits) const {
 
 int64_t CpuBackend::worker_bytes(const StepLimits& limits) const {
   const int64_t queries = most_queries(limits);
-  const int64_t head = round_up(limits.head_dim, 16);
+  const int64_t head = round_up(limits.head_dim, kScaleGroup);
   const int64_t floats = 2 * limits.widest * kPanel + 2 * kChunk * kPanel + worker_row(limits) +
                          queries * (round_up(head, kScaleGroup) + 2 * head + kSplitTokens + 4) + head * kBlockTokens;
   const int64_t codes = queries * 2 * round_up(head, kScaleGroup) / kScaleGroup;
@@ -207,7 +207,7 @@ int64_t CpuBackend::step_bytes(const StepLimits& limits) const {
 
 int64_t CpuBackend::partial_bytes(const StepLimits& limits) const {
   const int64_t splits = round_up(limits.context, kKvSplit) / kKvSplit;
-  return pool_.size() > 1 ? limits.heads * splits * (round_up(limits.head_dim, 16) + 2) * 4 : 0;
+  return pool_.size() > 1 ? limits.heads * splits * (round_up(limits.head_dim, kScaleGroup) + 2) * 4 : 0;
 }
 
 int64_t CpuBackend::tile_bytes(const StepLimits& limits) const {
@@ -244,7 +244,7 @@ void CpuBackend::settle(bool wait) {
 void CpuBackend::place_workers() {
   const int64_t bytes = worker_bytes(limits_);
   const int64_t queries = most_queries(limits_);
-  const int64_t head = round_up(limits_.head_dim, 16);
+  const int64_t head = round_up(limits_.head_dim, kScaleGroup);
   for (int64_t i = 0; i < pool_.size(); ++i) {
     Carver carver(worker_pages_.data() + i * bytes / kAlign * kAlign, bytes - kAlign);
     Worker& w = workers_[static_cast<size_t>(i)];

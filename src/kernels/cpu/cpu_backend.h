@@ -74,7 +74,7 @@ struct Worker {
   uint16_t* key_tiles = nullptr;
   uint16_t* value_tiles = nullptr;
   float* scores = nullptr;    // [queries][kSplitTokens]
-  float* part = nullptr;      // [queries][value_dim, rounded up to 16]: one split
+  float* part = nullptr;      // [queries][value_width of the layout]: one split
   float* out = nullptr;       // the merged splits
   float* part_max = nullptr;  // [queries]
   float* part_sum = nullptr;

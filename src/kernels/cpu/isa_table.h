@@ -73,6 +73,9 @@ enum class ScaleForm : uint8_t { half, integer, single };
 /// The values of CodeForm::book: the code book of IQ4_NL and IQ4_XS (format/types/iq4_nl.h).
 inline constexpr int8_t kCodeBook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
+/// The values of q4 KV (kKvLevels of kernels/quantize.h).
+inline constexpr int8_t kKvBook[16] = {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127};
+
 /// A packed quantized layout. A panel is a row of blocks of 1 group (integer scales: 8); a block holds
 ///   integer scales: float16[32] that the scales are multiplied by, then where there are minima float16[32] for them;
 ///   scales [group][half][32 rows], half 0 for columns 0..15 and 1 for 16..31 where group16, otherwise only one;
@@ -191,23 +194,25 @@ struct Ahead {
 
 /// Storage of a KV block's keys of one head, 16 tokens: f32 and f16 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4],
 /// code + 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values:
-/// [16][row_stride], q8 as signed codes.
-enum class KvCode : uint8_t { f32, f16, bf16, q8 };
+/// [16][row_stride], q8 as signed codes. q4: groups of 32 columns (dim rounded up to them), indices into kKvBook. Keys
+/// [groups][4][16][4]: quads 0..3 of a group in the low nibbles, 4..7 in the high ones. Values [16][row_stride / 2],
+/// columns 0..15 of a group in the low nibbles of 16 bytes, 16..31 in the high ones.
+enum class KvCode : uint8_t { f32, f16, bf16, q8, q4 };
 
-/// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 a query is
-/// int16 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
+/// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 and q4 a
+/// query is int16 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
 struct ScoreArgs {
   KvCode code = KvCode::f32;
-  const void* const* keys = nullptr;         // one pointer a block
-  const float* const* key_scales = nullptr;  // [groups][16] of each block; q8 only
+  const void* const* keys = nullptr;        // one pointer a block
+  const void* const* key_scales = nullptr;  // [groups][16] of each block: q8 float32, q4 bfloat16
   int blocks = 0;
-  int dim = 0;               // a multiple of 4 (queries are padded with zeros)
-  const float* q = nullptr;  // all but q8
+  int dim = 0;               // a multiple of 4, q4: of 32 (queries are padded with zeros)
+  const float* q = nullptr;  // f32, f16 and bf16
   int64_t q_stride = 0;
-  const QueryGroup* q_codes = nullptr;  // q8: [nq][groups]
+  const QueryGroup* q_codes = nullptr;  // q8 and q4: [nq][groups]
   int nq = 0;
   float scale = 1.0f;
-  Ahead* ahead = nullptr;  // q8 only: some of it is asked for
+  Ahead* ahead = nullptr;  // q8 and q4: some of it is asked for
   float* out = nullptr;
   int64_t out_stride = 0;
 };
@@ -229,16 +234,16 @@ struct SoftmaxArgs {
 /// o[q][d] = sum over tokens [begin, end) of a split of p[q][j] * value_j[d], in order of j.
 struct WeightedSumArgs {
   KvCode code = KvCode::f32;
-  const void* const* blocks = nullptr;   // values of the head, one pointer a block of 16 tokens
-  const float* const* scales = nullptr;  // [groups][16] of each block; q8 only
-  int64_t row_stride = 0;                // elements between tokens
+  const void* const* blocks = nullptr;  // values of the head, one pointer a block of 16 tokens
+  const void* const* scales = nullptr;  // as in ScoreArgs
+  int64_t row_stride = 0;               // elements between tokens
   int begin = 0;
   int end = 0;
-  int dim = 0;  // a multiple of 16 (rows are padded)
+  int dim = 0;  // a multiple of 16, q4: of 32 (rows are padded)
   const float* p = nullptr;
   int64_t p_stride = 0;
   int nq = 0;
-  Ahead* ahead = nullptr;  // q8 only: some of it is asked for
+  Ahead* ahead = nullptr;  // q8 and q4: some of it is asked for
   float* o = nullptr;
   int64_t o_stride = 0;
 };
@@ -249,8 +254,8 @@ struct KvTilesArgs {
   KvCode code = KvCode::q8;             // bf16 or q8
   const void* const* keys = nullptr;    // one pointer a block of 16 tokens, as in ScoreArgs; null: values only
   const void* const* values = nullptr;  // as in WeightedSumArgs
-  const float* const* key_scales = nullptr;
-  const float* const* value_scales = nullptr;
+  const void* const* key_scales = nullptr;
+  const void* const* value_scales = nullptr;
   Ahead* ahead = nullptr;
   int64_t row_stride = 0;  // elements between the values of two tokens
   int key_dim = 0;         // a multiple of 4

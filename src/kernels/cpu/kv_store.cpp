@@ -13,9 +13,16 @@ static_assert(kKvBlock == kBlockTokens && kKvSplit == kSplitTokens && kKvGroup =
 static_assert(static_cast<int>(KvType::f32) == static_cast<int>(KvCode::f32) &&
               static_cast<int>(KvType::f16) == static_cast<int>(KvCode::f16) &&
               static_cast<int>(KvType::bf16) == static_cast<int>(KvCode::bf16) &&
-              static_cast<int>(KvType::q8) == static_cast<int>(KvCode::q8));
+              static_cast<int>(KvType::q8) == static_cast<int>(KvCode::q8) &&
+              static_cast<int>(KvType::q4) == static_cast<int>(KvCode::q4));
+static_assert(std::ranges::equal(kKvBook, kKvLevels));
 
-int element_bytes(KvType type) { return type == KvType::f32 ? 4 : type == KvType::q8 ? 1 : 2; }
+int element_bits(KvType type) {
+  return type == KvType::f32 ? 32 : type == KvType::q8 ? 8 : type == KvType::q4 ? 4 : 16;
+}
+
+/// Of the values of one token.
+int64_t row_bytes(const KvLayout& l) { return l.row_stride * element_bits(l.spec.type) / 8; }
 
 int groups_of(int dim) { return (dim + kScaleGroup - 1) / kScaleGroup; }
 
@@ -34,23 +41,35 @@ void store_f16(const float* x, int n, uint8_t* to, int stride = 1) {
   }
 }
 
+/// f(g, group) for each group of a row in q4; `scratch` holds the row, padded.
+template <typename F>
+void for_nibbles(const float* x, int n, float* scratch, F&& f) {
+  const int groups = groups_of(n);
+  std::copy_n(x, n, scratch);
+  std::fill(scratch + n, scratch + groups * kScaleGroup, 0.0f);
+  rotate_kv(scratch, groups * kScaleGroup);
+  for (int g = 0; g < groups; ++g) f(g, quantize_kv(scratch + g * kScaleGroup));
+}
+
 }  // namespace
 
 KvLayout::KvLayout(const KvLayerSpec& kv) : spec(kv) {
-  const int64_t element = element_bytes(spec.type);
-  const int64_t scales = spec.type == KvType::q8 ? kBlockTokens * 4 : 0;  // of one group
+  const int64_t bits = element_bits(spec.type) * kBlockTokens;
+  const int64_t scales = kBlockTokens * scale_bytes();  // of one group
+  const int64_t multiple = rotated() ? kScaleGroup : 16;
   key_groups = groups_of(spec.key_dim);
-  padded_key = static_cast<int>(round_up(spec.key_dim, 4));
+  padded_key = static_cast<int>(round_up(spec.key_dim, rotated() ? kScaleGroup : 4));
+  row_stride = round_up(latent() ? spec.key_dim : spec.value_dim, multiple);
+  value_width = static_cast<int>(round_up(spec.value_dim, multiple));
   if (latent()) {
-    row_stride = round_up(spec.key_dim, 16);
-    scales_at = row_stride * kBlockTokens * element;
+    scales_at = row_stride * bits / 8;
     head_bytes = scales_at + key_groups * scales;
   } else {
-    row_stride = round_up(spec.value_dim, 16);
-    value_at = padded_key * kBlockTokens * element;
-    scales_at = value_at + row_stride * kBlockTokens * element;
+    value_at = padded_key * bits / 8;
+    scales_at = value_at + row_stride * bits / 8;
     head_bytes = scales_at + (key_groups + groups_of(spec.value_dim)) * scales;
   }
+  head_bytes = round_up(head_bytes, 64);  // as what is prefetched; others than q4 are anyway
 }
 
 int64_t kv_bytes(std::span<const KvLayerSpec> layers) {
@@ -110,8 +129,8 @@ void CpuKvStore::import_block(int32_t block, std::span<const std::byte> in) {
   });
 }
 
-/// A row in q8 (kernels/quantize.h); the scale of group g goes to scales[16 * g].
-const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, float* scales) const {
+/// A row in q8 (kernels/quantize.h); the scale of group g goes to scales + 16 * 4 * g.
+const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, uint8_t* scales) const {
   const int groups = groups_of(n);
   auto* codes = reinterpret_cast<ActGroup*>(scratch);  // half a float a column
   static_assert(sizeof(ActGroup) == 2 * kScaleGroup);
@@ -122,12 +141,12 @@ const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, flo
     x = padded;
   }
   quantize_(x, groups, codes);
-  for (int g = 0; g < groups; ++g) scales[g * kBlockTokens] = codes[g].scale;
+  for (int g = 0; g < groups; ++g) std::memcpy(scales + g * kBlockTokens * 4, &codes[g].scale, 4);
   return codes;
 }
 
 /// Side by side: values, and latent rows.
-void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, float* scales,
+void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, uint8_t* scales,
                             float* scratch) const {
   switch (l.spec.type) {
     case KvType::f32:
@@ -146,6 +165,12 @@ void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* t
       }
       return;
     }
+    case KvType::q4:
+      for_nibbles(x, n, scratch, [&](int g, const KvNibbles& group) {
+        std::memcpy(to + g * kScaleGroup / 2, group.codes, sizeof group.codes);
+        std::memcpy(scales + g * kBlockTokens * 2, &group.scale, 2);
+      });
+      return;
   }
 }
 
@@ -155,7 +180,7 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
   check_block(block);
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, head_index);
-  auto* scales = reinterpret_cast<float*>(base + l.scales_at) + slot;
+  uint8_t* scales = base + l.scales_at + slot * l.scale_bytes();
   const int n = l.spec.key_dim;
   switch (l.spec.type) {
     case KvType::f32:
@@ -177,17 +202,23 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
       }
       break;
     }
+    case KvType::q4:
+      for_nibbles(key, n, scratch, [&](int g, const KvNibbles& group) {
+        uint8_t* to = base + g * kScaleGroup / 2 * kBlockTokens + 4 * slot;
+        for (int line = 0; line < 4; ++line) std::memcpy(to + line * 4 * kBlockTokens, group.codes + 4 * line, 4);
+        std::memcpy(scales + g * kBlockTokens * 2, &group.scale, 2);
+      });
+      break;
   }
-  store_rows(l, value, l.spec.value_dim, base + l.value_at + slot * l.row_stride * element_bytes(l.spec.type),
-             scales + l.key_groups * kBlockTokens, scratch);
+  store_rows(l, value, l.spec.value_dim, base + l.value_at + slot * row_bytes(l),
+             scales + l.key_groups * kBlockTokens * l.scale_bytes(), scratch);
 }
 
 void CpuKvStore::append_latent(int layer, int32_t block, int slot, const float* row, float* scratch) const {
   check_block(block);
   const KvLayout& l = layout(layer);
   uint8_t* base = head(layer, block, 0);
-  store_rows(l, row, l.spec.key_dim, base + slot * l.row_stride * element_bytes(l.spec.type),
-             reinterpret_cast<float*>(base + l.scales_at) + slot, scratch);
+  store_rows(l, row, l.spec.key_dim, base + slot * row_bytes(l), base + l.scales_at + slot * l.scale_bytes(), scratch);
 }
 
 }  // namespace autoglm::cpu

@@ -12,7 +12,8 @@
 namespace autoglm::cpu {
 
 /// Where things lie in a block of one layer. Kind kv, each head: keys, values, then (q8) the scales of the keys and of
-/// the values, [groups][16] each. Kind latent: rows [16][row_stride] that are key and value at once, then (q8) scales.
+/// the values, [groups][16] each. Kind latent: rows [16][row_stride] that are key and value at once, then scales. q4
+/// has scales too, as bfloat16, and half a byte an element.
 struct KvLayout {
   KvLayerSpec spec;
   int64_t offset = 0;  // bytes of the layers before, of one block
@@ -20,17 +21,27 @@ struct KvLayout {
   int64_t value_at = 0;    // within a head
   int64_t scales_at = 0;   // key scales; value scales follow
   int64_t row_stride = 0;  // elements between the value rows of two tokens
-  int padded_key = 0;      // key_dim rounded up to 4
-  int key_groups = 0;      // of columns that share a q8 scale
+  int padded_key = 0;      // key_dim rounded up to 4, for q4 to 32
+  int value_width = 0;     // columns of values that are summed: value_dim rounded up to 16, for q4 to 32
+  int key_groups = 0;      // of columns that share a scale
 
   explicit KvLayout(const KvLayerSpec& spec);
   int64_t bytes() const { return head_bytes * spec.heads; }
-  /// Scales of the values of a head that begins at `head` (q8).
-  const float* value_scales(const uint8_t* head) const {
-    return reinterpret_cast<const float*>(head + scales_at) + (latent() ? 0 : key_groups * kBlockTokens);
+  /// Scales of the values of a head that begins at `head` (q8 and q4).
+  const uint8_t* value_scales(const uint8_t* head) const {
+    return head + scales_at + (latent() ? 0 : key_groups * kBlockTokens * scale_bytes());
+  }
+  int scale_bytes() const { return spec.type == KvType::q8 ? 4 : spec.type == KvType::q4 ? 2 : 0; }
+  /// The scale of a group of a token, from the scales of the keys or of the values.
+  float scale(const void* scales, int group, int slot) const {
+    const int at = group * kBlockTokens + slot;
+    if (spec.type == KvType::q4) return bf16_to_f32(static_cast<const uint16_t*>(scales)[at]);
+    return static_cast<const float*>(scales)[at];
   }
   /// Whether scores are integer products of codes.
-  bool integer_keys() const { return spec.type == KvType::q8 && !latent(); }
+  bool integer_keys() const { return (spec.type == KvType::q8 || spec.type == KvType::q4) && !latent(); }
+  /// Whether keys and values are rotated (kernels/quantize.h).
+  bool rotated() const { return spec.type == KvType::q4; }
   bool latent() const { return spec.kind == KvLayerSpec::Kind::latent; }
   KvCode code() const { return static_cast<KvCode>(spec.type); }
 };
@@ -64,8 +75,8 @@ class CpuKvStore final : public KvStore {
   /// f(piece, offset in an exported block) for each head of each layer.
   template <typename F>
   void for_pieces(int32_t block, F&& f) const;
-  const ActGroup* round_row(const float* x, int n, float* scratch, float* scales) const;
-  void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, float* scales, float* scratch) const;
+  const ActGroup* round_row(const float* x, int n, float* scratch, uint8_t* scales) const;
+  void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, uint8_t* scales, float* scratch) const;
 
   Quantize quantize_;
   std::vector<KvLayout> layers_;

@@ -59,8 +59,8 @@ struct SplitBlocks {
   static constexpr int kMost = kSplitTokens / kBlockTokens;
   const void* keys[kMost] = {};
   const void* values[kMost] = {};
-  const float* key_scales[kMost] = {};
-  const float* value_scales[kMost] = {};
+  const void* key_scales[kMost] = {};
+  const void* value_scales[kMost] = {};
   UnitPieces next;  // of what is attended to after it
 
   SplitBlocks(const KvLayout& layout, const AttentionTask& task, const AttentionTile& tile, int64_t split, int begin,
@@ -72,7 +72,7 @@ struct SplitBlocks {
       const uint8_t* head = task.store->head(task.layer, block, tile.kv_head);
       keys[b] = head;
       values[b] = head + layout.value_at;
-      key_scales[b] = reinterpret_cast<const float*>(head + layout.scales_at);
+      key_scales[b] = head + layout.scales_at;
       value_scales[b] = layout.value_scales(head);
     }
   }

@@ -25,6 +25,8 @@ int64_t encoded_bytes(KvType type, int64_t n) {
       return 2 * n;
     case KvType::q8:
       return n + 4 * kv_groups(n);  // codes, then the scales
+    case KvType::q4:
+      return kv_groups(n) * static_cast<int64_t>(sizeof(KvNibbles));
   }
   return 0;
 }
@@ -37,6 +39,14 @@ void encode(KvType type, const float* values, int64_t n, std::byte* out) {
       const uint16_t bits = type == KvType::f16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
       std::memcpy(out + 2 * i, &bits, 2);
     }
+  } else if (type == KvType::q4) {
+    std::vector<float> padded(static_cast<size_t>(kv_groups(n) * kKvGroup));
+    std::copy_n(values, n, padded.begin());
+    rotate_kv(padded.data(), std::ssize(padded));
+    for (int64_t g = 0; g < kv_groups(n); ++g) {
+      const KvNibbles group = quantize_kv(padded.data() + g * kKvGroup);
+      std::memcpy(out + g * static_cast<int64_t>(sizeof group), &group, sizeof group);
+    }
   } else {
     for (int64_t g = 0; g < kv_groups(n); ++g) {
       const int64_t at = g * kKvGroup;
@@ -47,7 +57,20 @@ void encode(KvType type, const float* values, int64_t n, std::byte* out) {
   }
 }
 
+std::vector<float> decode_q4(const std::byte* in, int64_t n) {
+  std::vector<float> values;
+  for (int64_t g = 0; g < kv_groups(n); ++g) {
+    KvNibbles group;
+    std::memcpy(&group, in + g * static_cast<int64_t>(sizeof group), sizeof group);
+    for (int i = 0; i < kKvGroup; ++i) values.push_back(bf16_to_f32(group.scale) * static_cast<float>(group.level(i)));
+  }
+  rotate_kv(values.data(), std::ssize(values));
+  values.resize(static_cast<size_t>(n));
+  return values;
+}
+
 std::vector<float> decode(KvType type, const std::byte* in, int64_t n) {
+  if (type == KvType::q4) return decode_q4(in, n);
   std::vector<float> values(static_cast<size_t>(n));
   float scale = 1.0f;
   if (type == KvType::f32) std::memcpy(values.data(), in, static_cast<size_t>(4 * n));

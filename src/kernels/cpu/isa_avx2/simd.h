@@ -38,10 +38,10 @@ struct Sum {
 };
 using ZeroShift = I;
 
-/// Bytes 0..15 to kCodeBook[i] + 128.
+/// Bytes 0..15 to book[i] + 128.
+template <const int8_t (&book)[16]>
 static inline I look_up(I indices) {
-  const __m128i table =
-      _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kCodeBook)), _mm_set1_epi8(-128));
+  const __m128i table = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(book)), _mm_set1_epi8(-128));
   return (I)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (__m256i)indices);
 }
 template <int bits>

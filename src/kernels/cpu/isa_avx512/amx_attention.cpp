@@ -46,7 +46,7 @@ AUTOGLM_INLINE void key_quad(const uint8_t* codes, F scale, F offset, uint16_t* 
 static inline int64_t sixteenth(const Ahead& ahead) { return (ahead.count * ahead.bytes - ahead.at) / 64 / 16 + 1; }
 
 template <KvCode code>
-static void key_block(const void* block, const float* scales, int dim, Ahead& ahead, uint16_t* out) {
+static void key_block(const void* block, const void* scales, int dim, Ahead& ahead, uint16_t* out) {
   const int lines = (dim + 1) / 2, padded = (dim + kStep - 1) / kStep * kStep / 2;
   if constexpr (code == KvCode::bf16) {
     const auto* pairs = static_cast<const uint16_t*>(block);
@@ -57,7 +57,8 @@ static void key_block(const void* block, const float* scales, int dim, Ahead& ah
   } else {
     const auto* codes = static_cast<const uint8_t*>(block);
     for (int column = 0; column < dim; column += kScaleGroup) {
-      const F scale = load(scales + column / kScaleGroup * kBlockTokens), offset = key_offset(scale);
+      const F scale = load(static_cast<const float*>(scales) + column / kScaleGroup * kBlockTokens),
+              offset = key_offset(scale);
       const int end = column + kScaleGroup < dim ? column + kScaleGroup : dim;
       for (int c = column; c < end; c += 4) {
         ask(ahead, 1);
@@ -70,10 +71,11 @@ static void key_block(const void* block, const float* scales, int dim, Ahead& ah
 
 /// Values of a block into its half of the tiles of a step; tokens outside [begin, end) are 0.
 template <KvCode code, bool whole>
-static void value_block(const void* block, const float* scales, int64_t stride, int tiles, int begin, int end,
+static void value_block(const void* block, const void* scales_of_rows, int64_t stride, int tiles, int begin, int end,
                         Ahead& ahead, uint16_t* out) {
   constexpr int64_t size = code == KvCode::bf16 ? 2 : 1;
   const auto* rows = static_cast<const uint8_t*>(block);
+  const auto* scales = static_cast<const float*>(scales_of_rows);
   for (int t = 0; t < tiles; ++t) {
     AUTOGLM_UNROLL
     for (int i = 0; i < kBlockTokens / 2; ++i) {

@@ -19,13 +19,13 @@ AUTOGLM_INLINE F to_nearest(F v) {
 
 /// Scores of n queries, [n][kMostColumns], with the keys of a block.
 template <KvCode code, int n>
-AUTOGLM_INLINE void block_scores(const void* block, const float* scales, int dim, const float* queries, Ahead& ahead,
+AUTOGLM_INLINE void block_scores(const void* block, const void* scales, int dim, const float* queries, Ahead& ahead,
                                  F (&scores)[n]) {
   for (int step = 0; step < dim; step += kStep) {
     F even[n] = {}, odd[n] = {};
     F scale{}, offset{};
     if constexpr (code == KvCode::q8) {
-      scale = load(scales + step / kScaleGroup * kBlockTokens);
+      scale = load(static_cast<const float*>(scales) + step / kScaleGroup * kBlockTokens);
       offset = key_offset(scale);
     }
     const int end = step + kStep < dim ? step + kStep : dim;
@@ -197,7 +197,7 @@ class Few {
       const __mmask16 mask = seen(b);
       if (mask == 0) continue;
       const auto* rows = static_cast<const uint8_t*>(source_.values[b]);
-      const float* scales = source_.value_scales[b];
+      const auto* scales = static_cast<const float*>(source_.value_scales[b]);
       if (mask == 0xffff) {
         AUTOGLM_NO_UNROLL
         for (int slot = 0; slot < kBlockTokens; slot += 2) {

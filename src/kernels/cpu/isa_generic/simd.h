@@ -60,17 +60,18 @@ static inline Codes widen(I bytes) {
   return {__builtin_convertvector(__builtin_shufflevector(b, b, 0, 1, 2, 3, 4, 5, 6, 7), Shorts),
           __builtin_convertvector(__builtin_shufflevector(b, b, 8, 9, 10, 11, 12, 13, 14, 15), Shorts)};
 }
-/// Bytes 0..15 to kCodeBook[i] + 128.
+/// Bytes 0..15 to book[i] + 128.
+template <const int8_t (&book)[16]>
 static inline I look_up(I indices) {
   const I signed_values =
 #if defined(__SSSE3__)
-      (I)_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kCodeBook)), (__m128i)indices);
+      (I)_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(book)), (__m128i)indices);
 #elif defined(__aarch64__)
-      (I)vqtbl1q_s8(vld1q_s8(kCodeBook), (uint8x16_t)indices);
+      (I)vqtbl1q_s8(vld1q_s8(book), (uint8x16_t)indices);
 #else
       [indices] {
         auto bytes = reinterpret_cast<Bytes16>(indices);
-        for (int i = 0; i < 16; ++i) bytes[i] = kCodeBook[bytes[i]];
+        for (int i = 0; i < 16; ++i) bytes[i] = book[bytes[i]];
         return reinterpret_cast<I>(bytes);
       }();
 #endif

@@ -57,40 +57,91 @@ struct KeyPairs {
 AUTOGLM_INLINE I even_bytes(I quads) { return quads & splat_int(0x00ff00ff); }
 AUTOGLM_INLINE I odd_bytes(I quads) { return (quads >> 8) & splat_int(0x00ff00ff); }
 
-template <int NV>
-AUTOGLM_INLINE void keys_from(const ScoreArgs& args, int token, const uint8_t* (&keys)[NV], const float* (&scales)[NV]) {
-  AUTOGLM_UNROLL
-  for (int v = 0; v < NV; ++v) {
-    const int b = (token + v * W) / kBlockTokens, j = (token + v * W) % kBlockTokens;
-    keys[v] = static_cast<const uint8_t*>(args.keys[b]) + 4 * j;
-    scales[v] = args.key_scales[b] + j;
+/// Scales [at, at + W) of a block's keys or values.
+template <KvCode code>
+AUTOGLM_INLINE F scale_lanes(const void* scales, int at) {
+  if constexpr (code == KvCode::q4) {
+    const Halves halves = *reinterpret_cast<const HalvesUnaligned*>(static_cast<const uint16_t*>(scales) + at);
+    return bits_to_float(__builtin_convertvector(halves, I) << 16);
+  } else {
+    return load(static_cast<const float*>(scales) + at);
   }
 }
 
+/// Lines of a group of 32 columns of the keys of a block, of 16 tokens each. A line of q4 is two quads of columns, i
+/// and i + 4.
+template <KvCode code>
+constexpr int kKeyLines = code == KvCode::q4 ? 4 : 8;
+constexpr int kKeyLine = 64;  // bytes
+
+/// A quad of columns of W tokens, each byte a code + 128: that of a line, in q4 of the line's lower or upper half.
+template <KvCode code, int half>
+AUTOGLM_INLINE I key_quad(const uint8_t* line) {
+  if constexpr (code == KvCode::q4) {
+    return look_up<kKvBook>((load_int(line) >> 4 * half) & splat_int(0x0f0f0f0f));
+  } else {
+    return load_int(line);
+  }
+}
+
+/// f(line, Count<half>, quad) for the first `quads` quads of a group.
+template <KvCode code, typename Fn>
+AUTOGLM_INLINE void for_quads(int quads, Fn f) {
+  if constexpr (code == KvCode::q4) {
+    AUTOGLM_NO_UNROLL
+    for (int i = 0; i < kKeyLines<code>; ++i) {
+      f(i, Count<0>{}, i);
+      f(i, Count<1>{}, i + kKeyLines<code>);
+    }
+  } else {
+    AUTOGLM_NO_UNROLL
+    for (int i = 0; i < quads; ++i) f(i, Count<0>{}, i);
+  }
+}
+
+/// Keys and their scales (of group 0) of NV vectors of tokens.
 template <int NV>
-AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out) {
+struct KeyRows {
   const uint8_t* keys[NV];
-  const float* scales[NV];
-  keys_from(args, token, keys, scales);
-  for (int quad = 0; quad < args.dim / 4; ++quad) {
-    ask(*args.ahead, 1);
+  const void* scales[NV];
+  int first[NV];  // of the vector in its block
+
+  AUTOGLM_INLINE_MEMBER KeyRows(const ScoreArgs& args, int token) {
     AUTOGLM_UNROLL
     for (int v = 0; v < NV; ++v) {
-      const I quads = load_int(keys[v] + quad * 64);
-      *reinterpret_cast<IntUnaligned*>(out.pairs[2 * quad] + v * W) = even_bytes(quads);
-      *reinterpret_cast<IntUnaligned*>(out.pairs[2 * quad + 1] + v * W) = odd_bytes(quads);
+      const int b = (token + v * W) / kBlockTokens, j = (token + v * W) % kBlockTokens;
+      keys[v] = static_cast<const uint8_t*>(args.keys[b]) + 4 * j;
+      scales[v] = args.key_scales[b];
+      first[v] = j;
     }
+  }
+};
+
+template <KvCode code, int NV>
+AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out) {
+  const KeyRows<NV> rows(args, token);
+  for (int g = 0; g * kScaleGroup < args.dim; ++g) {
+    const int64_t at = static_cast<int64_t>(g) * kKeyLines<code> * kKeyLine;
+    const int left = args.dim / 4 - g * 8;
+    for_quads<code>(left < 8 ? left : 8, [&](int line, auto half, int i) __attribute__((always_inline)) {
+      if (half.value == 0) ask(*args.ahead, 1);
+      AUTOGLM_UNROLL
+      for (int v = 0; v < NV; ++v) {
+        const I quad = key_quad<code, half.value>(rows.keys[v] + at + line * kKeyLine);
+        int32_t(*pairs)[kScoreVectors * W] = out.pairs + 2 * (8 * g + i);
+        *reinterpret_cast<IntUnaligned*>(pairs[0] + v * W) = even_bytes(quad);
+        *reinterpret_cast<IntUnaligned*>(pairs[1] + v * W) = odd_bytes(quad);
+      }
+    });
   }
 }
 
 /// NQ queries x NV vectors of tokens from codes: exact sums a group of 32 columns. `expanded`: null, or these keys.
-template <int NQ, int NV, bool has_pairs>
+template <KvCode code, int NQ, int NV, bool has_pairs>
 AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, const KeyPairs* expanded) {
   const int groups = (args.dim + kScaleGroup - 1) / kScaleGroup;
   const QueryGroup* q = args.q_codes + first * groups;
-  const uint8_t* keys[NV];
-  const float* scales[NV];
-  keys_from(args, token, keys, scales);
+  const KeyRows<NV> rows(args, token);
   F total[NQ][NV] = {};
   for (int g = 0; g < groups; ++g) {
     I sum[NQ][NV];
@@ -99,37 +150,35 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, 
       AUTOGLM_UNROLL
       for (int v = 0; v < NV; ++v) sum[n][v] = splat_int(q[n * groups + g].start);
     }
-    const auto quad = [&](int i) __attribute__((always_inline)) {
-      AUTOGLM_UNROLL
-      for (int odd = 0; odd < 2; ++odd) {
-        I k[NV];
-        AUTOGLM_UNROLL
-        for (int v = 0; v < NV; ++v) {
-          if constexpr (has_pairs) {
-            k[v] = load_int(expanded->pairs[2 * (8 * g + i) + odd] + v * W);
-          } else {
-            const I quads = load_int(keys[v] + (8 * g + i) * 64);
-            k[v] = odd ? odd_bytes(quads) : even_bytes(quads);
-          }
-        }
-        AUTOGLM_UNROLL
-        for (int n = 0; n < NQ; ++n) {
-          int32_t two;
-          __builtin_memcpy(&two, q[n * groups + g].codes + 4 * i + 2 * odd, 4);
-          AUTOGLM_UNROLL
-          for (int v = 0; v < NV; ++v) sum[n][v] = dot_pairs(sum[n][v], k[v], splat_int(two));
-        }
-      }
-    };
-    const int quads = args.dim / 4 - g * 8 < 8 ? args.dim / 4 - g * 8 : 8;
-    AUTOGLM_NO_UNROLL
-    for (int i = 0; i < quads; ++i) {
-      if (!has_pairs) ask(*args.ahead, 1);
-      quad(i);
-    }
+    const int64_t at = static_cast<int64_t>(g) * kKeyLines<code> * kKeyLine;
+    const int left = args.dim / 4 - g * 8;
+    for_quads<code>(left < 8 ? left : 8,
+                    [&]([[maybe_unused]] int line, auto half, int i) __attribute__((always_inline)) {
+                      if (!has_pairs && half.value == 0) ask(*args.ahead, 1);
+                      AUTOGLM_UNROLL
+                      for (int odd = 0; odd < 2; ++odd) {
+                        I k[NV];
+                        AUTOGLM_UNROLL
+                        for (int v = 0; v < NV; ++v) {
+                          if constexpr (has_pairs) {
+                            k[v] = load_int(expanded->pairs[2 * (8 * g + i) + odd] + v * W);
+                          } else {
+                            const I quad = key_quad<code, half.value>(rows.keys[v] + at + line * kKeyLine);
+                            k[v] = odd ? odd_bytes(quad) : even_bytes(quad);
+                          }
+                        }
+                        AUTOGLM_UNROLL
+                        for (int n = 0; n < NQ; ++n) {
+                          int32_t two;
+                          __builtin_memcpy(&two, q[n * groups + g].codes + 4 * i + 2 * odd, 4);
+                          AUTOGLM_UNROLL
+                          for (int v = 0; v < NV; ++v) sum[n][v] = dot_pairs(sum[n][v], k[v], splat_int(two));
+                        }
+                      }
+                    });
     AUTOGLM_UNROLL
     for (int v = 0; v < NV; ++v) {
-      const F scale = load(scales[v] + g * kBlockTokens);
+      const F scale = scale_lanes<code>(rows.scales[v], g * kBlockTokens + rows.first[v]);
       AUTOGLM_UNROLL
       for (int n = 0; n < NQ; ++n) {
         total[n][v] = fma(to_float(sum[n][v]) * splat(q[n * groups + g].scale), scale, total[n][v]);
@@ -183,26 +232,27 @@ void scores_of(const ScoreArgs& args) {
   });
 }
 
-template <int NV>
+template <KvCode code, int NV>
 AUTOGLM_INLINE void score_tokens(const ScoreArgs& args, int token) {
   KeyPairs pairs;
   const bool expand = args.nq > 2 * kScoreQueries && args.dim <= kExpandedKeys;
-  if (expand) expand_keys<NV>(args, token, pairs);
+  if (expand) expand_keys<code, NV>(args, token, pairs);
   for_query_tiles<kScoreQueries>(args.nq, [&](int first, auto count) {
     if (expand) {
-      integer_scores<count.value, NV, true>(args, token, first, &pairs);
+      integer_scores<code, count.value, NV, true>(args, token, first, &pairs);
     } else {
-      integer_scores<count.value, NV, false>(args, token, first, nullptr);
+      integer_scores<code, count.value, NV, false>(args, token, first, nullptr);
     }
   });
 }
 
+template <KvCode code>
 void integer_scores_of(const ScoreArgs& args) {
   constexpr int tokens = kScoreVectors * W;
   const int end = args.blocks * kBlockTokens;
   int token = 0;
-  for (; token + tokens <= end; token += tokens) score_tokens<kScoreVectors>(args, token);
-  for (; token < end; token += W) score_tokens<1>(args, token);
+  for (; token + tokens <= end; token += tokens) score_tokens<code, kScoreVectors>(args, token);
+  for (; token < end; token += W) score_tokens<code, 1>(args, token);
 }
 
 void scores(const ScoreArgs& args) {
@@ -214,7 +264,9 @@ void scores(const ScoreArgs& args) {
     case KvCode::bf16:
       return scores_of<KvCode::bf16>(args);
     case KvCode::q8:
-      return integer_scores_of(args);
+      return integer_scores_of<KvCode::q8>(args);
+    case KvCode::q4:
+      return integer_scores_of<KvCode::q4>(args);
   }
 }
 
@@ -334,15 +386,28 @@ void weighted_sum_of(const WeightedSumArgs& args) {
 
 constexpr int kPairs = kSplitTokens / 2;
 
-/// The codes of two tokens side by side as int16, for W columns.
-AUTOGLM_INLINE I code_pair(const int8_t* even, const int8_t* odd) {
-  const auto codes = [](const int8_t* p) __attribute__((always_inline)) {
-    return __builtin_convertvector(*reinterpret_cast<const BytesUnaligned*>(p), I);
-  };
-  return (codes(odd) << 16) | (codes(even) & splat_int(0xffff));
+/// The codes of two tokens side by side as int16, for W columns from `column` on of a group that begins at `even` and
+/// at `odd`.
+template <KvCode code>
+AUTOGLM_INLINE I code_pair(const uint8_t* even, const uint8_t* odd, int column) {
+  if constexpr (code == KvCode::q4) {
+    typedef int16_t Pairs __attribute__((vector_size(W * 4)));
+    const auto bytes = [&](const uint8_t* p) __attribute__((always_inline)) {
+      return __builtin_convertvector(*reinterpret_cast<const UnsignedBytes*>(p + column % 16), I);
+    };
+    const I both = ((bytes(odd) << 16) | bytes(even)) >> (column / 16 * 4);
+    const I codes = look_up<kKvBook>(both & splat_int(0x000f000f)) & splat_int(0x00ff00ff);  // + 128
+    return (I)((Pairs)codes - (Pairs)splat_int(0x00800080));
+  } else {
+    const auto codes = [&](const uint8_t* p) __attribute__((always_inline)) {
+      return __builtin_convertvector(*reinterpret_cast<const BytesUnaligned*>(p + column), I);
+    };
+    return (codes(odd) << 16) | (codes(even) & splat_int(0xffff));
+  }
 }
 
 /// A group of columns in one split.
+template <KvCode code>
 struct ValueGroup {
   const WeightedSumArgs& args;
   int at, columns;
@@ -350,17 +415,20 @@ struct ValueGroup {
   alignas(64) int32_t pairs[kPairs][kScaleGroup];  // code_pair() of all columns, where many queries use them
 
   ValueGroup(const WeightedSumArgs& all, int first, int count) : args(all), at(first), columns(count) {}
+  /// Bytes of so many columns.
+  static constexpr int64_t bytes(int64_t count) { return code == KvCode::q4 ? count / 2 : count; }
   AUTOGLM_INLINE_MEMBER I pair(int j, int column) const {
-    const int64_t stride = args.row_stride;
-    const auto* block = static_cast<const int8_t*>(args.blocks[static_cast<unsigned>(j) / (kBlockTokens / 2)]);
-    const int8_t* row = block + static_cast<unsigned>(2 * j) % kBlockTokens * stride + at + column;
-    return code_pair(row, row + stride);
+    const int64_t stride = bytes(args.row_stride);
+    const auto* block = static_cast<const uint8_t*>(args.blocks[static_cast<unsigned>(j) / (kBlockTokens / 2)]);
+    const uint8_t* row = block + static_cast<unsigned>(2 * j) % kBlockTokens * stride + bytes(at);
+    return code_pair<code>(row, row + stride, column);
   }
   void load_scales() {
     const int begin = args.begin / kBlockTokens * kBlockTokens;
     for (int b = begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
-      const float* from = args.scales[b] + at / kScaleGroup * kBlockTokens;
-      for (int j = 0; j < kBlockTokens; j += W) store(scales + b * kBlockTokens + j, load(from + j));
+      const int from = at / kScaleGroup * kBlockTokens;
+      for (int j = 0; j < kBlockTokens; j += W)
+        store(scales + b * kBlockTokens + j, scale_lanes<code>(args.scales[b], from + j));
     }
     for (int j = begin; j < args.begin; ++j) scales[j] = 0.0f;
     for (int j = args.end; j % kBlockTokens != 0; ++j) scales[j] = 0.0f;
@@ -376,14 +444,16 @@ struct ValueGroup {
  private:
   template <int count>
   AUTOGLM_INLINE_MEMBER void expand_columns() {
-    const int64_t stride = args.row_stride;
+    const int64_t stride = bytes(args.row_stride);
     for (int b = args.begin / kBlockTokens; b * kBlockTokens < args.end; ++b) {
-      const int8_t* row = static_cast<const int8_t*>(args.blocks[b]) + at;
+      const uint8_t* row = static_cast<const uint8_t*>(args.blocks[b]) + bytes(at);
       int32_t* out = pairs[b * kBlockTokens / 2];
       for (int i = 0; i < kBlockTokens / 2; ++i, row += 2 * stride, out += kScaleGroup) {
         ask(*args.ahead, 1);
         AUTOGLM_UNROLL
-        for (int c = 0; c < count; c += W) *reinterpret_cast<IntUnaligned*>(out + c) = code_pair(row + c, row + stride + c);
+        for (int c = 0; c < count; c += W) {
+          *reinterpret_cast<IntUnaligned*>(out + c) = code_pair<code>(row, row + stride, c);
+        }
       }
     }
   }
@@ -394,8 +464,8 @@ typedef int16_t Words __attribute__((vector_size(W * 2)));
 typedef int16_t WordsUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
 
 /// Integer weights of NQ queries, and what one of them is worth: NaN where the values that it sees are not finite.
-template <int NQ>
-AUTOGLM_INLINE void integer_weights(const ValueGroup& group, int first, int16_t (&out)[NQ][kSplitTokens],
+template <int NQ, typename Group>
+AUTOGLM_INLINE void integer_weights(const Group& group, int first, int16_t (&out)[NQ][kSplitTokens],
                                     float (&steps)[NQ]) {
   const int begin = group.args.begin / W * W, end = group.args.end;
   const float *p = group.args.p + first * group.args.p_stride, *scales = group.scales;
@@ -432,8 +502,8 @@ AUTOGLM_INLINE void integer_weights(const ValueGroup& group, int first, int16_t 
   }
 }
 
-template <int NQ, int NV, bool expanded>
-AUTOGLM_INLINE void integer_tile(const ValueGroup& group, const int16_t (&weights)[NQ][kSplitTokens],
+template <int NQ, int NV, bool expanded, typename Group>
+AUTOGLM_INLINE void integer_tile(const Group& group, const int16_t (&weights)[NQ][kSplitTokens],
                                  const float (&steps)[NQ], int column, float* out) {
   const WeightedSumArgs& args = group.args;
   I sum[NQ][NV] = {};
@@ -459,8 +529,8 @@ AUTOGLM_INLINE void integer_tile(const ValueGroup& group, const int16_t (&weight
   }
 }
 
-template <int NQ, bool expanded>
-AUTOGLM_INLINE void integer_queries(const ValueGroup& group, int first) {
+template <int NQ, bool expanded, typename Group>
+AUTOGLM_INLINE void integer_queries(const Group& group, int first) {
   constexpr int NV = 16 / W > 2 ? 16 / W : 2;
   alignas(64) int16_t weights[NQ][kSplitTokens];
   float steps[NQ];
@@ -471,9 +541,10 @@ AUTOGLM_INLINE void integer_queries(const ValueGroup& group, int first) {
   for (; c < group.columns; c += W) integer_tile<NQ, 1, expanded>(group, weights, steps, c, out + c);
 }
 
+template <KvCode code>
 void integer_weighted_sum(const WeightedSumArgs& args) {
   for (int at = 0; at < args.dim; at += kScaleGroup) {
-    ValueGroup group(args, at, at + kScaleGroup < args.dim ? kScaleGroup : args.dim - at);
+    ValueGroup<code> group(args, at, at + kScaleGroup < args.dim ? kScaleGroup : args.dim - at);
     group.load_scales();
     const bool expanded = args.nq > kValueQueries;
     if (expanded) group.expand();
@@ -496,7 +567,9 @@ void weighted_sum(const WeightedSumArgs& args) {
     case KvCode::bf16:
       return weighted_sum_of<KvCode::bf16>(args);
     case KvCode::q8:
-      return integer_weighted_sum(args);
+      return integer_weighted_sum<KvCode::q8>(args);
+    case KvCode::q4:
+      return integer_weighted_sum<KvCode::q4>(args);
   }
 }
 

@@ -1,7 +1,7 @@
 // Reading a packed quantized panel: codes and scales of W rows, whatever the layout. Included by what multiplies panels
 // and by what expands them, which so compute the same float32 scales.
 //
-// Needs from the ISA: load_f16, look_up (bytes that index kCodeBook, to its values + 128).
+// Needs from the ISA: load_f16, look_up (bytes that index a code book, to its values + 128).
 
 /// v shifted to the right, by a negative count to the left; the caller masks off bits that cross bytes.
 AUTOGLM_INLINE I shifted(I v, int right) { return right >= 0 ? v >> right : v << -right; }
@@ -26,7 +26,7 @@ AUTOGLM_INLINE I quad_codes(const uint8_t* group, int q, int at) {
     } else if constexpr (L.codes == CodeForm::six) {
       return low | (shifted(load_int(high + q / 4 * 128), q % 4 * 2 - 4) & splat_int(0x30303030));
     } else {
-      return L.codes == CodeForm::book ? look_up(low) : low;
+      return L.codes == CodeForm::book ? look_up<kCodeBook>(low) : low;
     }
   }
 }

@@ -8,6 +8,7 @@ typedef float FloatUnaligned __attribute__((vector_size(W * 4), aligned(4), may_
 typedef int32_t IntUnaligned __attribute__((vector_size(W * 4), aligned(1), may_alias));
 typedef int8_t Bytes __attribute__((vector_size(W)));
 typedef int8_t BytesUnaligned __attribute__((vector_size(W), aligned(1), may_alias));
+typedef uint8_t UnsignedBytes __attribute__((vector_size(W), aligned(1), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(W * 2)));
 typedef uint16_t HalvesUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
 
