@@ -41,7 +41,7 @@ enum class Precision : uint8_t { automatic, f32 };
 
 /// Storage of keys and values. f16 has three bits more than bf16 and ends at 65,504: what is larger becomes infinite.
 /// q8: int8 with a float32 scale per 32 values of a token's head (so append and truncate never requantize).
-/// q4: 4-bit codes with a bfloat16 scale per 32 values, rotated before they are stored (kernels/quantize.h).
+/// q4: 4-bit values and 5-bit keys with a bfloat16 scale per 32, rotated before they are stored (kernels/quantize.h).
 enum class KvType : uint8_t { f32, f16, bf16, q8, q4 };
 inline constexpr KvType kKvTypes[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8, KvType::q4};
 

@@ -40,18 +40,37 @@ void rotate_kv(float* x, int64_t n) {
   }
 }
 
-KvNibbles quantize_kv(const float* x) {
-  KvNibbles out{};
+namespace {
+
+/// The largest size of a group; 0 where it counts as 0, NaN where a value is not finite.
+float usable_amax(const float* x) {
   uint32_t largest = 0;
   for (int i = 0; i < kKvGroup; ++i) largest = std::max(largest, std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu);
   const float amax = std::bit_cast<float>(largest);
-  if (!std::isfinite(amax) || amax < kSmallestAmax) {
-    out.scale = f32_to_bf16(std::isfinite(amax) ? 0.0f : std::numeric_limits<float>::quiet_NaN());
-    return out;
+  return !std::isfinite(amax) ? std::numeric_limits<float>::quiet_NaN() : amax < kSmallestAmax ? 0.0f : amax;
+}
+
+/// The factor on levels that leaves the least squared error against y.
+float best_factor(const float* y, const float* levels) {
+  float products[4] = {}, squares[4] = {};  // four sums, so that none waits for the one before it
+  for (int i = 0; i < kKvGroup; ++i) {
+    products[i % 4] += y[i] * levels[i];
+    squares[i % 4] += levels[i] * levels[i];
   }
-  const float inverse = 127.0f / 0.9f / amax;
+  return ((products[0] + products[1]) + (products[2] + products[3])) /
+         ((squares[0] + squares[1]) + (squares[2] + squares[3]));
+}
+
+}  // namespace
+
+KvNibbles quantize_kv(const float* x) {
+  KvNibbles out{};
+  const float amax = usable_amax(x);
+  out.scale = f32_to_bf16(amax);
+  if (!(amax > 0.0f)) return out;
+  const float step = amax * (0.9f / 127.0f), inverse = 127.0f / 0.9f / amax;
   int codes[kKvGroup];
-  float y[kKvGroup], products[4] = {}, squares[4] = {};  // four sums, so that none waits for the one before it
+  float y[kKvGroup], levels[kKvGroup];
   for (int i = 0; i < kKvGroup; ++i) {
     y[i] = x[i] * inverse;
     int above = 0;
@@ -59,16 +78,31 @@ KvNibbles quantize_kv(const float* x) {
       above += std::abs(y[i]) > 0.5f * static_cast<float>(kKvLevels[level] + kKvLevels[level + 1]) ? 1 : 0;
     // Not 0: whether denormals count as zero must not matter.
     codes[i] = x[i] < -kSmallestAmax ? 7 - above : 8 + above;
+    levels[i] = static_cast<float>(kKvLevels[codes[i]]);
   }
-  for (int i = 0; i < kKvGroup; ++i) {
-    const auto level = static_cast<float>(kKvLevels[codes[i]]);
-    products[i % 4] += y[i] * level;
-    squares[i % 4] += level * level;
-  }
-  const float product = (products[0] + products[1]) + (products[2] + products[3]);
-  const float square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
-  out.scale = f32_to_bf16(amax * (0.9f / 127.0f) * (product / square));
+  out.scale = f32_to_bf16(step * best_factor(y, levels));
   for (int i = 0; i < kKvGroup / 2; ++i) out.codes[i] = static_cast<uint8_t>(codes[i] | codes[i + kKvGroup / 2] << 4);
+  return out;
+}
+
+KvKeyGroup quantize_kv_key(const float* x) {
+  KvKeyGroup out{};
+  const float amax = usable_amax(x);
+  out.scale = f32_to_bf16(amax);
+  if (!(amax > 0.0f)) return out;
+  const float step = amax * (0.97f / 124.0f), inverse = 124.0f / 0.97f / amax;
+  int codes[kKvGroup];
+  float y[kKvGroup], levels[kKvGroup];
+  for (int i = 0; i < kKvGroup; ++i) {
+    y[i] = x[i] * inverse;                                  // less than 128 in size
+    codes[i] = static_cast<int>((y[i] + 128.0f) * 0.125f);  // the nearest of -124, -116...
+    levels[i] = static_cast<float>(8 * codes[i] - 124);
+  }
+  out.scale = f32_to_bf16(step * best_factor(y, levels));
+  for (int i = 0; i < kKvGroup; ++i) {
+    out.codes[i % 16] = static_cast<uint8_t>(out.codes[i % 16] | (codes[i] & 15) << i / 16 * 4);
+    out.high[i % 4] = static_cast<uint8_t>(out.high[i % 4] | codes[i] >> 4 << i / 4);
+  }
   return out;
 }
 

@@ -15,16 +15,19 @@
 //    Rounding there goes straight into the logits, and a step has few rows of them.
 //
 // The q4 KV cache: a head (or latent row) is padded with zeros to groups of kKvGroup values, rotated and stored as
-// indices into kKvLevels with a bfloat16 scale a group: 4.5 bits a value.
+// codes with a bfloat16 scale a group. Values and latent rows are indices into kKvLevels, 4.5 bits a value; keys, whose
+// errors shift all scores and cost six times more, have 32 even levels, 5.5 bits a value.
 //  * Rotated: each group by a Walsh-Hadamard matrix, which spreads channels that are larger than others: what comes of
 //    it is nearly normal. Rotated queries have the same scores with rotated keys; sums of rotated values are rotated
 //    back, which the matrix itself does. Longer blocks lose: with 64 Gemma 3's keys cost 2.5 times more divergence.
 //  * kKvLevels are the 16 levels with the least squared error for normal values (Lloyd, IEEE Trans. Inf. Theory 28,
 //    1982; Max, IRE Trans. Inf. Theory 6, 1960), times 127 / 2.733: as int8, so that products with them are those of
 //    q8.
-//  * Codes are those of the levels nearest to x / s with s = 0.9 * amax / 127; the scale that is stored is the one with
-//    the least squared error for these codes, as bfloat16. (The best of 17 scales is no better.) amax below
-//    kSmallestAmax: scale 0. A group that holds a NaN or an infinity: scale NaN.
+//  * The level of a key's code c is 8 c - 124: int8 too, without a table.
+//  * Codes are those of the levels nearest to x / s with s = 0.9 * amax / 127, keys 0.97 * amax / 124; the scale that
+//  is
+//    stored is the one with the least squared error for these codes, as bfloat16. (The best of 17 scales is no better.)
+//    amax below kSmallestAmax: scale 0. A group that holds a NaN or an infinity: scale NaN.
 //
 // The q8 KV cache uses quantize_row() on groups of kKvGroup values, counted from the first of a head (or latent row);
 // the last group may be shorter. With one scale a head, heads whose channels differ much in size (Gemma 3's 256) lose
@@ -57,5 +60,15 @@ static_assert(sizeof(KvNibbles) == 18);
 void rotate_kv(float* x, int64_t n);
 /// kKvGroup rotated values.
 KvNibbles quantize_kv(const float* x);
+
+/// A group of keys as q4: nibbles as in KvNibbles, and the fifth bit of value i in bit i / 4 of high[i % 4].
+struct KvKeyGroup {
+  uint8_t codes[kKvGroup / 2];
+  uint8_t high[4];
+  uint16_t scale;  // bfloat16
+  int level(int i) const { return 8 * ((codes[i % 16] >> i / 16 * 4 & 15) | (high[i % 4] >> i / 4 & 1) << 4) - 124; }
+};
+static_assert(sizeof(KvKeyGroup) == 22);
+KvKeyGroup quantize_kv_key(const float* x);
 
 }  // namespace autoglm

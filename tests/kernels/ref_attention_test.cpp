@@ -262,9 +262,9 @@ TEST(RefKv, BlocksCopyAndTravel) {
                                 {KvLayerSpec::Kind::latent, 1, 12, 8, KvType::bf16}};
   // 16 tokens: two heads of (8 + 4) + (6 + 4) bytes, and one latent row of 24.
   EXPECT_EQ(ref->kv_block_bytes(layers), 16 * (2 * 22 + 24));
-  // q4: each head's key and value are 32 padded values of half a byte, and a bfloat16 scale.
+  // q4: a head's key and value are 32 padded values of 5 and of 4 bits, and a bfloat16 scale.
   EXPECT_EQ(ref->kv_block_bytes(std::vector<KvLayerSpec>{{KvLayerSpec::Kind::kv, 2, 8, 6, KvType::q4}}),
-            16 * 2 * 2 * 18);
+            16 * 2 * (22 + 18));
   const std::unique_ptr<KvStore> store = ref->make_kv(layers, 3);
   EXPECT_EQ(store->blocks(), 3);
   ASSERT_EQ(store->block_bytes(), ref->kv_block_bytes(layers));

@@ -68,7 +68,7 @@ TEST_F(MemoryPlanTest, NarrowTypesTakeTheirShareOfBf16) {
     EXPECT_EQ(bf16, 32768.0 * 24 * 8 * 2 * 128 * 2) << isa;
     EXPECT_EQ(kv_bytes(KvType::f16, isa) / bf16, 1.0) << isa;
     EXPECT_EQ(kv_bytes(KvType::q8, isa) / bf16, 9.0 / 16.0) << isa;
-    EXPECT_EQ(kv_bytes(KvType::q4, isa) / bf16, 4.5 / 16.0) << isa;
+    EXPECT_EQ(kv_bytes(KvType::q4, isa) / bf16, 5.0 / 16.0) << isa;
   }
 }
 

@@ -194,9 +194,10 @@ struct Ahead {
 
 /// Storage of a KV block's keys of one head, 16 tokens: f32 and f16 [dim][16]; bf16 [dim/2][16][2]; q8 [dim/4][16][4],
 /// code + 128, with dim rounded up: a vector holds tokens, so that scores need no horizontal sum. Values:
-/// [16][row_stride], q8 as signed codes. q4: groups of 32 columns (dim rounded up to them), indices into kKvBook. Keys
-/// [groups][4][16][4]: quads 0..3 of a group in the low nibbles, 4..7 in the high ones. Values [16][row_stride / 2],
-/// columns 0..15 of a group in the low nibbles of 16 bytes, 16..31 in the high ones.
+/// [16][row_stride], q8 as signed codes. q4: groups of 32 columns (dim rounded up to them). Keys [groups][5][16][4]:
+/// lines 0 to 3 have the low four bits of codes c, whose value is 8 c - 124, quads 0..3 of a group in the low
+/// nibbles, 4..7 in the high ones; line 4 has the fifth bits, quad q's in bit q. Values [16][row_stride / 2] index
+/// kKvBook, columns 0..15 of a group in the low nibbles of 16 bytes, 16..31 in the high ones.
 enum class KvCode : uint8_t { f32, f16, bf16, q8, q4 };
 
 /// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 and q4 a

@@ -21,6 +21,8 @@ int element_bits(KvType type) {
   return type == KvType::f32 ? 32 : type == KvType::q8 ? 8 : type == KvType::q4 ? 4 : 16;
 }
 
+constexpr int kQ4KeyBytes = 20;  // of a group of keys, without its scale
+
 /// Of the values of one token.
 int64_t row_bytes(const KvLayout& l) { return l.row_stride * element_bits(l.spec.type) / 8; }
 
@@ -41,14 +43,14 @@ void store_f16(const float* x, int n, uint8_t* to, int stride = 1) {
   }
 }
 
-/// f(g, group) for each group of a row in q4; `scratch` holds the row, padded.
+/// f(g, x) for each rotated group of a row; `scratch` holds the row, padded.
 template <typename F>
-void for_nibbles(const float* x, int n, float* scratch, F&& f) {
+void for_rotated(const float* x, int n, float* scratch, F&& f) {
   const int groups = groups_of(n);
   std::copy_n(x, n, scratch);
   std::fill(scratch + n, scratch + groups * kScaleGroup, 0.0f);
   rotate_kv(scratch, groups * kScaleGroup);
-  for (int g = 0; g < groups; ++g) f(g, quantize_kv(scratch + g * kScaleGroup));
+  for (int g = 0; g < groups; ++g) f(g, scratch + g * kScaleGroup);
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ KvLayout::KvLayout(const KvLayerSpec& kv) : spec(kv) {
     scales_at = row_stride * bits / 8;
     head_bytes = scales_at + key_groups * scales;
   } else {
-    value_at = padded_key * bits / 8;
+    value_at = rotated() ? key_groups * kQ4KeyBytes * kBlockTokens : padded_key * bits / 8;
     scales_at = value_at + row_stride * bits / 8;
     head_bytes = scales_at + (key_groups + groups_of(spec.value_dim)) * scales;
   }
@@ -166,7 +168,8 @@ void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* t
       return;
     }
     case KvType::q4:
-      for_nibbles(x, n, scratch, [&](int g, const KvNibbles& group) {
+      for_rotated(x, n, scratch, [&](int g, const float* values) {
+        const KvNibbles group = quantize_kv(values);
         std::memcpy(to + g * kScaleGroup / 2, group.codes, sizeof group.codes);
         std::memcpy(scales + g * kBlockTokens * 2, &group.scale, 2);
       });
@@ -203,9 +206,11 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
       break;
     }
     case KvType::q4:
-      for_nibbles(key, n, scratch, [&](int g, const KvNibbles& group) {
-        uint8_t* to = base + g * kScaleGroup / 2 * kBlockTokens + 4 * slot;
+      for_rotated(key, n, scratch, [&](int g, const float* values) {
+        const KvKeyGroup group = quantize_kv_key(values);
+        uint8_t* to = base + g * kQ4KeyBytes * kBlockTokens + 4 * slot;
         for (int line = 0; line < 4; ++line) std::memcpy(to + line * 4 * kBlockTokens, group.codes + 4 * line, 4);
+        std::memcpy(to + 16 * kBlockTokens, group.high, 4);
         std::memcpy(scales + g * kBlockTokens * 2, &group.scale, 2);
       });
       break;

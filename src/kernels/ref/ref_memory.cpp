@@ -16,7 +16,7 @@ namespace {
 
 int64_t kv_groups(int64_t n) { return (n + kKvGroup - 1) / kKvGroup; }
 
-int64_t encoded_bytes(KvType type, int64_t n) {
+int64_t encoded_bytes(KvType type, bool keys, int64_t n) {
   switch (type) {
     case KvType::f32:
       return 4 * n;
@@ -26,12 +26,24 @@ int64_t encoded_bytes(KvType type, int64_t n) {
     case KvType::q8:
       return n + 4 * kv_groups(n);  // codes, then the scales
     case KvType::q4:
-      return kv_groups(n) * static_cast<int64_t>(sizeof(KvNibbles));
+      return kv_groups(n) * static_cast<int64_t>(keys ? sizeof(KvKeyGroup) : sizeof(KvNibbles));
   }
   return 0;
 }
 
-void encode(KvType type, const float* values, int64_t n, std::byte* out) {
+/// Group by group, rotated.
+template <typename Group>
+void encode_q4(Group (*quantize)(const float*), const float* values, int64_t n, std::byte* out) {
+  std::vector<float> padded(static_cast<size_t>(kv_groups(n) * kKvGroup));
+  std::copy_n(values, n, padded.begin());
+  rotate_kv(padded.data(), std::ssize(padded));
+  for (int64_t g = 0; g < kv_groups(n); ++g) {
+    const Group group = quantize(padded.data() + g * kKvGroup);
+    std::memcpy(out + g * static_cast<int64_t>(sizeof group), &group, sizeof group);
+  }
+}
+
+void encode(KvType type, bool keys, const float* values, int64_t n, std::byte* out) {
   if (type == KvType::f32) {
     std::memcpy(out, values, static_cast<size_t>(4 * n));
   } else if (type == KvType::f16 || type == KvType::bf16) {
@@ -39,14 +51,10 @@ void encode(KvType type, const float* values, int64_t n, std::byte* out) {
       const uint16_t bits = type == KvType::f16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
       std::memcpy(out + 2 * i, &bits, 2);
     }
+  } else if (type == KvType::q4 && keys) {
+    encode_q4(quantize_kv_key, values, n, out);
   } else if (type == KvType::q4) {
-    std::vector<float> padded(static_cast<size_t>(kv_groups(n) * kKvGroup));
-    std::copy_n(values, n, padded.begin());
-    rotate_kv(padded.data(), std::ssize(padded));
-    for (int64_t g = 0; g < kv_groups(n); ++g) {
-      const KvNibbles group = quantize_kv(padded.data() + g * kKvGroup);
-      std::memcpy(out + g * static_cast<int64_t>(sizeof group), &group, sizeof group);
-    }
+    encode_q4(quantize_kv, values, n, out);
   } else {
     for (int64_t g = 0; g < kv_groups(n); ++g) {
       const int64_t at = g * kKvGroup;
@@ -57,10 +65,11 @@ void encode(KvType type, const float* values, int64_t n, std::byte* out) {
   }
 }
 
+template <typename Group>
 std::vector<float> decode_q4(const std::byte* in, int64_t n) {
   std::vector<float> values;
   for (int64_t g = 0; g < kv_groups(n); ++g) {
-    KvNibbles group;
+    Group group;
     std::memcpy(&group, in + g * static_cast<int64_t>(sizeof group), sizeof group);
     for (int i = 0; i < kKvGroup; ++i) values.push_back(bf16_to_f32(group.scale) * static_cast<float>(group.level(i)));
   }
@@ -69,8 +78,8 @@ std::vector<float> decode_q4(const std::byte* in, int64_t n) {
   return values;
 }
 
-std::vector<float> decode(KvType type, const std::byte* in, int64_t n) {
-  if (type == KvType::q4) return decode_q4(in, n);
+std::vector<float> decode(KvType type, bool keys, const std::byte* in, int64_t n) {
+  if (type == KvType::q4) return keys ? decode_q4<KvKeyGroup>(in, n) : decode_q4<KvNibbles>(in, n);
   std::vector<float> values(static_cast<size_t>(n));
   float scale = 1.0f;
   if (type == KvType::f32) std::memcpy(values.data(), in, static_cast<size_t>(4 * n));
@@ -87,11 +96,14 @@ std::vector<float> decode(KvType type, const std::byte* in, int64_t n) {
   return values;
 }
 
-int64_t key_bytes(const KvLayerSpec& layer) { return encoded_bytes(layer.type, layer.key_dim); }
+/// Latent rows are keys and values at once, and stored as values.
+bool has_keys(const KvLayerSpec& layer) { return layer.kind == KvLayerSpec::Kind::kv; }
+
+int64_t key_bytes(const KvLayerSpec& layer) { return encoded_bytes(layer.type, has_keys(layer), layer.key_dim); }
 
 int64_t head_bytes(const KvLayerSpec& layer) {
   const bool latent = layer.kind == KvLayerSpec::Kind::latent;  // its value is a prefix of the key
-  return key_bytes(layer) + (latent ? 0 : encoded_bytes(layer.type, layer.value_dim));
+  return key_bytes(layer) + (latent ? 0 : encoded_bytes(layer.type, false, layer.value_dim));
 }
 
 }  // namespace
@@ -192,22 +204,22 @@ std::byte* RefKv::place(int layer, const KvSegment& segment, int64_t position, i
 
 void RefKv::write_key(int layer, const KvSegment& segment, int64_t position, int head, const float* key) {
   const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
-  encode(spec.type, key, spec.key_dim, place(layer, segment, position, head, false));
+  encode(spec.type, has_keys(spec), key, spec.key_dim, place(layer, segment, position, head, false));
 }
 
 void RefKv::write_value(int layer, const KvSegment& segment, int64_t position, int head, const float* value) {
   const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
-  encode(spec.type, value, spec.value_dim, place(layer, segment, position, head, true));
+  encode(spec.type, false, value, spec.value_dim, place(layer, segment, position, head, true));
 }
 
 std::vector<float> RefKv::key(int layer, const KvSegment& segment, int64_t position, int head) const {
   const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
-  return decode(spec.type, place(layer, segment, position, head, false), spec.key_dim);
+  return decode(spec.type, has_keys(spec), place(layer, segment, position, head, false), spec.key_dim);
 }
 
 std::vector<float> RefKv::value(int layer, const KvSegment& segment, int64_t position, int head) const {
   const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
-  return decode(spec.type, place(layer, segment, position, head, true), spec.value_dim);
+  return decode(spec.type, false, place(layer, segment, position, head, true), spec.value_dim);
 }
 
 }  // namespace ref

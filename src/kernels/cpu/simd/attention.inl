@@ -68,19 +68,21 @@ AUTOGLM_INLINE F scale_lanes(const void* scales, int at) {
   }
 }
 
-/// Lines of a group of 32 columns of the keys of a block, of 16 tokens each. A line of q4 is two quads of columns, i
-/// and i + 4.
+/// Lines of a group of 32 columns of the keys of a block, of 16 tokens each.
 template <KvCode code>
-constexpr int kKeyLines = code == KvCode::q4 ? 4 : 8;
+constexpr int kKeyLines = code == KvCode::q4 ? 5 : 8;
 constexpr int kKeyLine = 64;  // bytes
 
-/// A quad of columns of W tokens, each byte a code + 128: that of a line, in q4 of the line's lower or upper half.
+/// Quad `line` (q4: + 4 half) of a group's columns for W tokens, each byte a code + 128.
 template <KvCode code, int half>
-AUTOGLM_INLINE I key_quad(const uint8_t* line) {
+AUTOGLM_INLINE I key_quad(const uint8_t* group, int line) {
+  const I bits = load_int(group + line * kKeyLine);
   if constexpr (code == KvCode::q4) {
-    return look_up<kKvBook>((load_int(line) >> 4 * half) & splat_int(0x0f0f0f0f));
+    const I low = half == 0 ? bits << 3 : bits >> 1, fifth = load_int(group + 4 * kKeyLine) << (7 - 4 * half - line);
+    return (low & splat_int(0x78787878)) | (fifth & splat_int(static_cast<int32_t>(0x80808080))) |
+           splat_int(0x04040404);
   } else {
-    return load_int(line);
+    return bits;
   }
 }
 
@@ -89,9 +91,9 @@ template <KvCode code, typename Fn>
 AUTOGLM_INLINE void for_quads(int quads, Fn f) {
   if constexpr (code == KvCode::q4) {
     AUTOGLM_NO_UNROLL
-    for (int i = 0; i < kKeyLines<code>; ++i) {
+    for (int i = 0; i < 4; ++i) {
       f(i, Count<0>{}, i);
-      f(i, Count<1>{}, i + kKeyLines<code>);
+      f(i, Count<1>{}, i + 4);
     }
   } else {
     AUTOGLM_NO_UNROLL
@@ -127,7 +129,7 @@ AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out)
       if (half.value == 0) ask(*args.ahead, 1);
       AUTOGLM_UNROLL
       for (int v = 0; v < NV; ++v) {
-        const I quad = key_quad<code, half.value>(rows.keys[v] + at + line * kKeyLine);
+        const I quad = key_quad<code, half.value>(rows.keys[v] + at, line);
         int32_t(*pairs)[kScoreVectors * W] = out.pairs + 2 * (8 * g + i);
         *reinterpret_cast<IntUnaligned*>(pairs[0] + v * W) = even_bytes(quad);
         *reinterpret_cast<IntUnaligned*>(pairs[1] + v * W) = odd_bytes(quad);
@@ -163,7 +165,7 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, 
                           if constexpr (has_pairs) {
                             k[v] = load_int(expanded->pairs[2 * (8 * g + i) + odd] + v * W);
                           } else {
-                            const I quad = key_quad<code, half.value>(rows.keys[v] + at + line * kKeyLine);
+                            const I quad = key_quad<code, half.value>(rows.keys[v] + at, line);
                             k[v] = odd ? odd_bytes(quad) : even_bytes(quad);
                           }
                         }
