@@ -176,9 +176,9 @@ void check_close(float got, float expected, const Bound& bound, bool overflow_sh
   AUTOGLM_CHECK(false, "a kernel's result is not the reference's");
 }
 
-constexpr Type kTypes[] = {Type::q4_0,   Type::q4_1,   Type::q5_0, Type::q5_1, Type::q8_0,
-                           Type::q2_k,   Type::q3_k,   Type::q4_k, Type::q5_k, Type::q6_k,
-                           Type::iq4_nl, Type::iq4_xs, Type::f32,  Type::f16,  Type::bf16};
+constexpr Type kTypes[] = {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0,   Type::q2_k,
+                           Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs,
+                           Type::f32,  Type::f16,  Type::bf16, Type::q8_a};
 
 test::ProductShape product_shape(Choices& choices) {
   test::ProductShape shape{};

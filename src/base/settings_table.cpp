@@ -446,8 +446,9 @@ constexpr Setting kTable[] = {
 
     // --- quantize ---
     {.key = "quantize.type", .flag = "--type", .type = text, .commands = "quantize",
-     .help = {"type of the matrices, such as Q4_K, IQ4_NL or INT8 (by channel); embedding and head get at least 6 bits",
-              "矩阵的类型，例如 Q4_K、IQ4_NL 或 INT8（按通道）；词嵌入和输出头至少 6 位"}},
+     .help = {"type of the matrices, such as Q4_K, IQ4_NL, INT8 (by channel) or INT8_ASYM; embedding and head get at "
+              "least 6 bits",
+              "矩阵的类型，例如 Q4_K、IQ4_NL、INT8（按通道）或 INT8_ASYM；词嵌入和输出头至少 6 位"}},
     {.key = "quantize.recipe", .flag = "--recipe", .type = path, .commands = "quantize",
      .help = {"a type for each tensor, from this YAML file", "从这个 YAML 文件读取每个张量的类型"}},
     {.key = "quantize.bits", .flag = "--bits", .type = real, .min = 2, .max = 16, .unit = "bits a weight",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "format/types/q5_k.h"
 #include "format/types/q6_k.h"
 #include "format/types/q8_0.h"
+#include "format/types/q8_a.h"
 
 namespace autoglm {
 namespace {
@@ -102,15 +104,14 @@ struct Line {
   float minimum = 0.0f;
 };
 
-/// The same for scale and minimum: least squares over both for the codes of each try. `positive`: the minimum may not
-/// be negative.
-template <typename Block>
-Line best_line(const float* x, const float* h, bool positive) {
-  constexpr int kSize = Block::kInfo.group;
-  constexpr float kTop = Block::kInfo.code_max;
+/// The same for scale and minimum of n values: least squares over both for the codes of each try. `positive`: the
+/// minimum may not be negative. Codes run from 0 to the greatest here; at the end they are moved down to code_min.
+template <int kCodeMin, int kCodeMax, int kBits>
+inline Line line_of(const float* x, const float* h, int n, bool positive) {
+  constexpr float kTop = kCodeMax - kCodeMin;
   float low = x[0];
   float high = x[0];
-  for (int i = 1; i < kSize; ++i) {
+  for (int i = 1; i < n; ++i) {
     low = x[i] < low ? x[i] : low;
     high = x[i] > high ? x[i] : high;
   }
@@ -118,10 +119,10 @@ Line best_line(const float* x, const float* h, bool positive) {
   const float range = high - low;
   if (!(range > 0.0f) || !std::isfinite(range)) return {0.0f, std::isfinite(low) ? -low : 0.0f};
   Line best{range / kTop, -low};
-  float best_error = error_of<Block>(x, h, best.scale, best.minimum);
+  float best_error = uniform_error(x, h, n, best.scale, best.minimum, 0.0f, kTop);
   const auto consider = [&](float scale, float minimum) {
     CodeSums s;
-    affine_sums(x, h, kSize, 1.0f / scale, minimum, kTop, s);
+    affine_sums(x, h, n, 1.0f / scale, minimum, kTop, s);
     const float determinant = s.h * s.qq - s.q * s.q;
     Line line;
     if (determinant > 0.0f) {
@@ -130,14 +131,14 @@ Line best_line(const float* x, const float* h, bool positive) {
     }
     if (!(determinant > 0.0f) || (positive && line.minimum < 0.0f)) line = {s.qq > 0.0f ? s.xq / s.qq : 0.0f, 0.0f};
     if (!(line.scale > 0.0f)) return;
-    const float error = error_of<Block>(x, h, line.scale, line.minimum);
+    const float error = uniform_error(x, h, n, line.scale, line.minimum, 0.0f, kTop);
     if (error < best_error) {
       best_error = error;
       best = line;
     }
   };
   constexpr int kTries = 12;
-  constexpr float kNarrowest = Block::kInfo.bits <= 3 ? 0.5f : 0.7f;
+  constexpr float kNarrowest = kBits <= 3 ? 0.5f : 0.7f;
   for (int i = 0; i < kTries; ++i) {
     const float part = 1.05f - (1.05f - kNarrowest) * static_cast<float>(i) / static_cast<float>(kTries - 1);
     const float scale = part * range / kTop;
@@ -146,26 +147,39 @@ Line best_line(const float* x, const float* h, bool positive) {
     if (part < 1.0f) consider(scale, -(low + 0.5f * (1.0f - part) * range));
   }
   consider(best.scale, best.minimum);
+  best.minimum += best.scale * static_cast<float>(kCodeMin);
   return best;
+}
+
+template <typename Block>
+Line best_line(const float* x, const float* h, bool positive) {
+  constexpr GroupInfo kForm = Block::kInfo;
+  return line_of<kForm.code_min, kForm.code_max, kForm.bits>(x, h, kForm.group, positive);
 }
 
 // --- types with one scale a block ---
 
 template <typename Block>
-void fit_single(const float* x, const float* h, BlockScales& out) {
+void set_line(const Line& line, BlockScales& out) {
   Half scale{};
+  Half offset{};
+  types::set_finite(scale, line.scale);
+  types::set_finite(offset, -line.minimum);
+  out.d = scale.bits();
+  out.dmin = offset.bits();
+  set_group<Block>(out, 0, scale.value(), -offset.value());
+}
+
+template <typename Block>
+void fit_single(const float* x, const float* h, BlockScales& out) {
   if constexpr (Block::kInfo.has_minimum) {
-    const Line line = best_line<Block>(x, h, false);
-    Half offset{};
-    types::set_finite(scale, line.scale);
-    types::set_finite(offset, -line.minimum);
-    out.dmin = offset.bits();
-    set_group<Block>(out, 0, scale.value(), -offset.value());
+    set_line<Block>(best_line<Block>(x, h, false), out);
   } else {
+    Half scale{};
     types::set_finite(scale, best_scale<Block>(x, h));
+    out.d = scale.bits();
     set_group<Block>(out, 0, scale.value(), 0.0f);
   }
-  out.d = scale.bits();
 }
 
 Half half_of(uint16_t bits) { return {static_cast<uint8_t>(bits), static_cast<uint8_t>(bits >> 8)}; }
@@ -206,6 +220,13 @@ void fit_byte_row(const float* x, const float* h, int64_t n, BlockScales& out) {
   types::set_finite(scale, byte_scale(x, h, n));
   out.d = scale.bits();
   set_group<types::BlockQ8_0>(out, 0, scale.value(), 0.0f);
+}
+
+/// The same for a scale and an offset.
+void fit_offset_row(const float* x, const float* h, int64_t n, BlockScales& out) {
+  constexpr GroupInfo kForm = types::BlockQ8_A::kInfo;
+  set_line<types::BlockQ8_A>(line_of<kForm.code_min, kForm.code_max, kForm.bits>(x, h, static_cast<int>(n), false),
+                             out);
 }
 
 // --- types with integer scales ---
@@ -303,26 +324,31 @@ constexpr Grid kGrids[] = {
     grid<types::BlockQ5_1>(Type::q5_1), grid<types::BlockQ8_0>(Type::q8_0),     grid<types::BlockQ2_K>(Type::q2_k),
     grid<types::BlockQ3_K>(Type::q3_k), grid<types::BlockQ4_K>(Type::q4_k),     grid<types::BlockQ5_K>(Type::q5_k),
     grid<types::BlockQ6_K>(Type::q6_k), grid<types::BlockIQ4_NL>(Type::iq4_nl), grid<types::BlockIQ4_XS>(Type::iq4_xs),
+    grid<types::BlockQ8_A>(Type::q8_a),
 };
 
-constexpr Grid byte_row_grid() {
-  Grid out = grid<types::BlockQ8_0>(Type::q8_0);
-  out.fit_row = fit_byte_row;
+template <typename Block>
+constexpr Grid row_grid(Type type, void (*fit_row)(const float*, const float*, int64_t, BlockScales&)) {
+  Grid out = grid<Block>(type);
+  out.fit_row = fit_row;
   return out;
 }
 
-constexpr Grid kByteRow = byte_row_grid();
+constexpr Grid kRowGrids[] = {
+    row_grid<types::BlockQ8_0>(Type::q8_0, fit_byte_row),
+    row_grid<types::BlockQ8_A>(Type::q8_a, fit_offset_row),
+};
+
+const Grid* find(std::span<const Grid> grids, Type type) {
+  const auto found = std::ranges::find(grids, type, &Grid::type);
+  return found == grids.end() ? nullptr : &*found;
+}
 
 }  // namespace
 
-const Grid* row_grid_of(Type type) { return type == kByteRow.type ? &kByteRow : nullptr; }
+const Grid* grid_of(Type type) { return find(kGrids, type); }
 
-const Grid* grid_of(Type type) {
-  for (const Grid& row : kGrids) {
-    if (row.type == type) return &row;
-  }
-  return nullptr;
-}
+const Grid* row_grid_of(Type type) { return find(kRowGrids, type); }
 
 int8_t grid_code(const Grid& grid, const BlockScales& scales, int g, float x) {
   const float y = (x + scales.minimum[g]) * scales.inverse[g];

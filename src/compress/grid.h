@@ -45,7 +45,7 @@ struct Grid {
 /// Null for a type that is not quantized.
 const Grid* grid_of(Type type);
 
-/// The same with one scale along each row (INT8 by channel): of Q8_0. Null for all others.
+/// The same with one scale along each row (INT8 by channel): of Q8_0, and of Q8_A with one offset. Null for all others.
 const Grid* row_grid_of(Type type);
 
 /// The code of x in group g.

@@ -51,6 +51,8 @@ int64_t file_type(Type type) {
       return 25;
     case Type::iq4_xs:
       return 30;
+    case Type::q8_a:
+      return info(type).ggml_id;  // llama.cpp has no number for it
     default:
       return 32;
   }
@@ -78,9 +80,9 @@ class Quantizer {
   Type type_of(const LocatedTensor& t) const {
     return type_for_columns(options_.recipe.type_of(name_of(t)), t.shape.cols);
   }
-  const Grid* grid_for(Type type) const {
-    const Grid* row = options_.recipe.row_scales ? row_grid_of(type) : nullptr;
-    return row ? row : grid_of(type);
+  const Grid* grid_for(const LocatedTensor& t) const {
+    const Grid* row = options_.recipe.row_scaled(name_of(t)) ? row_grid_of(type_of(t)) : nullptr;
+    return row ? row : grid_of(type_of(t));
   }
   static int64_t bytes_of(const LocatedTensor& t, Type type) {
     return t.shape.count * t.shape.rows * row_bytes(type, t.shape.cols);
@@ -181,7 +183,7 @@ std::vector<std::byte> Quantizer::encode(const LocatedTensor& t, const std::vect
   const Type type = type_of(t);
   const int64_t cols = t.shape.cols;
   const int64_t stride = row_bytes(type, cols);
-  const Grid* grid = grid_for(type);
+  const Grid* grid = grid_for(t);
   std::vector<std::byte> out(static_cast<size_t>(bytes_of(t, type)));
   if (!importance.empty() && std::ssize(importance) != cols && std::ssize(importance) != t.shape.count * cols) {
     fail(Code::bad_file,
@@ -212,7 +214,7 @@ std::vector<std::byte> Quantizer::encode_gptq(const LocatedTensor& t, const Gptq
   std::vector<std::byte> out(static_cast<size_t>(bytes_of(t, type)));
   for_rows(t, std::max<int64_t>(8, kValuesAtOnce / t.shape.cols / 8 * 8),
            [&](const float* values, int64_t count, int64_t first) {
-             gptq(*runtime_.pool, *grid_for(type), factor, values, count, out.data() + first * stride);
+             gptq(*runtime_.pool, *grid_for(t), factor, values, count, out.data() + first * stride);
            });
   return out;
 }
@@ -265,7 +267,7 @@ void Quantizer::quantize_group(const MapGroup& group, const Moments& moments) {
   for (const LocatedTensor* t : group.tensors) {
     check();
     const Type type = type_of(*t);
-    const Grid* grid = grid_for(type);
+    const Grid* grid = grid_for(*t);
     methods_[name_of(*t)] = QuantizeMethod::gptq;
     if (finished(*t)) {
       count_resumed(*t);

@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <optional>
 
@@ -15,9 +16,12 @@ namespace {
 constexpr size_t kMaxBytes = 4 << 20;
 constexpr size_t kMaxTensors = 100'000;
 
-constexpr Type kTargets[] = {Type::q2_k, Type::q3_k, Type::iq4_xs, Type::q4_0, Type::iq4_nl,
-                             Type::q4_k, Type::q4_1, Type::q5_0,   Type::q5_k, Type::q5_1,
-                             Type::q6_k, Type::q8_0, Type::f16,    Type::bf16, Type::f32};
+constexpr Type kTargets[] = {Type::q2_k, Type::q3_k, Type::iq4_xs, Type::q4_0, Type::iq4_nl, Type::q4_k,
+                             Type::q4_1, Type::q5_0, Type::q5_k,   Type::q5_1, Type::q6_k,   Type::q8_0,
+                             Type::q8_a, Type::f16,  Type::bf16,   Type::f32};
+
+/// INT8 by channel: one scale along each row.
+constexpr std::pair<std::string_view, Type> kInt8[] = {{"INT8", Type::q8_0}, {"INT8_ASYM", Type::q8_a}};
 
 [[noreturn]] void refuse(const YAML::Node& node, const std::string& what) {
   fail(Code::bad_config, fmt::format("recipe, line {}: {}", node.Mark().line + 1, what),
@@ -93,6 +97,10 @@ Type Recipe::type_of(std::string_view name) const {
   return matrix;
 }
 
+bool Recipe::row_scaled(std::string_view name) const {
+  return row_scales && std::ranges::none_of(tensors, [&](const auto& line) { return matches(line.first, name); });
+}
+
 std::string Recipe::yaml() const {
   std::string out = fmt::format("version: 1\ndefault: {}\n", info(matrix).name);
   if (row_scales) out += "scales: row\n";
@@ -128,10 +136,16 @@ Recipe uniform_recipe(Type type) {
 }
 
 Recipe recipe_of_name(const std::string& name) {
-  if (name == "INT8" || name == "int8") return {.matrix = Type::q8_0, .row_scales = true, .tensors = {}};
+  std::string upper = name;
+  std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  for (const auto& [int8, type] : kInt8) {
+    if (upper != int8) continue;
+    return {.matrix = type, .row_scales = true, .tensors = {{"token_embd.weight", type}, {"output.weight", type}}};
+  }
   const std::optional<Type> type = type_from_name(name);
   if (!type || !is_target(*type)) {
-    fail(Code::bad_flag, fmt::format("--type: '{}' is no type of weights", name), "one of " + type_names() + ", INT8");
+    fail(Code::bad_flag, fmt::format("--type: '{}' is no type of weights", name),
+         "one of " + type_names() + ", INT8, INT8_ASYM");
   }
   return uniform_recipe(*type);
 }

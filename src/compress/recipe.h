@@ -2,7 +2,8 @@
 //
 //   version: 1
 //   default: Q4_0            # of matrices that nothing below names
-//   scales: row              # INT8 by channel: tensors of Q8_0 have one scale along each row; may be left out
+//   scales: row              # INT8 by channel: tensors of Q8_0 and Q8_A that no line names have one scale along each
+//                            # row; may be left out
 //   tensors:                 # GGUF names; * stands for any text; the first line that fits counts
 //     token_embd.weight: Q8_0
 //     blk.*.ffn_down.weight: Q5_0
@@ -25,6 +26,8 @@ struct Recipe {
 
   /// Of the tensor with this GGUF name, before fallbacks.
   Type type_of(std::string_view name) const;
+  /// Whether it has one scale along each row.
+  bool row_scaled(std::string_view name) const;
   std::string yaml() const;
 };
 
@@ -38,8 +41,8 @@ bool matches(std::string_view pattern, std::string_view name);
 /// every token passes through both.
 Recipe uniform_recipe(Type type);
 
-/// The same by the name that users write: a type's, or INT8 (Q8_0 with one scale along each row). Error bad_flag with
-/// the names that exist.
+/// The same by the name that users write: a type's, INT8 (Q8_0 with one scale along each row; embedding and
+/// head, whose rows are tokens, a scale for each block) or INT8_ASYM (the same with Q8_A and offsets). Error bad_flag with the names that exist.
 Recipe recipe_of_name(const std::string& name);
 
 /// `type`, or where rows of `columns` do not fill its blocks the nearest type that takes them and is no coarser: Q2_K,

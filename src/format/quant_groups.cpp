@@ -13,6 +13,7 @@
 #include "format/types/q5_k.h"
 #include "format/types/q6_k.h"
 #include "format/types/q8_0.h"
+#include "format/types/q8_a.h"
 
 namespace autoglm {
 namespace {
@@ -36,6 +37,7 @@ constexpr GroupRow kRows[] = {
     row<types::BlockQ5_1>(Type::q5_1), row<types::BlockQ8_0>(Type::q8_0),     row<types::BlockQ2_K>(Type::q2_k),
     row<types::BlockQ3_K>(Type::q3_k), row<types::BlockQ4_K>(Type::q4_k),     row<types::BlockQ5_K>(Type::q5_k),
     row<types::BlockQ6_K>(Type::q6_k), row<types::BlockIQ4_NL>(Type::iq4_nl), row<types::BlockIQ4_XS>(Type::iq4_xs),
+    row<types::BlockQ8_A>(Type::q8_a),
 };
 
 const GroupRow& find_row(Type type) {

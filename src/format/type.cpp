@@ -17,6 +17,7 @@
 #include "format/types/q5_k.h"
 #include "format/types/q6_k.h"
 #include "format/types/q8_0.h"
+#include "format/types/q8_a.h"
 
 namespace autoglm {
 namespace {
@@ -29,7 +30,8 @@ constexpr TypeInfo block_row(Type type, std::string_view name, uint32_t ggml_id,
   return {type, name, ggml_id, Block::kColumns, static_cast<int>(sizeof(Block)), true, decode_row<Block>, encode};
 }
 
-// In the order of `Type`. The numbers are those of GGUF tensor headers.
+// In the order of `Type`. The numbers are those of GGUF tensor headers; ours begin far above those of ggml.
+constexpr uint32_t kOwnTypes = 0x41474C00;  // "AGL"
 constexpr std::array kTypes = {
     TypeInfo{Type::f32, "F32", 0, 1, 4, false, decode_f32, encode_f32},
     TypeInfo{Type::f16, "F16", 1, 1, 2, false, decode_f16, encode_f16},
@@ -51,6 +53,7 @@ constexpr std::array kTypes = {
     TypeInfo{Type::i32, "I32", 26, 1, 4, false, decode_i32, nullptr},
     TypeInfo{Type::i64, "I64", 27, 1, 8, false, decode_i64, nullptr},
     TypeInfo{Type::f64, "F64", 28, 1, 8, false, decode_f64, nullptr},
+    block_row<BlockQ8_A>(Type::q8_a, "Q8_A", kOwnTypes, encode_row<BlockQ8_A>),
 };
 
 constexpr bool in_order() {

@@ -31,7 +31,8 @@ enum class Type : uint8_t {
   i16,
   i32,
   i64,
-  f64,  // only as bookkeeping tensors (rope factors are f32); no kernel takes them as a weight
+  f64,   // only as bookkeeping tensors (rope factors are f32); no kernel takes them as a weight
+  q8_a,  // this program's own (format/types/q8_a.h)
 };
 
 /// One row of the type table.

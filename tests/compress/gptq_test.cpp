@@ -207,7 +207,7 @@ TEST(Gptq, LowersTheErrorOfTheOutputsForEveryGrid) {
   const Dense dense = hessian(x, n, 0.0);
   const std::vector<float> w = weights_of(rows * n, 6);
   for (const Type type : {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0, Type::q2_k, Type::q3_k,
-                          Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs}) {
+                          Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs, Type::q8_a}) {
     const Grid& grid = *grid_of(type);
     std::vector<std::byte> out(static_cast<size_t>(rows * row_bytes(type, n)));
     for (int64_t r = 0; r < rows; ++r)

@@ -12,8 +12,9 @@
 namespace autoglm {
 namespace {
 
-const std::vector<Type> kTypes = {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0,   Type::q2_k,
-                                  Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs};
+const std::vector<Type> kTypes = {Type::q4_0,   Type::q4_1,   Type::q5_0, Type::q5_1, Type::q8_0,
+                                  Type::q2_k,   Type::q3_k,   Type::q4_k, Type::q5_k, Type::q6_k,
+                                  Type::iq4_nl, Type::iq4_xs, Type::q8_a};
 
 std::vector<float> normal(int64_t n, uint32_t seed) {
   std::mt19937 random(seed);

@@ -25,12 +25,12 @@ class Faults : public testing::TestWithParam<Type> {
   TensorComparison compare(const ModelSource& b) { return compare_tensors(*a_, b, pool_); }
 
   /// The only tensor at fault must be this one.
-  static const TensorFault* only_fault(const TensorComparison& found, const std::string& tensor) {
-    const TensorFault* fault = nullptr;
+  static std::optional<TensorFault> only_fault(const TensorComparison& found, const std::string& tensor) {
+    std::optional<TensorFault> fault;
     for (const TensorFigures& t : found.tensors) {
       if (t.name == tensor) {
         EXPECT_TRUE(t.fault) << tensor;
-        if (t.fault) fault = &*t.fault;
+        fault = t.fault;
       } else {
         EXPECT_FALSE(t.fault) << "false alarm: " << t.name << " while the fault is in " << tensor;
       }
@@ -81,7 +81,7 @@ TEST_P(Faults, ADoubledTensorIsNamed) {
         for (float& value : values) value *= 2;
       }
     });
-    const TensorFault* fault = only_fault(compare(b), tensor);
+    const std::optional<TensorFault> fault = only_fault(compare(b), tensor);
     ASSERT_TRUE(fault);
     EXPECT_EQ(fault->kind, TensorFaultKind::scaled);
     EXPECT_NEAR(fault->factor, 2, 0.2);
@@ -94,7 +94,7 @@ TEST_P(Faults, ADoubledNormIsNamed) {
       for (float& value : values) value *= 2;
     }
   });
-  const TensorFault* fault = only_fault(compare(b), "blk.1.ffn_norm.weight");
+  const std::optional<TensorFault> fault = only_fault(compare(b), "blk.1.ffn_norm.weight");
   ASSERT_TRUE(fault);
   EXPECT_NEAR(fault->factor, 2, 1e-3);
 }
@@ -126,7 +126,7 @@ TEST_P(Faults, AZeroedBlockIsNamedAndLocated) {
     const AlteredModel b(*a_, GetParam(), [&](const TensorEntry& t, std::vector<float>& values) {
       if (t.name == tensor) std::fill_n(values.begin() + 5 * t.columns() + 96, 32, 0.0f);
     });
-    const TensorFault* fault = only_fault(compare(b), tensor);
+    const std::optional<TensorFault> fault = only_fault(compare(b), tensor);
     ASSERT_TRUE(fault);
     EXPECT_EQ(fault->kind, TensorFaultKind::blocks);
     EXPECT_EQ(fault->blocks, 1);
@@ -142,7 +142,7 @@ TEST_P(Faults, ADoubledBlockIsNamedAndLocated) {
       if (t.name != tensor) return;
       for (int64_t i = 0; i < 32; ++i) values[static_cast<size_t>(9 * t.columns() + 160 + i)] *= 2;
     });
-    const TensorFault* fault = only_fault(compare(b), tensor);
+    const std::optional<TensorFault> fault = only_fault(compare(b), tensor);
     ASSERT_TRUE(fault);
     EXPECT_EQ(fault->kind, TensorFaultKind::blocks);
     EXPECT_EQ(fault->row, 9);
@@ -180,7 +180,7 @@ TEST_P(Faults, ABlockOfOtherValuesIsNamedAndLocated) {
     std::swap_ranges(values.begin() + 3 * t.columns() + 64, values.begin() + 3 * t.columns() + 96,
                      values.begin() + 6 * t.columns() + 128);
   });
-  const TensorFault* fault = only_fault(compare(b), "blk.1.attn_v.weight");
+  const std::optional<TensorFault> fault = only_fault(compare(b), "blk.1.attn_v.weight");
   ASSERT_TRUE(fault);
   EXPECT_EQ(fault->kind, TensorFaultKind::blocks);
   EXPECT_EQ(fault->blocks, 2);
@@ -190,7 +190,7 @@ TEST_P(Faults, AnEmptyTensorIsNamed) {
   const AlteredModel b(*a_, GetParam(), [](const TensorEntry& t, std::vector<float>& values) {
     if (t.name == "blk.0.attn_k.weight") std::fill(values.begin(), values.end(), 0.0f);
   });
-  const TensorFault* fault = only_fault(compare(b), "blk.0.attn_k.weight");
+  const std::optional<TensorFault> fault = only_fault(compare(b), "blk.0.attn_k.weight");
   ASSERT_TRUE(fault);
   EXPECT_EQ(fault->kind, TensorFaultKind::zeroed);
 }

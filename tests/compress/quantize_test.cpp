@@ -233,35 +233,37 @@ TEST_F(Quantize, FallbacksAreNamedAndCounted) {
   EXPECT_EQ(plan.bytes, bytes);
 }
 
-// INT8 by channel is Q8_0 whose blocks all have their row's scale: standard GGUF, and better than 4 bits by far.
+// INT8 by channel is Q8_0 (or, with an offset, Q8_A) whose blocks all have their row's scale, and better than 4 bits by
+// far.
 TEST_F(Quantize, Int8HasOneScaleAlongEachRow) {
   const auto source = open("llama-b");
   Runtime runtime = test::test_runtime("auto");
-  double by_method[2];
-  for (const QuantizeMethod method : {QuantizeMethod::rtn, QuantizeMethod::gptq}) {
-    QuantizeOptions options = options_for(method, Type::q8_0, 192);
-    options.recipe = parse_recipe(recipe_of_name("INT8").yaml());
-    ASSERT_TRUE(options.recipe.row_scales);
-    quantize_model(*source, runtime, out, options);
-    const auto written = open_model(out);
-    int64_t rows = 0;
-    for (const TensorEntry& tensor : written->tensors()) {
-      if (tensor.type != Type::q8_0) continue;
-      const auto stride = static_cast<size_t>(row_bytes(Type::q8_0, tensor.columns()));
-      for (size_t at = 0; at < tensor.data.size(); at += 34) {
-        const size_t first = at / stride * stride;
-        ASSERT_EQ(tensor.data[at], tensor.data[first]) << tensor.name;
-        ASSERT_EQ(tensor.data[at + 1], tensor.data[first + 1]) << tensor.name;
-      }
-      rows += tensor.rows();
-    }
-    EXPECT_GT(rows, 100);
-    by_method[method == QuantizeMethod::gptq] = difference(source, out, "llama-b");
-  }
   quantize_model(*source, runtime, out, options_for(QuantizeMethod::rtn, Type::q4_0, 0));
   const double coarse = difference(source, out, "llama-b");
-  EXPECT_LT(by_method[0], 0.05 * coarse);
-  EXPECT_LT(by_method[1], 0.05 * coarse);
+  for (const auto& [name, type] : {std::pair{"INT8", Type::q8_0}, std::pair{"int8_asym", Type::q8_a}}) {
+    const auto block = static_cast<size_t>(info(type).block_bytes);
+    for (const QuantizeMethod method : {QuantizeMethod::rtn, QuantizeMethod::gptq}) {
+      QuantizeOptions options = options_for(method, type, 192);
+      options.recipe = parse_recipe(recipe_of_name(name).yaml());
+      ASSERT_TRUE(options.recipe.row_scales);
+      quantize_model(*source, runtime, out, options);
+      const auto written = open_model(out);
+      int64_t rows = 0;
+      for (const TensorEntry& tensor : written->tensors()) {
+        if (tensor.type != type || !options.recipe.row_scaled(tensor.name)) continue;
+        const auto stride = static_cast<size_t>(row_bytes(type, tensor.columns()));
+        for (size_t at = 0; at < tensor.data.size(); at += block) {
+          const size_t first = at / stride * stride;
+          for (size_t byte = 0; byte < block - 32; ++byte) {
+            ASSERT_EQ(tensor.data[at + byte], tensor.data[first + byte]) << tensor.name;
+          }
+        }
+        rows += tensor.rows();
+      }
+      EXPECT_GT(rows, 100) << name;
+      EXPECT_LT(difference(source, out, "llama-b"), 0.05 * coarse) << name;
+    }
+  }
   EXPECT_THROW(recipe_of_name("INT9"), Error);
 }
 

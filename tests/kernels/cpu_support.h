@@ -65,8 +65,9 @@ inline std::vector<std::string> isas_under_test() {
 }
 
 inline const std::vector<Type>& quantized_types() {
-  static const std::vector<Type> types = {Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0,   Type::q2_k,
-                                          Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs};
+  static const std::vector<Type> types = {Type::q4_0,   Type::q4_1,   Type::q5_0, Type::q5_1, Type::q8_0,
+                                          Type::q2_k,   Type::q3_k,   Type::q4_k, Type::q5_k, Type::q6_k,
+                                          Type::iq4_nl, Type::iq4_xs, Type::q8_a};
   return types;
 }
 

@@ -23,6 +23,7 @@ struct Known {
 constexpr Known kKnown[] = {
     {"panel32-1", 0xcd0508f7cb5c90d9},
     {"panel32-2", 0xd2650db006a1bf50},
+    {"panel32-3", 0x45f01f8dd21bbbe3},  // one type more
 };
 
 /// Bytes that are the same everywhere, valid as blocks of any type: no NaN, no infinite scale.

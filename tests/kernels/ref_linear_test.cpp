@@ -125,7 +125,8 @@ TEST_P(RefTypes, ExactProductAndInt8ProductEqualTheirDefinitions) {
 
 INSTANTIATE_TEST_SUITE_P(All, RefTypes,
                          testing::Values(Type::q4_0, Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0, Type::q2_k,
-                                         Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs),
+                                         Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k, Type::iq4_nl, Type::iq4_xs,
+                                         Type::q8_a),
                          [](const auto& test) { return std::string(autoglm::info(test.param).name); });
 
 TEST(RefLinear, HalfWeightsMeetBfloat16Activations) {

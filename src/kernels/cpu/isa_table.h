@@ -124,6 +124,7 @@ inline constexpr QuantLayout kFileLayouts[] = {
     {CodeForm::five, ScaleForm::integer, false, true},    // Q5_K
     {CodeForm::six, ScaleForm::integer, true, false},     // Q6_K
     {CodeForm::book, ScaleForm::integer, false, false},   // IQ4_XS
+    {CodeForm::byte, ScaleForm::half, false, true},       // Q8_A
 };
 
 /// One quantized panel times m rows of activations: out[t][r], r = 0..31. Groups are added in ascending order:

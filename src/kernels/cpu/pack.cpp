@@ -266,8 +266,9 @@ std::string_view layout_name(const CpuWeight& weight) {
     case Kind::quant:
       break;
   }
-  static constexpr std::string_view names[] = {"byte32",  "nibble32", "nibble32m",  "five32",   "five32m", "book32",
-                                               "two16mi", "three16i", "nibble32mi", "five32mi", "six16i",  "book32i"};
+  static constexpr std::string_view names[] = {"byte32", "nibble32", "nibble32m", "five32",     "five32m",
+                                               "book32", "two16mi",  "three16i",  "nibble32mi", "five32mi",
+                                               "six16i", "book32i",  "byte32m"};
   static_assert(std::size(names) == std::size(kFileLayouts));
   return names[index_of(weight.layout)];
 }

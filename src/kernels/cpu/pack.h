@@ -15,7 +15,7 @@ namespace autoglm::cpu {
 
 /// Raise it with every change of a layout, of the order of weights in memory, or of a value that packing computes:
 /// packs on disk of another version are not read (docs/PERFORMANCE.md, "Weights in memory").
-inline constexpr std::string_view kPackVersion = "panel32-2";
+inline constexpr std::string_view kPackVersion = "panel32-3";
 
 enum class Kind : uint8_t { mapped, quant, bf16, f16, f32 };
 
