@@ -149,7 +149,8 @@ nlohmann::json zone_shares(const ZoneTotals& totals) {
 // The largest, down to a twentieth of all.
 std::string zones_line(const ZoneTotals& totals, bool zh) {
   std::vector<std::pair<double, std::string>> parts;
-  for (const auto& [zone, share] : zone_shares(totals).items()) {
+  const nlohmann::json shares = zone_shares(totals);  // items() refers to it
+  for (const auto& [zone, share] : shares.items()) {
     if (share.get<double>() >= 0.05) parts.emplace_back(share.get<double>(), zone);
   }
   std::ranges::sort(parts, std::greater());
