@@ -42,7 +42,8 @@ bool matches(std::string_view pattern, std::string_view name);
 Recipe uniform_recipe(Type type);
 
 /// The same by the name that users write: a type's, INT8 (Q8_0 with one scale along each row; embedding and
-/// head, whose rows are tokens, a scale for each block) or INT8_ASYM (the same with Q8_A and offsets). Error bad_flag with the names that exist.
+/// head, whose rows are tokens, a scale for each block) or INT8_ASYM (the same with Q8_A and offsets). Error bad_flag
+/// with the names that exist.
 Recipe recipe_of_name(const std::string& name);
 
 /// `type`, or where rows of `columns` do not fill its blocks the nearest type that takes them and is no coarser: Q2_K,
