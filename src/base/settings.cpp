@@ -97,11 +97,11 @@ std::vector<std::string> Settings::load_environment(std::span<const std::string>
   return warnings;
 }
 
-void Settings::apply_profile() {
+void Settings::apply_profile(Language language) {
   const std::string& profile = text("profile");
   for (const ProfileValue& row : profile_values()) {
     if (row.profile == profile) {
-      set(row.key, row.value, Origin::profile, fmt::format("{}: {}", row.profile, row.reason));
+      set(row.key, row.value, Origin::profile, fmt::format("{}: {}", row.profile, row.reason.in(language)));
     }
   }
 }

@@ -73,7 +73,7 @@ struct ProfileValue {
   std::string_view profile;
   std::string_view key;
   std::string_view value;
-  std::string_view reason;
+  Text reason;
 };
 std::span<const ProfileValue> profile_values();
 
@@ -120,8 +120,8 @@ class Settings {
   void load_file(const std::filesystem::path& path);
   void load_yaml(const std::string& text, const std::string& name);
 
-  /// Puts in the values of the chosen profile.
-  void apply_profile();
+  /// Puts in the values of the chosen profile, with reasons in this language.
+  void apply_profile(Language language = Language::en);
 
   // What a key holds. Asking for an unknown key, by the wrong type, or for a value that is not set is a bug.
   bool is_set(std::string_view key) const;
@@ -150,8 +150,9 @@ class Settings {
   std::string as_word(std::string_view key) const;
   /// How it is written in a file: "auto", "null", "2GiB", "[a, b]".
   std::string to_yaml_value(std::string_view key) const;
-  /// All settings of `keys` as a YAML that load_yaml() takes, each with origin and reason in a comment.
-  std::string to_yaml(std::span<const std::string_view> keys) const;
+  /// All settings of `keys` as a YAML that load_yaml() takes, each with origin and reason in a comment. Reasons are in
+  /// the language that they were given in; that of a default is in this one.
+  std::string to_yaml(std::span<const std::string_view> keys, Language language = Language::en) const;
 
   /// The language of help and hints.
   Language language() const;

@@ -525,11 +525,19 @@ constexpr Setting kTable[] = {
 // clang-format on
 
 constexpr ProfileValue kProfileValues[] = {
-    {"efficient", "batching.max_batch_size", "8", "fewer requests at once need less memory"},
-    {"efficient", "server.max_queue", "64", "a short queue suits a small machine"},
-    {"efficient", "runtime.priority", "low", "other programs go first"},
-    {"performance", "batching.max_batch_size", "64", "more requests a step give more tokens per second"},
-    {"performance", "server.max_queue", "1024", "a long queue keeps the batch full"},
+    {"efficient",
+     "batching.max_batch_size",
+     "8",
+     {"fewer requests at once need less memory", "同时处理的请求少，内存就少"}},
+    {"efficient", "batching.prefill_chunk", "128", {"fewer tokens a step need less memory", "每步 token 少，内存就少"}},
+    {"efficient", "server.max_queue", "64", {"a short queue suits a small machine", "小机器适合短队列"}},
+    {"efficient", "speculation", "off", {"a draft that is refused is work for nothing", "被拒绝的推测白费计算"}},
+    {"efficient", "runtime.priority", "low", {"other programs go first", "其他程序优先"}},
+    {"performance",
+     "batching.max_batch_size",
+     "64",
+     {"more requests a step give more tokens per second", "每步请求越多，每秒 token 越多"}},
+    {"performance", "server.max_queue", "1024", {"a long queue keeps the batch full", "长队列让批次保持满载"}},
 };
 
 bool contains_word(std::string_view words, std::string_view word) {

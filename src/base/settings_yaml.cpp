@@ -250,7 +250,7 @@ std::string Settings::to_yaml_value(std::string_view key) const {
   return yaml_text(value.text);
 }
 
-std::string Settings::to_yaml(std::span<const std::string_view> keys) const {
+std::string Settings::to_yaml(std::span<const std::string_view> keys, Language language) const {
   std::string out;
   std::vector<std::string_view> open;  // sections whose header has been written
   std::vector<std::string_view> ordered(keys.begin(), keys.end());
@@ -272,7 +272,8 @@ std::string Settings::to_yaml(std::span<const std::string_view> keys) const {
     const std::string line =
         fmt::format("{}{}: {}", std::string(2 * parts.size(), ' '), key.substr(at), to_yaml_value(key));
     const Entry& value = entry(key);
-    out += fmt::format("{:<40} # {}: {}\n", line, autoglm::name(value.origin), one_line(value.reason));
+    const bool zh = language == Language::zh && value.origin == Origin::fallback;
+    out += fmt::format("{:<40} # {}: {}\n", line, autoglm::name(value.origin), zh ? "内置" : one_line(value.reason));
   }
   return out;
 }

@@ -37,6 +37,7 @@ BenchModel open_bench_model(Context& context, const LoadOptions& options, bool w
   if (context.settings().text_if("bench.shape")) {
     model = make_bench_model(context);
     const int64_t source = huge_page_bytes().value_or(0);
+    model.source_memory = {};  // the model's plan has it now
     load_into(context, *model.opened, options, options.context);
     model.huge_bytes = huge_page_bytes().value_or(0) - source;
   } else {

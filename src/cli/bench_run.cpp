@@ -27,6 +27,7 @@ LoadOptions bench_options(LoadOptions options, const BenchShape& shape) {
   if (options.context == 0) options.context = std::max<int64_t>(needed, kKvBlock);
   options.batch_sequences = shape.batch;
   options.logit_rows = shape.batch;
+  options.logits_bytes = [](int64_t vocabulary) { return 4 * vocabulary; };  // last_row_
   return options;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/bench_model.h"
 #include "cli/bench_report.h"
 #include "cli/generate.h"
+#include "cli/profile.h"
 #include "cli/tuned_settings.h"
 #include "engine/options.h"
 #include "hw/pages.h"
@@ -164,6 +165,9 @@ void warm_up(const OpenedModel& opened, const EngineOptions& options, const std:
 int bench_workload(Context& context) {
   const Settings& settings = context.settings();
   apply_tuned(context);
+  if (context.has_argument("MODEL")) {
+    apply_profile_to_model(context, *open_source(context), {"batching.max_batch_size"});
+  }
   std::vector<std::string> notes;
   EngineOptions options = serving_options(settings, notes);
   options.max_queue = -1;  // an open loop waits as long as it has to, and its times say so

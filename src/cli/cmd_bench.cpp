@@ -15,6 +15,7 @@
 #include "cli/bench_workload.h"
 #include "cli/commands.h"
 #include "cli/open.h"
+#include "hw/resident.h"
 #include "model/memory_plan.h"
 #include "model/random_weights.h"
 
@@ -117,8 +118,8 @@ int run(Context& context) {
   if (opened.packs) opened.packs->finish();  // writing them would be measured too
   const auto check = [&] { context.interrupt().check(); };
   BenchRun bench(model, shape, check);
-  warm_up(bench, shape);                  // pages are touched, clocks are up, caches as in the middle of a run
-  const int64_t peak = peak_rss_bytes();  // before the probe, which needs memory of its own
+  warm_up(bench, shape);                        // pages are touched, clocks are up, caches as in the middle of a run
+  const int64_t peak = resident_memory().peak;  // before the probe, which needs memory of its own
   std::unique_ptr<RoofProbe> probe;
   if (settings.boolean("hw.probe")) probe = std::make_unique<RoofProbe>(*opened.runtime.pool, backend.name(), check);
   nlohmann::json object = bench_json(measure(context, bench, shape, probe.get(), peer.get()), facts);

@@ -11,6 +11,7 @@
 #include "cli/generate.h"
 #include "cli/line_editor.h"
 #include "cli/tuned_settings.h"
+#include "hw/resident.h"
 
 namespace autoglm {
 namespace {
@@ -135,7 +136,7 @@ class Chat {
                       last_.decode_tps()));
     }
     say(fmt::format("context {} tokens; memory planned {}, peak {}\n", engine_.context(),
-                    format_bytes(opened_.model->memory().total_bytes), format_bytes(peak_rss_bytes())));
+                    format_bytes(opened_.model->memory().total_bytes), format_bytes(resident_memory().peak)));
   }
 
   void answer(const std::string& text) {

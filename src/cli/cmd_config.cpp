@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/open.h"
+#include "cli/profile.h"
 #include "engine/chat.h"
 
 namespace autoglm {
@@ -50,7 +51,7 @@ nlohmann::json json_value(const Settings& settings, const Setting& setting) {
   return {};
 }
 
-// What MODEL adds: its makers' sampling values, and the context that it and the memory allow.
+// What MODEL adds: its makers' sampling values, and what the profile comes to for it in this memory.
 void suggest_from_model(Context& context) {
   const std::shared_ptr<const ModelSource> source = open_source(context);
   const SamplingDefaults defaults = sampling_defaults(*source);
@@ -65,9 +66,7 @@ void suggest_from_model(Context& context) {
   suggest("sampling.top_p", fmt::format("{}", sampling.top_p), defaults.origin);
   suggest("sampling.min_p", fmt::format("{}", sampling.min_p), defaults.origin);
   suggest("sampling.repetition_penalty", fmt::format("{}", sampling.repetition_penalty), defaults.origin);
-  const Runtime runtime = open_runtime(context);
-  const MemoryPlan plan = Model::plan(*source, runtime, load_options(context));
-  suggest("context", std::to_string(plan.context), plan.context_reason);
+  apply_profile_to_model(context, *source);
 }
 
 int run(Context& context) {
@@ -79,7 +78,7 @@ int run(Context& context) {
   if (context.has_argument("MODEL")) suggest_from_model(context);
   const std::vector<std::string_view> keys = shown_keys();
   if (!context.json()) {
-    context.print(settings.to_yaml(keys));
+    context.print(settings.to_yaml(keys, context.language()));
     return 0;
   }
   nlohmann::json rows = nlohmann::json::array();
@@ -99,11 +98,18 @@ const Command kConfig = {
     .name = "config",
     .summary = {"each effective setting, where it comes from and why", "每个生效的设置、来源及原因"},
     .positionals = {{"MODEL", false, {"the model whose settings are wanted", "要查看其设置的模型"}}},
-    .details = {"The output is YAML that --config takes again. Origins: flag, environment, file, profile, machine, "
-                "default; the first of them that says something holds.",
-                "输出是可以再用 --config 读入的 YAML。来源依次为：flag、environment、file、profile、machine、default；"
-                "最先给出值的来源生效。"},
+    .details =
+        {"The output is YAML that --config takes again. Origins: flag, environment, file, profile, machine, "
+         "default; the first of them that says something holds.\n"
+         "With MODEL and --profile, this is the profile written out for this machine: threads, context, keys and "
+         "values, requests at once, tokens a step, speculation and precision, each with its reason.",
+         "输出是可以再用 --config 读入的 YAML。来源依次为：flag、environment、file、profile、machine、default；"
+         "最先给出值的来源生效。\n"
+         "给出 MODEL 和 --profile 时，输出该配置档在本机上对应的设置：线程、上下文、键值缓存、同时处理的请求数、"
+         "每步 token 数、推测和精度，每项都附原因。"},
     .examples = {{"autoglm config > my.yaml", {"write down what holds now", "保存当前生效的设置"}},
+                 {"autoglm config model.gguf --profile efficient",
+                  {"what a profile means here", "配置档在本机意味着什么"}},
                  {"autoglm config --config my.yaml --threads 2",
                   {"what holds when a flag is added", "加上一个选项后生效的设置"}}},
     .json_keys = "settings[{key, value, origin, reason}]",

@@ -71,8 +71,7 @@ Report look(Context& context, const ModelSource& source) {
   Report report;
   report.spec = read_spec(source);
   const Runtime runtime = open_runtime(context);
-  LoadOptions options = load_options(context);
-  options.batch_sequences = context.settings().integer("inspect.batch");
+  const LoadOptions options = load_options(context, context.settings().integer("inspect.batch"));
   report.plan = Model::plan(source, runtime, options);
   report.types = bytes_by_type(source);
   if (context.settings().boolean("inspect.fit")) {
@@ -92,6 +91,7 @@ nlohmann::json memory_json(const MemoryPlan& plan) {
           {"kv_per_token_bytes", plan.kv_per_token_bytes},
           {"kv_bytes", plan.kv_bytes},
           {"activations_bytes", plan.activations_bytes},
+          {"cache_bytes", plan.cache_bytes},
           {"tokenizer_bytes", plan.tokenizer_bytes},
           {"process_bytes", plan.process_bytes},
           {"total_bytes", plan.total_bytes},
@@ -153,11 +153,10 @@ std::string to_text(const Report& report, const ModelSource& source) {
   }
   line("tensors", fmt::format("{}: {}", source.tensors().size(), types));
   const MemoryPlan& plan = report.plan;
-  line("memory",
-       fmt::format("{}: weights {}, KV cache {} ({} tokens, {} a token), activations {}, the rest {}",
-                   format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes), format_bytes(plan.kv_bytes),
-                   plan.context, format_bytes(plan.kv_per_token_bytes), format_bytes(plan.activations_bytes),
-                   format_bytes(plan.tokenizer_bytes + plan.process_bytes)));
+  line("memory", fmt::format("{}: weights {}, KV cache {} ({} tokens, {} a token), activations {}, the rest {}",
+                             format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes),
+                             format_bytes(plan.kv_bytes), plan.context, format_bytes(plan.kv_per_token_bytes),
+                             format_bytes(plan.activations_bytes), format_bytes(plan.rest_bytes())));
   if (plan.limit_bytes > 0) {
     line("", fmt::format("{} in {}", plan.fits() ? "fits" : "does not fit", format_bytes(plan.limit_bytes)));
   }
@@ -196,8 +195,14 @@ const Command kInspect = {
     .name = "inspect",
     .summary = {"what a model holds and what it needs", "查看模型内容与所需资源"},
     .positionals = {{.name = "MODEL", .required = true, .help = {"the model", "模型"}}},
-    .details = {"The memory estimate is for --ctx, --kv-type and --batch; --fit shows what fits this machine.",
-                "内存估计针对 --ctx、--kv-type 和 --batch；--fit 显示本机放得下的配置。"},
+    .details =
+        {"The memory estimate is for --ctx, --kv-type and --batch requests that are each as long as --ctx; --fit "
+         "shows what fits this machine. Memory means the peak of what is resident (VmHWM in /proc/self/status: "
+         "anonymous memory and the pages of mapped files that were touched), as in the plan that run and serve "
+         "print and the peak that they and bench report.",
+         "内存估计针对 --ctx、--kv-type 和 --batch 个长度均为 --ctx 的请求；--fit 显示本机放得下的配置。"
+         "内存指常驻内存的峰值（/proc/self/status 中的 VmHWM：匿名内存和访问过的映射文件页），"
+         "run 和 serve 打印的计划以及它们和 bench 报告的峰值也是如此。"},
     .examples = {{"autoglm inspect model.gguf --fit --memory-limit 2GiB", {"what 2 GiB allow", "2 GiB 内存能做什么"}}},
     .json_keys =
         "arch, parameters, layers, hidden, heads, kv_heads, vocab, context, types, tensors[{name, type, "

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/generate.h"
 #include "cli/tuned_settings.h"
+#include "hw/resident.h"
 #include "tune/counters.h"
 
 namespace autoglm {
@@ -85,7 +86,7 @@ nlohmann::json report(const Answer& answer, const OpenedModel& opened, const Sam
         {"prefill_tps", answer.prefill_tps()},
         {"decode_tps", answer.decode_tps()},
         {"zones_ms", zones_ms(zones)}}},
-      {"memory", {{"planned_bytes", opened.model->memory().total_bytes}, {"peak_rss_bytes", peak_rss_bytes()}}},
+      {"memory", {{"planned_bytes", opened.model->memory().total_bytes}, {"peak_rss_bytes", resident_memory().peak}}},
   };
   if (!answer.reasoning.empty()) object["reasoning"] = answer.reasoning;
   return object;

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/generate.h"
+#include "cli/profile.h"
 #include "cli/tuned_settings.h"
 #include "cli/version.h"
 #include "engine/answer_grammar.h"
@@ -44,6 +45,7 @@ void warn_of_strangers(const Context& context, const Server& server) {
 int run(Context& context) {
   const Settings& settings = context.settings();
   apply_tuned(context);
+  apply_profile_to_model(context, *open_source(context), {"batching.max_batch_size"});
   std::vector<std::string> notes;
   EngineOptions options = serving_options(settings, notes);
   for (const std::string& note : notes) context.note(note);

@@ -206,9 +206,19 @@ std::string config_document(Language language) {
               "| profile | 键 | 值 | 原因 |\n| --- | --- | --- | --- |\n"}
              .in(language);
   for (const ProfileValue& row : profile_values()) {
-    out += fmt::format("| `{}` | `{}` | `{}` | {} |\n", row.profile, row.key, row.value, row.reason);
+    out += fmt::format("| `{}` | `{}` | `{}` | {} |\n", row.profile, row.key, row.value, row.reason.in(language));
   }
-  out += Text{"\n`balanced` changes no default.\n", "\n`balanced` 不改变任何默认值。\n"}.in(language);
+  out +=
+      Text{
+          "\n`balanced` changes no default. Besides, `efficient` takes half of the threads that the machine allows and "
+          "a "
+          "context of 4096 tokens at most, and whatever the profile, `serve` halves the requests at once until they "
+          "fit in memory beside a whole context. `autoglm config MODEL --profile NAME` writes out all of it for this "
+          "machine and model, with the numbers that it follows from.\n",
+          "\n`balanced` 不改变任何默认值。此外，`efficient` 使用本机允许的一半线程，上下文最多 4096 个 token；"
+          "无论哪个配置档，`serve` 都会把同时处理的请求数减半，直到它们和一个完整上下文一起放得进内存。"
+          "`autoglm config MODEL --profile 名称` 会针对本机和该模型写出全部设置以及所依据的数字。\n"}
+          .in(language);
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/ledger.h"
+#include "cli/profile.h"
 #include "hw/files.h"
 #include "kernels/backend.h"
 
@@ -17,16 +18,24 @@ void apply_machine(Settings& settings, const Machine& machine, std::string_view 
   };
   suggest("lang", locale.starts_with("zh") ? "zh" : "en",
           locale.empty() ? "LANG is not set" : fmt::format("LANG is {}", locale));
-  suggest("runtime.threads", std::to_string(machine.threads()), machine.threads_reason());
+  const Language language = settings.boolean("json") ? Language::en : settings.language();
+  suggest("runtime.threads", std::to_string(machine.threads()), machine.threads_reason(language));
+  for (const ProfileChoice& choice : choices_for_machine(settings, machine, language)) {
+    settings.set(choice.key, choice.value, choice.origin, choice.reason);
+  }
   // Whole steps of 16 MiB: the last bytes change from run to run and mean nothing.
   constexpr int64_t kStep = 16 << 20;
   const int64_t memory = std::max(kStep, machine.usable_memory() / kStep * kStep);
-  suggest("runtime.memory_limit", fmt::format("{}MiB", memory >> 20), machine.usable_memory_reason());
+  suggest("runtime.memory_limit", fmt::format("{}MiB", memory >> 20), machine.usable_memory_reason(language));
   const std::vector<std::string_view> isas = usable_isas();
   suggest("runtime.isa", std::string(isas.front()),
-          fmt::format("the best of what this CPU and this binary have: {}", fmt::join(isas, ", ")));
+          fmt::format(fmt::runtime(language == Language::zh ? "本机 CPU 和本程序都支持的最好的一种：{}"
+                                                            : "the best of what this CPU and this binary have: {}"),
+                      fmt::join(isas, ", ")));
   if (settings.text("precision.strategy") == "f32") {
-    suggest("kv_cache.type", "f32", "--precision f32 is exact only with exact keys and values");
+    suggest("kv_cache.type", "f32",
+            language == Language::zh ? "只有键值也精确时 --precision f32 才精确"
+                                     : "--precision f32 is exact only with exact keys and values");
   }
   affinity_cpus(settings, machine);  // refuses a list that is wrong before any work begins
 }

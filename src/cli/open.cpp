@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "cli/kernel_tunings.h"
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
+#include "cli/profile.h"
 #include "cli/version.h"
 #include "engine/ngram_index.h"
 #include "engine/prefix_cache.h"
@@ -54,7 +54,7 @@ void print_plan(const Context& context, const MemoryPlan& plan) {
   context.note(fmt::format("memory: {} planned (weights {}, KV cache {} for {} tokens, activations {}, the rest {}){}",
                            format_bytes(plan.total_bytes), format_bytes(plan.weights_bytes),
                            format_bytes(plan.kv_bytes), plan.context, format_bytes(plan.activations_bytes),
-                           format_bytes(plan.tokenizer_bytes + plan.process_bytes),
+                           format_bytes(plan.rest_bytes()),
                            plan.limit_bytes > 0 ? " of " + format_bytes(plan.limit_bytes) : ""));
   if (!plan.context_reason.empty()) {
     context.note(fmt::format("context: {} tokens ({})", plan.context, plan.context_reason));
@@ -109,45 +109,60 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
   return open_model(model_path(context), need_weights);
 }
 
-Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit) {
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit, bool pin) {
   const Settings& settings = context.settings();
   RuntimeOptions options;
   options.threads = static_cast<int>(settings.integer_if("runtime.threads").value_or(0));
   options.memory_limit = memory_limit.value_or(settings.bytes_if("runtime.memory_limit").value_or(0));
   options.isa = settings.text_if("runtime.isa").value_or("auto");
-  options.cpus = affinity_cpus(settings, context.machine());
+  if (pin) options.cpus = affinity_cpus(settings, context.machine());
   options.pin = !options.cpus.empty();
   Runtime runtime = make_runtime(options);
   runtime.backend->set_tuning(remembered_tuning(context, runtime));
   return runtime;
 }
 
+KvType kv_type_of(const Settings& settings) {
+  const bool exact = settings.text("precision.strategy") == "f32";
+  if (exact && !settings.given("kv_cache.type")) return KvType::f32;
+  return kv_type(settings.text("kv_cache.type"));
+}
+
+void add_engine(LoadOptions& options, const EngineShape& shape) {
+  options.batch_sequences = shape.sequences;
+  options.batch_rows = shape.chunk;
+  options.logit_rows = shape.sequences + std::max(shape.serves ? kPromptScores : 0, shape.drafts ? kMostDraft : 0);
+  options.kv_shared = shape.serves;
+  options.logits_bytes = Sampler::bytes_for;
+  options.sequence_bytes = [shape](int64_t tokens) {
+    return (shape.drafts ? NgramIndex::bytes_for(tokens) : 0) +
+           (shape.prefix_cache ? PrefixCache::bytes_for(tokens) : 0);
+  };
+}
+
+EngineShape engine_shape(const Settings& settings, int64_t sequences) {
+  return {.sequences = sequences,
+          .chunk = settings.integer("batching.prefill_chunk"),
+          .drafts = settings.text("speculation") != "off",
+          .prefix_cache = settings.boolean("kv_cache.prefix_cache")};
+}
+
 LoadOptions load_options(const Context& context, int64_t sequences) {
   const Settings& settings = context.settings();
+  const std::string_view command = context.command().name;
   LoadOptions options;
   options.batch_sequences = sequences;
-  const bool workload = context.command().name == "bench" && settings.is_set("workload.name");
-  if (context.command().name == "serve" || workload) {
-    options.kv_shared = true;
-    options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
-    options.logit_rows = sequences + kPromptScores;
-  }
-  if (takes(context.command().name, *find_setting("context"))) {
-    options.context = settings.integer_if("context").value_or(0);
-  }
-  const bool exact = settings.text_if("precision.strategy").value_or("auto") == "f32";
-  options.precision = exact ? Precision::f32 : Precision::automatic;
-  options.kv_type = kv_type(settings.text("kv_cache.type"));
-  if (exact && !settings.given("kv_cache.type")) options.kv_type = KvType::f32;
-  const bool engine = takes(context.command().name, *find_setting("speculation"));
-  if (engine && (workload || context.command().name != "bench")) {
-    options.batch_rows = settings.integer("batching.prefill_chunk");
-    const bool drafts = settings.text("speculation") != "off";
-    const bool cache = settings.boolean("kv_cache.prefix_cache");
-    if (drafts) options.logit_rows = std::max(options.logit_rows, sequences + kMostDraft);
-    options.sequence_bytes = [drafts, cache](int64_t tokens) {
-      return (drafts ? NgramIndex::bytes_for(tokens) : 0) + (cache ? PrefixCache::bytes_for(tokens) : 0);
-    };
+  options.most_context = most_context(settings);
+  if (takes(command, *find_setting("context"))) options.context = settings.integer_if("context").value_or(0);
+  options.precision = settings.text("precision.strategy") == "f32" ? Precision::f32 : Precision::automatic;
+  options.kv_type = kv_type_of(settings);
+  const bool workload = command == "bench" && settings.is_set("workload.name");
+  // What inspect says is what run will plan.
+  if (workload || command == "inspect" || (takes(command, *find_setting("speculation")) && command != "bench")) {
+    EngineShape shape = engine_shape(settings, sequences);
+    shape.serves = workload || command == "serve";
+    add_engine(options, shape);
+    if (shape.serves) options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
   }
   if (const auto folder = prefix_folder(context)) {
     options.cache_bytes = [most = prefix_max_bytes(settings, *folder)](int64_t block_bytes) {
@@ -237,6 +252,8 @@ void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64
 
 std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,
                                            int64_t tokens) {
+  LoadOptions with = options;
+  with.tokenizer = with_tokenizer;
   const auto begin = std::chrono::steady_clock::now();
   auto opened = std::make_unique<OpenedModel>();
   opened->source = open_source(context);
@@ -256,7 +273,7 @@ std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& 
   opened->runtime = open_runtime(context);
   if (opened->prefixes) opened->prefixes->book_in(*opened->runtime.ledger);
   context.interrupt().check();
-  load_into(context, *opened, options, tokens);
+  load_into(context, *opened, with, tokens);
   if (with_tokenizer) {
     Speech made = speech.get();
     opened->tokenizer = std::move(made.tokenizer);
@@ -291,12 +308,6 @@ void check_utf8(std::string_view text, std::string_view what) {
   size_t at = 0;
   for (utf8::Scan scan = utf8::scan(text, at); scan.valid; scan = utf8::scan(text, at)) at += scan.length;
   fail(Code::bad_request, fmt::format("{} is not UTF-8 (byte {})", what, at), "convert it, for example with iconv");
-}
-
-int64_t peak_rss_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
 std::string history_path(const Context& context) {

@@ -29,7 +29,23 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
 
 /// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say. `memory_limit` (bytes) goes before
 /// --memory-limit, for a command whose flag means something else.
-Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt);
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt, bool pin = true);
+
+/// --kv-type, and what --precision implies.
+KvType kv_type_of(const Settings& settings);
+
+/// An engine, as far as memory is concerned.
+struct EngineShape {
+  int64_t sequences = 1;  // requests that are computed together
+  int64_t chunk = 512;    // rows of a step
+  bool drafts = true;
+  bool prefix_cache = true;
+  bool serves = false;  // for many clients: few of their requests are as long as the context
+};
+/// By --prefill-chunk, --speculation and --prefix-cache.
+EngineShape engine_shape(const Settings& settings, int64_t sequences);
+/// Has `options` plan for it.
+void add_engine(LoadOptions& options, const EngineShape& shape);
 
 /// --ctx, --kv-type, --precision and room for --speculation, where the command has them. `sequences`: requests that are
 /// computed together, whose keys and values share --kv-max-bytes.
@@ -83,9 +99,6 @@ void check_utf8(std::string_view text, std::string_view what);
 
 /// Where `chat` keeps what was typed, for the next time.
 std::string history_path(const Context& context);
-
-/// Largest resident set of this process so far, in bytes.
-int64_t peak_rss_bytes();
 
 /// Milliseconds since the system started this process (to 10 ms).
 double since_process_start_ms();

@@ -189,9 +189,9 @@ int run_command(const Command& command, const std::vector<std::string>& words,
   apply_flags(parsed, settings);
   const std::vector<std::string> warnings = settings.load_environment(environment);
   if (settings.is_set("config")) settings.load_file(settings.text("config"));
-  settings.apply_profile();
   const Machine machine = read_machine();
   apply_machine(settings, machine, locale(environment));
+  settings.apply_profile(settings.boolean("json") ? Language::en : settings.language());
   how = {settings.boolean("json"), settings.language()};
   explain_bus_errors(how.json, how.language);
   set_log_level(log_level(settings.text("log_level")));

@@ -163,6 +163,12 @@ Sampler::Sampler(int64_t vocabulary) : vocabulary_(vocabulary) {
   order_.resize(maxima_.size());
 }
 
+int64_t Sampler::bytes_for(int64_t vocabulary) {
+  const int64_t blocks = (vocabulary + static_cast<int64_t>(kBlock) - 1) / static_cast<int64_t>(kBlock);
+  return vocabulary * static_cast<int64_t>(3 * sizeof(float) + sizeof(Candidate)) +
+         blocks * static_cast<int64_t>(2 * sizeof(float));
+}
+
 int32_t Sampler::sample(std::span<const float> logits, const SamplerState& state, std::vector<TokenLogprob>& logprobs,
                         std::span<const uint64_t> allowed) {
   AUTOGLM_CHECK(static_cast<int64_t>(logits.size()) == vocabulary_, "a row of logits has the vocabulary's size");

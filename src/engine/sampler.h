@@ -58,6 +58,8 @@ class SamplerState {
 class Sampler {
  public:
   explicit Sampler(int64_t vocabulary);
+  /// Memory that one holds.
+  static int64_t bytes_for(int64_t vocabulary);
 
   static constexpr int32_t kNotFinite = -1;
   static constexpr int32_t kNothingAllowed = -2;

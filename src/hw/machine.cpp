@@ -112,7 +112,11 @@ int Machine::threads() const {
   return std::max(1, count);
 }
 
-std::string Machine::threads_reason() const {
+std::string Machine::threads_reason(Language language) const {
+  if (language == Language::zh) {
+    return fmt::format("{} 个允许的 CPU、{} 个物理核心和{}中的最小值", allowed.size(), physical_cores,
+                       cpu_quota ? fmt::format("配额 {:.3g} 个 CPU", *cpu_quota) : "无配额");
+  }
   return fmt::format("the least of {} allowed CPUs, {} physical cores and {}", allowed.size(), physical_cores,
                      cpu_quota ? fmt::format("a quota of {:.3g} CPUs", *cpu_quota) : "no quota");
 }
@@ -138,11 +142,13 @@ int64_t Machine::usable_memory() const {
   return std::max<int64_t>(0, std::min(*memory_limit - memory_used, memory_available));
 }
 
-std::string Machine::usable_memory_reason() const {
+std::string Machine::usable_memory_reason(Language language) const {
+  const bool zh = language == Language::zh;
   if (!memory_limit || *memory_limit - memory_used > memory_available) {
-    return fmt::format("available now, of {}", format_bytes(memory_total));
+    return fmt::format(fmt::runtime(zh ? "当前可用，共 {}" : "available now, of {}"), format_bytes(memory_total));
   }
-  return fmt::format("cgroup limit {}, of which {} is in use", format_bytes(*memory_limit), format_bytes(memory_used));
+  return fmt::format(fmt::runtime(zh ? "cgroup 上限 {}，其中 {} 已占用" : "cgroup limit {}, of which {} is in use"),
+                     format_bytes(*memory_limit), format_bytes(memory_used));
 }
 
 }  // namespace autoglm

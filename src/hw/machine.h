@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/language.h"
 #include "hw/cpu.h"
 
 namespace autoglm {
@@ -39,13 +40,13 @@ struct Machine {
 
   /// max(1, min(allowed CPUs, floor(quota), physical cores)).
   int threads() const;
-  std::string threads_reason() const;
+  std::string threads_reason(Language language = Language::en) const;
   /// CPUs to pin `count` workers to: one on each physical core first, then the siblings. Empty if count is larger than
   /// what is allowed (then nothing should be pinned) or if a quota makes pinning a disadvantage.
   std::vector<int> pin_order(int count) const;
   /// What this process may use: the cgroup's limit, or what is available now.
   int64_t usable_memory() const;
-  std::string usable_memory_reason() const;
+  std::string usable_memory_reason(Language language = Language::en) const;
 };
 
 /// How often the kernel has stopped us for the CPU quota since the cgroup was made.

@@ -1,6 +1,7 @@
 #include "model/memory_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "base/error.h"
@@ -11,31 +12,48 @@
 namespace autoglm {
 namespace {
 
-constexpr int64_t kDefaultContext = 32768;
 constexpr int64_t kLeastContext = 256;  // below this a model is of no use to a person
 
 // The program's code, libraries, heap and thread stacks before a model is loaded, as measured.
 constexpr int64_t kProcessBytes = 12 << 20;
 
+// What a string takes beside its object: short ones lie in it, others in a chunk of the heap.
+int64_t outside(const std::string& text) {
+  constexpr size_t kInside = 15;
+  const auto size = static_cast<int64_t>(text.size());
+  return text.size() <= kInside ? 0 : std::max<int64_t>(32, (size + 1 + 8 + 15) / 16 * 16);
+}
+
 int64_t array_bytes(const MetaArray& array) {
   const auto* texts = std::get_if<std::vector<std::string>>(&array);
   if (!texts) return std::visit([](const auto& numbers) { return 8 * static_cast<int64_t>(numbers.size()); }, array);
-  int64_t bytes = 0;
-  // A string object, what it keeps outside itself, and the tokenizer's own copy with its place in a hash table.
-  for (const std::string& text : *texts) {
-    bytes += 96 + (text.size() > 15 ? 2 * static_cast<int64_t>(text.size()) : 0);
-  }
+  int64_t bytes = static_cast<int64_t>(texts->size() * sizeof(std::string));
+  for (const std::string& text : *texts) bytes += outside(text);
   return bytes;
 }
 
-// Vocabulary and merges: in GGUF they lie in the metadata, in a folder in tokenizer.json.
-int64_t tokenizer_bytes(const ModelSource& source) {
+int64_t slots_for(size_t entries) { return static_cast<int64_t>(std::bit_ceil(entries * 3 / 2 + 2)); }
+
+// The tokenizer's own vocabulary and merges (text/vocab.h, bpe.cpp), as made from GGUF's.
+int64_t tokenizer_copy_bytes(const Metadata& metadata) {
   int64_t bytes = 0;
+  if (const auto* tokens = metadata.strings("tokenizer.ggml.tokens")) {
+    for (const std::string& text : *tokens) bytes += static_cast<int64_t>(text.size());
+    bytes += 5 * static_cast<int64_t>(tokens->size()) + 4 * slots_for(tokens->size());
+  }
+  if (const auto* merges = metadata.strings("tokenizer.ggml.merges")) bytes += 16 * slots_for(merges->size());
+  if (const auto* scores = metadata.numbers("tokenizer.ggml.scores")) bytes += 4 * std::ssize(*scores);
+  return bytes;
+}
+
+// Vocabulary and merges: in GGUF they lie in the metadata, which stay, in a folder in tokenizer.json.
+int64_t tokenizer_bytes(const ModelSource& source, bool loaded) {
+  int64_t bytes = loaded ? tokenizer_copy_bytes(source.metadata()) : 0;
   for (const auto& [key, value] : source.metadata().all()) {
     const auto* array = std::get_if<MetaArray>(&value);
     if (array && key.starts_with("tokenizer.")) bytes += array_bytes(*array);
   }
-  if (source.container() == Container::safetensors) {
+  if (loaded && source.container() == Container::safetensors) {
     for (std::string_view file : {"tokenizer.json", "tokenizer.model"}) {
       if (const auto text = source.file(file)) bytes += 4 * static_cast<int64_t>(text->size());
     }
@@ -49,7 +67,7 @@ int64_t logit_rows(const LoadOptions& options) {
 
 // Everything but KV and what depends on the context.
 struct Fixed {
-  int64_t weights = 0;
+  WeightBytes weights;
   int64_t tokenizer = 0;
 };
 
@@ -58,7 +76,8 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   const auto layers = kv_layers(in.spec, type);
   const int64_t block = backend.kv_block_bytes(layers);
   plan.context = context;
-  plan.weights_bytes = fixed.weights;
+  plan.weights_bytes = fixed.weights.used;
+  plan.source_bytes = fixed.weights.source;
   plan.tokenizer_bytes = fixed.tokenizer;
   plan.process_bytes = kProcessBytes;
   plan.kv_per_token_bytes = block / kKvBlock;
@@ -71,12 +90,13 @@ void fill(const PlanInputs& in, const Fixed& fixed, KvType type, int64_t context
   plan.kv_bytes = block * plan.kv_blocks;
   plan.activations_bytes = 4 * activation_values(in.spec, in.options.batch_rows, logit_rows(in.options)) +
                            backend.scratch_bytes(step_limits(in.spec, in.options.batch_rows, context));
+  if (in.options.logits_bytes) plan.activations_bytes += in.options.logits_bytes(in.spec.vocabulary);
   if (in.options.sequence_bytes) {
     plan.activations_bytes += in.options.batch_sequences * in.options.sequence_bytes(context);
   }
   if (in.options.cache_bytes) plan.cache_bytes = in.options.cache_bytes(block);
-  plan.total_bytes = plan.weights_bytes + plan.kv_bytes + plan.activations_bytes + plan.cache_bytes +
-                     plan.tokenizer_bytes + plan.process_bytes;
+  plan.total_bytes = plan.weights_bytes + plan.source_bytes + plan.kv_bytes + plan.activations_bytes +
+                     plan.cache_bytes + plan.tokenizer_bytes + plan.process_bytes;
 }
 
 // The largest context up to `most`, in whole blocks, that fits; 0 if none does. More context never needs less memory.
@@ -103,8 +123,9 @@ int64_t shared_kv_tokens(const PlanInputs& in) {
 }
 
 Fixed fixed_parts(const PlanInputs& in) {
-  return {.weights = weight_bytes(in.tensors, *in.runtime.backend, in.options.precision),
-          .tokenizer = tokenizer_bytes(in.source)};
+  return {.weights = weight_bytes(in.source, in.tensors, in.spec.tied_head, *in.runtime.backend, in.options.precision,
+                                  in.options.batch_rows),
+          .tokenizer = tokenizer_bytes(in.source, in.options.tokenizer)};
 }
 
 }  // namespace
@@ -179,10 +200,10 @@ MemoryPlan make_plan(const PlanInputs& in) {
     plan.context_reason = "as asked";
     return plan;
   }
-  const int64_t wanted = std::min({own, kDefaultContext, shared});
+  const int64_t wanted = std::min({own, in.options.most_context, shared});
   fill(in, fixed, in.options.kv_type, wanted, plan);
   plan.context_reason = wanted == own ? "the model's own"
-                        : wanted == kDefaultContext
+                        : wanted == in.options.most_context
                             ? "the default; the model's own is " + std::to_string(own)
                             : "what a KV cache of " + format_bytes(in.options.kv_max_bytes) + " holds";
   if (plan.fits()) return plan;

@@ -74,7 +74,7 @@ std::unique_ptr<Model> Model::load(std::shared_ptr<const ModelSource> source, Ru
   Ledger& ledger = *runtime.ledger;
   s.process_memory = Reservation(ledger, MemoryLine::process, s.plan.process_bytes, "the process");
   s.tokenizer_memory = Reservation(ledger, MemoryLine::tokenizer, s.plan.tokenizer_bytes, "the tokenizer");
-  s.weights_memory = Reservation(ledger, MemoryLine::weights, s.plan.weights_bytes, "weights");
+  s.weights_memory = Reservation(ledger, MemoryLine::weights, s.plan.weights_bytes + s.plan.source_bytes, "weights");
   s.kv_memory = Reservation(ledger, MemoryLine::kv, s.plan.kv_bytes, "the KV cache");
   s.activations_memory = Reservation(ledger, MemoryLine::activations, s.plan.activations_bytes, "activations");
 
@@ -144,8 +144,12 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
     for (int32_t token : batch.tokens) {
       AUTOGLM_CHECK(token >= 0 && token < s.spec.vocabulary, "token outside the vocabulary");
     }
-    s.backend->embed(
-        {.table = &s.weights.embedding, .tokens = batch.tokens, .scale = s.spec.embed_scale, .out = &s.activations.x});
+    EmbeddingRows& lookups = s.weights.rows;
+    const bool read = lookups.active();
+    s.backend->embed({.table = read ? &lookups.table() : &s.weights.embedding,
+                      .tokens = read ? lookups.read(batch.tokens) : batch.tokens,
+                      .scale = s.spec.embed_scale,
+                      .out = &s.activations.x});
   } else {
     AUTOGLM_CHECK(std::ssize(batch.embeddings) == rows * s.spec.hidden, "hidden values a row");
     s.backend->write(s.activations.x, 0, batch.embeddings);

@@ -31,14 +31,18 @@ constexpr int64_t kSharedTokens = 1024;
 struct LoadOptions {
   Precision precision = Precision::automatic;
   KvType kv_type = KvType::q8;
-  int64_t context = 0;          // tokens that KV is planned for; 0: the default rule of CLI.md
-  int64_t batch_sequences = 1;  // sequences at once
-  int64_t kv_max_bytes = 0;     // for keys and values of all sequences together; 0: the context for each of them
+  int64_t context = 0;           // tokens that KV is planned for; 0: the default rule of CLI.md
+  int64_t most_context = 32768;  // the default rule's: no more than these, unless asked for
+  int64_t batch_sequences = 1;   // sequences at once
+  int64_t kv_max_bytes = 0;      // for keys and values of all sequences together; 0: the context for each of them
   // Where kv_max_bytes is 0: sequences are requests of a server, of which few are as long as the context. One whole
   // context, and kSharedTokens for each other sequence.
   bool kv_shared = false;
   int64_t batch_rows = 512;  // most rows of a step
   int64_t logit_rows = 0;    // most rows of a step that need logits; 0: batch_sequences
+  bool tokenizer = true;     // one is loaded beside the model, to be planned for
+  // What takes the logits of such a vocabulary holds itself (an engine's sampler), to be planned for.
+  std::function<int64_t(int64_t vocabulary)> logits_bytes{};
   // What a sequence of so many tokens takes beside the model, to be planned for (an engine's index for speculation).
   std::function<int64_t(int64_t tokens)> sequence_bytes{};
   // What keeping KV blocks of so many bytes outside the KV cache takes, to be planned for (booked by who does it).
@@ -49,8 +53,10 @@ struct LoadOptions {
 };
 
 /// What a run will hold, before anything is allocated. total = everything resident at the peak.
+/// Resident means what VmHWM in /proc/self/status counts: anonymous memory and mapped files, shared libraries included.
 struct MemoryPlan {
   int64_t weights_bytes = 0;  // mapped file parts that are read, plus packed copies
+  int64_t source_bytes = 0;   // weights in memory that were packed and stay (bench --shape makes such)
   int64_t kv_per_token_bytes = 0;
   int64_t kv_blocks = 0;
   int64_t kv_bytes = 0;
@@ -62,6 +68,8 @@ struct MemoryPlan {
   int64_t context = 0;         // the context chosen
   int64_t limit_bytes = 0;     // of the ledger, less what others in this process hold; 0: none
   std::string context_reason;  // why, for people
+  /// What is neither weights, KV nor activations.
+  int64_t rest_bytes() const { return source_bytes + cache_bytes + tokenizer_bytes + process_bytes; }
   bool fits() const { return limit_bytes == 0 || total_bytes <= limit_bytes; }
 };
 

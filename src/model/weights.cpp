@@ -79,18 +79,25 @@ class Loader {
     int64_t total = 0;
     int64_t done = 0;
     for (const LocatedTensor& tensor : tensors_) total += tensor.bytes();
+    forget_files();  // headers, which the pack's hash needed
     for (size_t i = 0; i < tensors_.size(); ++i) {
       load(i);
       done += tensors_[i].bytes();
       if (options_.progress && !packed_.ready()) options_.progress(done, total);
     }
     if (spec_.tied_head) out_.output = out_.embedding;
+    forget_files();  // pages around what was read
     packed_.finish();
     out_.packed = packed_.memory();
     return std::move(out_);
   }
 
  private:
+  /// Nothing of the files stays resident. What is read in place comes back when it is.
+  void forget_files() const {
+    for (const WeightFile& file : source_.weight_files()) forget_pages(file.bytes);
+  }
+
   void load(size_t index) {
     const LocatedTensor& tensor = tensors_[index];
     const Role role = tensor.row->role;
@@ -120,6 +127,9 @@ class Loader {
     const bool packed = packed_.has(index);
     const bool read_in_place = looked_up || !packed;
     if (tensor.is_view()) {
+      if (looked_up && (packed || !spec_.tied_head)) {
+        out_.rows = EmbeddingRows(source_, tensor, backend_, options_.batch_rows);
+      }
       Weight weight = matrix(index, tensor.view(), source_.mapped());
       // Rows of an embedding that are looked up come back one by one.
       if (packed && !packed_.ready()) forget_source(source_, tensor);
@@ -236,16 +246,24 @@ int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool t
   return owned > 0 ? owned : tensor.bytes();
 }
 
-int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision) {
+WeightBytes weight_bytes(const ModelSource& source, const std::vector<LocatedTensor>& tensors, bool tied_head,
+                         const Backend& backend, Precision precision, int64_t batch_rows) {
   const PackPlan plan = plan_pack(tensors, backend, precision);
-  int64_t total = plan.bytes;
+  WeightBytes out{.used = plan.bytes};
   for (size_t i = 0; i < tensors.size(); ++i) {
-    // Rows of a tied embedding are looked up in the file's own form while its packed form serves as the head: in the
-    // end both are in memory.
-    const bool looked_up = tensors[i].row->role == Role::token_embedding;
-    if (plan.places[i].bytes == 0 || looked_up) total += tensors[i].bytes();
+    const LocatedTensor& tensor = tensors[i];
+    const bool packed = plan.places[i].bytes > 0;
+    // Rows of an embedding are read from the file, also where its packed form serves as the head.
+    const bool looked_up = tensor.row->role == Role::token_embedding;
+    if (looked_up && source.mapped() && tensor.is_view() && (packed || !tied_head)) {
+      out.used += batch_rows * row_bytes(tensor.type, tensor.shape.cols);
+    } else if (looked_up || !packed) {
+      out.used += tensor.bytes();
+    } else if (!source.mapped()) {
+      out.source += tensor.bytes();
+    }
   }
-  return total;
+  return out;
 }
 
 ModelWeights load_weights(const ArchSpec& spec, const ModelSource& source, const std::vector<LocatedTensor>& tensors,

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "model/arch_spec.h"
+#include "model/embedding_rows.h"
 #include "model/model.h"
 #include "model/tensor_table.h"
 
@@ -29,6 +30,7 @@ struct LayerWeights {
 
 struct ModelWeights {
   Weight embedding, output;  // the same handle when the head is tied
+  EmbeddingRows rows;        // of the embedding, where nothing needs all of it
   Norm output_norm;
   std::vector<LayerWeights> layers;
   /// Tensors that the file holds in pieces, put together; backends may read them in place.
@@ -43,8 +45,13 @@ Weight* weight_slot(LayerWeights& weights, Role role);
 /// Memory that a tensor takes once it is loaded: its packed form, or the mapped part of the file that is read instead.
 int64_t loaded_bytes(const LocatedTensor& tensor, const Backend& backend, bool tied_head, Precision precision);
 
-/// Memory that the weights will keep resident: what is read in the mapped file, plus copies and packed forms.
-int64_t weight_bytes(const std::vector<LocatedTensor>& tensors, const Backend& backend, Precision precision);
+/// Memory that the weights will keep resident.
+struct WeightBytes {
+  int64_t used = 0;    // what is read in the mapped file, plus copies and packed forms
+  int64_t source = 0;  // of a source that is no file but memory: what was packed from it and stays
+};
+WeightBytes weight_bytes(const ModelSource& source, const std::vector<LocatedTensor>& tensors, bool tied_head,
+                         const Backend& backend, Precision precision, int64_t batch_rows);
 
 /// Hands every tensor to the backend; packed forms come from options.cache where it has them. The source must outlive
 /// the result.

@@ -1,7 +1,6 @@
 #include "tune/workload_run.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -12,27 +11,12 @@
 
 #include "base/error.h"
 #include "hw/energy.h"
-#include "hw/files.h"
+#include "hw/resident.h"
 
 namespace autoglm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// "RssAnon: 123 kB" of /proc/self/status.
-int64_t anonymous_bytes() {
-  for (const std::string& line : hw::split_lines(hw::read_text("/proc/self/status"))) {
-    const auto words = hw::split_words(line);
-    if (words.size() >= 2 && words[0] == "RssAnon:") return hw::to_number(words[1]).value_or(0) * 1024;
-  }
-  return 0;
-}
-
-int64_t peak_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-}
 
 class WorkloadRunner {
  public:
@@ -186,8 +170,9 @@ class WorkloadRunner {
     figures_.end_to_end_ms = percentiles(std::move(ends_));
     figures_.throughput_tps = static_cast<double>(figures_.completion_tokens) / figures_.seconds;
     figures_.requests_per_second = static_cast<double>(figures_.requests) / figures_.seconds;
-    figures_.peak_rss_bytes = peak_bytes();
-    figures_.anonymous_bytes = anonymous_bytes();
+    const ResidentMemory memory = resident_memory();
+    figures_.peak_rss_bytes = memory.peak;
+    figures_.anonymous_bytes = memory.anonymous;
     std::vector<int32_t> all;
     for (const State& state : states_) {
       all.insert(all.end(), state.answer.begin(), state.answer.end());
