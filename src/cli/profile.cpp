@@ -89,7 +89,7 @@ class Chooser {
 
   void kv_type() {
     std::string others;
-    for (const KvType type : {KvType::q8, KvType::bf16, KvType::f32}) {
+    for (const KvType type : {KvType::q4, KvType::q8, KvType::f16, KvType::bf16, KvType::f32}) {
       PlanQuestion question = asked_;
       question.kv_type = type;
       others += fmt::format("{}{} {}", others.empty() ? "" : ", ", name(type),

@@ -30,16 +30,28 @@ Machine machine_with(int cores, std::optional<double> quota, std::optional<int64
   return machine;
 }
 
-/// A model of 100 MiB with a context of 8,192 whose tokens take 16 KiB each as q8, 32 as bf16, 64 as f32.
+int64_t token_bytes(KvType type) {
+  switch (type) {
+    case KvType::q4:
+      return 9 << 10;
+    case KvType::q8:
+      return 16 << 10;
+    case KvType::f16:
+    case KvType::bf16:
+      return 32 << 10;
+    case KvType::f32:
+      return 64 << 10;
+  }
+  return 0;
+}
+
+/// A model of 100 MiB with a context of 8,192 whose tokens take so much.
 ModelFacts model_within(int64_t limit) {
   return {.types = "Q4_K, Q8_0", .plan = [limit](const PlanQuestion& question) {
             MemoryPlan plan;
             const auto fill = [&](int64_t context) {
               plan.context = context;
-              plan.kv_per_token_bytes = (question.kv_type == KvType::q8     ? 16
-                                         : question.kv_type == KvType::bf16 ? 32
-                                                                            : 64)
-                                        << 10;
+              plan.kv_per_token_bytes = token_bytes(question.kv_type);
               plan.kv_bytes =
                   plan.kv_per_token_bytes * (context + (question.requests - 1) * std::min(context, kSharedTokens));
               plan.activations_bytes = question.chunk * (64 << 10) + (question.drafts ? 8 * kMiB : 0);
@@ -131,7 +143,7 @@ TEST(Profile, EfficientTakesLess) {
   EXPECT_THAT(efficient["speculation"].reason, HasSubstr("8 MiB less memory"));
   EXPECT_EQ(balanced["speculation"].value, "auto");
   EXPECT_EQ(efficient["kv_cache.type"].value, "q8");
-  EXPECT_THAT(efficient["kv_cache.type"].reason, HasSubstr("q8 16 KiB, bf16 32 KiB, f32 64 KiB"));
+  EXPECT_THAT(efficient["kv_cache.type"].reason, HasSubstr("q4 9 KiB, q8 16 KiB, f16 32 KiB, bf16 32 KiB, f32 64 KiB"));
   EXPECT_THAT(efficient["precision.strategy"].reason, HasSubstr("Q4_K, Q8_0"));
 
   Settings settings;
