@@ -120,9 +120,11 @@ constexpr Setting kTable[] = {
      .help = {"precision of activations; auto: int8 against quantized weights, bf16 against BF16; f32: the exact path",
               "激活值的精度；auto：量化权重用 int8，BF16 权重用 bf16；f32：精确但慢的路径"}},
     {.key = "kv_cache.type", .flag = "--kv-type", .type = choice, .default_value = "q8",
-     .choices = "f32|f16|bf16|q8|q4", .commands = kLoads,
-     .help = {"storage of keys and values; --precision f32 implies f32 where nothing is asked for",
-              "键值缓存的存储类型；没有指定时，--precision f32 意味着 f32"}, .tune = "q8|bf16"},
+     .choices = "f32|f16|bf16|q8|q4|auto", .commands = kLoads,
+     .help = {"storage of keys and values; auto: q8, or q4 where only that holds the context in memory; "
+              "--precision f32 implies f32 where nothing is asked for",
+              "键值缓存的存储类型；auto：q8，只有 q4 能在内存中放下上下文时用 q4；"
+              "没有指定时，--precision f32 意味着 f32"}, .tune = "q8|bf16"},
     {.key = "kv_cache.max_bytes", .flag = "--kv-max-bytes", .type = size, .default_value = "auto", .min = kMiB,
      .max = 1024 * kTiB, .commands = kBatches,
      .help = {"memory for keys and values of all requests", "所有请求的键值缓存可用内存"}},

@@ -63,6 +63,8 @@ struct Report {
   MemoryPlan plan;
   std::map<std::string, int64_t> types;
   std::vector<Fit> fits;
+  KvType kv_type = KvType::q8;
+  std::string precision;
   std::string tokenizer;
   std::string chat_template;
 };
@@ -71,7 +73,9 @@ Report look(Context& context, const ModelSource& source) {
   Report report;
   report.spec = read_spec(source);
   const Runtime runtime = open_runtime(context);
-  const LoadOptions options = load_options(context, context.settings().integer("inspect.batch"));
+  LoadOptions options = load_options(context, context.settings().integer("inspect.batch"));
+  report.precision = settle_precision(context, source, runtime, options);
+  report.kv_type = options.kv_type;
   report.plan = Model::plan(source, runtime, options);
   report.types = bytes_by_type(source);
   if (context.settings().boolean("inspect.fit")) {
@@ -86,8 +90,10 @@ Report look(Context& context, const ModelSource& source) {
   return report;
 }
 
-nlohmann::json memory_json(const MemoryPlan& plan) {
-  return {{"weights_bytes", plan.weights_bytes},
+nlohmann::json memory_json(const Report& report) {
+  const MemoryPlan& plan = report.plan;
+  return {{"kv_type", name(report.kv_type)},
+          {"weights_bytes", plan.weights_bytes},
           {"kv_per_token_bytes", plan.kv_per_token_bytes},
           {"kv_bytes", plan.kv_bytes},
           {"activations_bytes", plan.activations_bytes},
@@ -118,7 +124,7 @@ nlohmann::json to_json(const Report& report, const ModelSource& source) {
       {"context", spec.train_context},
       {"types", report.types},
       {"tensors", std::move(tensors)},
-      {"memory", memory_json(report.plan)},
+      {"memory", memory_json(report)},
       {"tokenizer", report.tokenizer.empty() ? nlohmann::json() : nlohmann::json(report.tokenizer)},
       {"template", report.chat_template.empty() ? nlohmann::json() : nlohmann::json(report.chat_template)},
   };
@@ -160,6 +166,7 @@ std::string to_text(const Report& report, const ModelSource& source) {
   if (plan.limit_bytes > 0) {
     line("", fmt::format("{} in {}", plan.fits() ? "fits" : "does not fit", format_bytes(plan.limit_bytes)));
   }
+  line("", report.precision);
   for (const Fit& fit : report.fits) {
     line(fmt::format("fits, {}", name(fit.type)),
          fit.context == 0 ? std::string("not at all")

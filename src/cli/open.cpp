@@ -14,6 +14,7 @@
 #include <future>
 #include <sstream>
 
+#include "cli/dynamic_precision.h"
 #include "cli/kernel_tunings.h"
 #include "cli/machine_settings.h"
 #include "cli/model_store.h"
@@ -125,7 +126,30 @@ Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit
 KvType kv_type_of(const Settings& settings) {
   const bool exact = settings.text("precision.strategy") == "f32";
   if (exact && !settings.given("kv_cache.type")) return KvType::f32;
-  return kv_type(settings.text("kv_cache.type"));
+  const std::string& type = settings.text("kv_cache.type");
+  return type == "auto" ? KvType::q8 : kv_type(type);
+}
+
+std::string settle_precision(const Context& context, const ModelSource& source, const Runtime& runtime,
+                             LoadOptions& options) {
+  const Language language = context.language();
+  const bool zh = language == Language::zh;
+  const std::string activations = activation_words(source, options.precision, runtime.backend->name(), language);
+  std::string reason;
+  if (context.settings().text("kv_cache.type") == "auto") {
+    const auto plan = [&](KvType type) {
+      LoadOptions with = options;
+      with.kv_type = type;
+      return Model::plan(source, runtime, with);
+    };
+    const int64_t own = read_spec(source).train_context;
+    const int64_t wanted = options.context > 0 ? options.context : std::min(own, options.most_context);
+    const KvChoice choice = choose_kv_type(plan, wanted, language);
+    options.kv_type = choice.type;
+    reason = fmt::format(fmt::runtime(zh ? "（auto：{}）" : " (auto: {})"), choice.reason);
+  }
+  return fmt::format(fmt::runtime(zh ? "精度：{}；键值 {}{}" : "precision: {}; keys and values {}{}"), activations,
+                     name(options.kv_type), reason);
 }
 
 void add_engine(LoadOptions& options, const EngineShape& shape) {
@@ -232,7 +256,9 @@ std::unique_ptr<Model> load_model(Context& context, const std::shared_ptr<const 
     }
     if (options.context == 0) options.context = tokens;
   }
+  const std::string precision = settle_precision(context, *source, runtime, options);
   print_plan(context, Model::plan(*source, runtime, options));
+  context.note(precision);
   context.interrupt().check();
   Progress progress = context.progress("loading", 0, true);
   options.progress = [&](int64_t done, int64_t total) {

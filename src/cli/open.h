@@ -31,8 +31,13 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
 /// --memory-limit, for a command whose flag means something else.
 Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt, bool pin = true);
 
-/// --kv-type, and what --precision implies.
+/// --kv-type, and what --precision implies; q8 until settle_precision() knows better, where it is auto.
 KvType kv_type_of(const Settings& settings);
+
+/// Decides what --kv-type auto leaves open, in `options`, and says in a line which precision activations, keys and
+/// values have, and why. Errors: those of Model::plan().
+std::string settle_precision(const Context& context, const ModelSource& source, const Runtime& runtime,
+                             LoadOptions& options);
 
 /// An engine, as far as memory is concerned.
 struct EngineShape {

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <optional>
 #include <utility>
 
 #include "base/ledger.h"
+#include "cli/dynamic_precision.h"
 #include "cli/open.h"
-#include "format/type.h"
+#include "model/families/family.h"
 #include "model/memory_plan.h"
 
 namespace autoglm {
@@ -53,6 +54,15 @@ class Chooser {
     asked_.chunk = settings.integer("batching.prefill_chunk");
     asked_.drafts = settings.text("speculation") != "off";
     asked_.kv_type = kv_type_of(settings);
+    if (settings.text("kv_cache.type") != "auto") return;
+    const auto with = [&](KvType type) {
+      PlanQuestion question = asked_;
+      question.kv_type = type;
+      return model.plan(question);
+    };
+    const int64_t wanted = asked_.context > 0 ? asked_.context : std::min(model.own_context, most_context(settings));
+    automatic_ = choose_kv_type(with, wanted, language);
+    asked_.kv_type = automatic_->type;
   }
 
   std::vector<ProfileChoice> run() {
@@ -88,6 +98,12 @@ class Chooser {
   }
 
   void kv_type() {
+    if (automatic_) {
+      const std::string asked = settings_.reason("kv_cache.type");
+      out_.push_back({"kv_cache.type", "auto", settings_.origin("kv_cache.type"),
+                      say_("{}: here {}, {}", "{}：此处为 {}，{}", asked, name(automatic_->type), automatic_->reason)});
+      return;
+    }
     std::string others;
     for (const KvType type : {KvType::q4, KvType::q8, KvType::f16, KvType::bf16, KvType::f32}) {
       PlanQuestion question = asked_;
@@ -143,29 +159,16 @@ class Chooser {
                              "{}：被拒绝的推测白费计算；少用内存 {}", profile_, format_bytes(bytes)));
   }
 
-  void precision() {
-    add("precision.strategy", settings_.text("precision.strategy"),
-        settings_.text("precision.strategy") == "f32"
-            ? say_("the exact path", "精确路径")
-            : say_("int8 activations against quantized weights, bf16 against BF16 and F16; here {}",
-                   "量化权重用 int8 激活值，BF16 和 F16 用 bf16；此模型为 {}", model_.types));
-  }
+  void precision() { add("precision.strategy", settings_.text("precision.strategy"), model_.activations); }
 
   const Settings& settings_;
   const ModelFacts& model_;
   Say say_;
   std::string profile_;
   PlanQuestion asked_;
+  std::optional<KvChoice> automatic_;  // --kv-type auto
   std::vector<ProfileChoice> out_;
 };
-
-std::string types_of(const ModelSource& source) {
-  std::set<std::string_view> names;
-  for (const TensorEntry& tensor : source.tensors()) {
-    if (tensor.shape.size() > 1) names.insert(info(tensor.type).name);
-  }
-  return fmt::format("{}", fmt::join(names, ", "));
-}
 
 }  // namespace
 
@@ -202,8 +205,10 @@ void apply_profile_to_model(Context& context, const ModelSource& source, std::ve
     options.kv_max_bytes = shape.serves ? context.settings().bytes_if("kv_cache.max_bytes").value_or(0) : 0;
     return Model::plan(source, runtime, options);
   };
-  const ModelFacts facts{.types = types_of(source), .plan = plan};
   const Language language = context.json() ? Language::en : context.language();
+  const ModelFacts facts{.activations = activation_words(source, base.precision, runtime.backend->name(), language),
+                         .own_context = read_spec(source).train_context,
+                         .plan = plan};
   for (const ProfileChoice& choice : choices_for_model(context.settings(), facts, language)) {
     if (!keys.empty() && std::ranges::find(keys, choice.key) == keys.end()) continue;
     Settings& settings = context.mutable_settings();

@@ -36,7 +36,8 @@ struct PlanQuestion {
 
 /// What is asked of a model.
 struct ModelFacts {
-  std::string types;  // of the weights: "Q4_K, Q8_0"
+  std::string activations;  // activation_words()
+  int64_t own_context = 0;
   std::function<MemoryPlan(const PlanQuestion&)> plan;
 };
 

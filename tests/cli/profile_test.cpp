@@ -47,7 +47,9 @@ int64_t token_bytes(KvType type) {
 
 /// A model of 100 MiB with a context of 8,192 whose tokens take so much.
 ModelFacts model_within(int64_t limit) {
-  return {.types = "Q4_K, Q8_0", .plan = [limit](const PlanQuestion& question) {
+  return {.activations = "int8 activations (avx512), for weights in Q4_K, Q8_0",
+          .own_context = 8192,
+          .plan = [limit](const PlanQuestion& question) {
             MemoryPlan plan;
             const auto fill = [&](int64_t context) {
               plan.context = context;
@@ -146,6 +148,13 @@ TEST(Profile, EfficientTakesLess) {
   EXPECT_THAT(efficient["kv_cache.type"].reason, HasSubstr("q4 9 KiB, q8 16 KiB, f16 32 KiB, bf16 32 KiB, f32 64 KiB"));
   EXPECT_THAT(efficient["precision.strategy"].reason, HasSubstr("Q4_K, Q8_0"));
 
+  const auto automatic = choose("balanced", machine, 240 * kMiB, {{"kv_cache.type", "auto"}});
+  EXPECT_EQ(automatic.at("context").value, "8192") << "q4 holds it";
+  EXPECT_EQ(automatic.at("kv_cache.type").value, "auto");
+  EXPECT_THAT(automatic.at("kv_cache.type").reason, HasSubstr("here q4"));
+  EXPECT_EQ(choose("balanced", machine, 240 * kMiB).at("context").value, "4096")
+      << "q8 does not, and q4 was not allowed";
+
   Settings settings;
   EXPECT_EQ(most_context(settings), 32768);
   settings.set("profile", "efficient", Origin::file, "");
@@ -156,6 +165,7 @@ TEST(Profile, ReasonsAreInChineseToo) {
   const auto english = choose("efficient", machine_with(4, 2.5, {}), 512 * kMiB);
   for (const auto& [key, chosen] : choose("efficient", machine_with(4, 2.5, {}), 512 * kMiB, {}, Language::zh)) {
     EXPECT_EQ(chosen.value, english.at(key).value) << key;
+    if (key == "precision.strategy") continue;  // told by the model's facts
     EXPECT_NE(chosen.reason, english.at(key).reason) << key;
   }
 }

@@ -39,7 +39,7 @@ TEST(KvTypes, AreNamedAsTheSettingNamesThem) {
     EXPECT_EQ(kv_type(name(type)), type);
     names += (names.empty() ? "" : "|") + std::string(name(type));
   }
-  EXPECT_EQ(find_setting("kv_cache.type")->choices, names);
+  EXPECT_EQ(find_setting("kv_cache.type")->choices, names + "|auto");
 }
 
 TEST_F(MemoryPlanTest, AddsUp) {
