@@ -108,6 +108,7 @@ class Chooser {
     for (const KvType type : {KvType::q4, KvType::q8, KvType::f16, KvType::bf16, KvType::f32}) {
       PlanQuestion question = asked_;
       question.kv_type = type;
+      question.limited = false;
       others += fmt::format("{}{} {}", others.empty() ? "" : ", ", name(type),
                             format_bytes(plan(question).kv_per_token_bytes));
     }
@@ -202,7 +203,8 @@ void apply_profile_to_model(Context& context, const ModelSource& source, std::ve
     add_engine(options, shape);
     options.context = question.context;
     options.kv_type = question.kv_type;
-    options.kv_max_bytes = shape.serves ? context.settings().bytes_if("kv_cache.max_bytes").value_or(0) : 0;
+    options.kv_max_bytes =
+        shape.serves && question.limited ? context.settings().bytes_if("kv_cache.max_bytes").value_or(0) : 0;
     return Model::plan(source, runtime, options);
   };
   const Language language = context.json() ? Language::en : context.language();

@@ -32,6 +32,7 @@ struct PlanQuestion {
   int64_t chunk = 512;   // rows of a step
   bool drafts = true;
   KvType kv_type = KvType::q8;
+  bool limited = true;  // by kv_cache.max_bytes, which a type that takes more may exceed
 };
 
 /// What is asked of a model.
