@@ -65,7 +65,6 @@ constexpr const char* kStartNames[] = {"first start", "packed before", "no cache
 class MemoryPlanned : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    if (test::kSanitized) return;
     folder_ = new TemporaryFolder;
     const ShapeTable table = ShapeTable::built_in();
     WorkerPool pool({.threads = 2});
@@ -78,9 +77,6 @@ class MemoryPlanned : public testing::Test {
     delete folder_;
     folder_ = nullptr;
   }
-  void SetUp() override {
-    if (test::kSanitized) GTEST_SKIP() << "a sanitizer takes memory of its own";
-  }
   static std::string file(const Family& family) { return *folder_ / (std::string(family.name) + ".gguf"); }
 
   static nlohmann::json json(const std::vector<std::string>& arguments) {
@@ -92,8 +88,10 @@ class MemoryPlanned : public testing::Test {
   static void expect_close(const nlohmann::json& memory, const std::string& what) {
     const auto planned = memory.at("planned_bytes").get<double>();
     const auto peak = memory.at("peak_rss_bytes").get<double>();
-    EXPECT_LE(std::abs(peak - planned), std::max(0.05 * planned, 5 * kMiB))
-        << what << ": planned " << planned / kMiB << " MiB, measured " << peak / kMiB;
+    const double allowed = std::max(0.05 * planned, 5 * kMiB);
+    // A sanitizer takes memory of its own, so under one the plan is only what is taken at least.
+    const double beyond = test::kSanitized ? planned - peak : std::abs(peak - planned);
+    EXPECT_LE(beyond, allowed) << what << ": planned " << planned / kMiB << " MiB, measured " << peak / kMiB;
   }
 
   /// One run of bench, which touches all that was promised.
@@ -139,6 +137,7 @@ TEST_F(MemoryPlanned, OverFamiliesContextsBatchesTypesAndStarts) {
   for (const Family& family : kFamilies) {
     for (const int64_t context : {512, 4096, 32768}) {
       for (const int batch : {1, 8}) {
+        if (test::kSanitized && (context > 512 || batch > 1)) continue;  // ten times slower
         expect_bench_close(file(family), context, batch, kTypes[turn % 5], kStarts[turn / 5 % 3]);
         ++turn;
       }
@@ -191,7 +190,9 @@ TEST_F(MemoryPlanned, RowsThatWereLookedUpDoNotStay) {
         .at("peak_rss_bytes")
         .get<double>();
   };
-  EXPECT_LE(peak("3000") - peak("40"), 3 * kMiB) << "of a table of 50 MiB or more";
+  // Freed memory that a sanitizer holds back counts, too.
+  const double allowed = test::kSanitized ? 300 * kMiB : 3 * kMiB;
+  EXPECT_LE(peak("3000") - peak("40"), allowed) << "of a table of 50 MiB or more";
 }
 
 }  // namespace
