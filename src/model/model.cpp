@@ -147,7 +147,7 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
     EmbeddingRows& lookups = s.weights.rows;
     const bool read = lookups.active();
     s.backend->embed({.table = read ? &lookups.table() : &s.weights.embedding,
-                      .tokens = read ? lookups.read(batch.tokens) : batch.tokens,
+                      .tokens = read ? lookups.find(batch.tokens) : batch.tokens,
                       .scale = s.spec.embed_scale,
                       .out = &s.activations.x});
   } else {

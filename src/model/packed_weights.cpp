@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/mmap.h"
 #include "base/pool.h"
 
 namespace autoglm {
@@ -87,6 +88,7 @@ PackedWeights::PackedWeights(const ModelSource& source, PackPlan plan, Runtime& 
   if (plan_.bytes == 0) return;
   if (options.cache != nullptr) {
     header_ = describe(source, plan_, *runtime.backend, options.precision);
+    for (const WeightFile& file : source.weight_files()) forget_pages(file.bytes);  // headers, which were hashed
     if (!header_.layout.empty()) {
       if (const std::unique_ptr<PackFile> file = options.cache->find(header_)) {
         ready_ = take(*file);

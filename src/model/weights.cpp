@@ -79,7 +79,6 @@ class Loader {
     int64_t total = 0;
     int64_t done = 0;
     for (const LocatedTensor& tensor : tensors_) total += tensor.bytes();
-    forget_files();  // headers, which the pack's hash needed
     for (size_t i = 0; i < tensors_.size(); ++i) {
       load(i);
       done += tensors_[i].bytes();
@@ -167,6 +166,7 @@ class Loader {
     const std::vector<float> values = read_vector(spec_, source_.container(), tensor);
     Buffer buffer = backend_.make_buffer(1, tensor.shape.cols);
     backend_.write(buffer, 0, values);
+    forget_files();  // up to 2 MiB around each vector, which lie all over the file, while all of a pack is here already
     return buffer;
   }
 
@@ -256,7 +256,7 @@ WeightBytes weight_bytes(const ModelSource& source, const std::vector<LocatedTen
     // Rows of an embedding are read from the file, also where its packed form serves as the head.
     const bool looked_up = tensor.row->role == Role::token_embedding;
     if (looked_up && source.mapped() && tensor.is_view() && (packed || !tied_head)) {
-      out.used += batch_rows * row_bytes(tensor.type, tensor.shape.cols);
+      out.used += EmbeddingRows::table_bytes(tensor, batch_rows);
     } else if (looked_up || !packed) {
       out.used += tensor.bytes();
     } else if (!source.mapped()) {
