@@ -76,7 +76,9 @@ void Observer::project_add(const ProjectAddArgs& args) {
 }
 
 void Observer::gate_up(const GateUpArgs& args) {
-  if (enter(*args.x, args.rows, 0, args.gate->cols, args.norm, {args.gate, args.up})) inner_.gate_up(args);
+  GateUpArgs readable = args;
+  readable.next = nullptr;  // what goes there is looked at
+  if (enter(*args.x, args.rows, 0, args.gate->cols, args.norm, {args.gate, args.up})) inner_.gate_up(readable);
 }
 
 // The inputs of the experts' second maps are inside the phase: those are not seen. The first maps of all experts are

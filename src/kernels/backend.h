@@ -227,6 +227,9 @@ struct GateUpArgs {
   const Buffer* up_bias = nullptr;
   Activation activation = Activation::silu;
   Buffer* out;
+  /// The weight that `out` goes to next, if it goes nowhere else but to that project_add(): a backend may leave `out`
+  /// in the form that this weight multiplies, which read() refuses. Null: `out` holds values.
+  const Weight* next = nullptr;
 };
 
 /// How experts are chosen. Scores are float32: sigmoid or softmax of router . n(x); the router's weight is loaded with

@@ -92,7 +92,8 @@ void feed_forward(const Step& s, const LayerWeights& w, LayerActivations& a) {
                      .gate_bias = if_set(w.gate_bias),
                      .up_bias = if_set(w.up_bias),
                      .activation = s.spec.activation,
-                     .out = &a.ffn});  // [n, F]
+                     .out = &a.ffn,  // [n, F]
+                     .next = &w.down});
   s.zone.next(Zone::down);
   s.backend.project_add({.rows = s.rows,
                          .x = &a.ffn,

@@ -66,7 +66,7 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
     float* from = worker.out + n * width;
     if (layout.rotated()) rotate_kv(from, width);
     // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
-    for (int d = 0; d < task.value_dim; ++d) to[d] = from[d] / worker.sum[n] + 0.0f;
+    isa_.divide(from, worker.sum[n], task.value_dim, to);
   }
 }
 

@@ -17,6 +17,7 @@ struct CpuBuffer {
       : pages(floats * 4, floats * 4 >= kHugeBytes, filler) {}
   static constexpr int64_t kHugeBytes = 2 << 20;
   Pages pages;
+  bool coded = false;  // holds Activations::codes instead of values
 };
 
 constexpr int64_t kAlign = 64;
@@ -41,8 +42,17 @@ const CpuWeight& weight_of(const Weight& weight) {
 float* row_of(const Buffer& buffer, int64_t row) {
   AUTOGLM_CHECK(buffer && row >= 0 && row < buffer.rows, "row outside its buffer");
   auto* storage = static_cast<CpuBuffer*>(buffer.storage.get());
+  AUTOGLM_CHECK(!storage->coded, "values of a buffer that holds codes");
   return reinterpret_cast<float*>(storage->pages.data()) + row * buffer.cols;
 }
+
+Activations coded(const Buffer& buffer) {
+  auto* storage = static_cast<CpuBuffer*>(buffer.storage.get());
+  if (!storage->coded) return {};
+  return {.cols = buffer.cols, .codes = reinterpret_cast<ActGroup*>(storage->pages.data())};
+}
+
+void hold_codes(const Buffer& buffer, bool codes) { static_cast<CpuBuffer*>(buffer.storage.get())->coded = codes; }
 
 const KvSegment* segment_of(const KvView& kv, int64_t row) {
   for (const KvSegment& segment : kv.segments) {

@@ -129,6 +129,19 @@ struct Blocking {
   int64_t rows = kChunk;
 };
 
+/// Rows that a product is written or added to.
+struct RowsOut {
+  float* data = nullptr;
+  int64_t stride = 0;      // floats between two rows
+  int64_t width = kPanel;  // floats of a panel in a row
+};
+
+/// Fewer rows than these meet one panel after the other.
+inline constexpr int64_t kBlockRows = 12;
+
+/// Asks for the lines of a tile that will be written, as this core's own: another core wrote or read them last.
+void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride);
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const IsaTable& table, WorkerPool& pool);
@@ -192,6 +205,8 @@ class CpuBackend final : public Backend {
   Activations carve(Carver& carver, int64_t rows, int64_t cols, unsigned forms) const;
   /// form_of(), and kTiles if so many rows meet this weight's panels as tiles.
   unsigned form_for(const CpuWeight& weight, int64_t rows) const;
+  /// Whether a phase may leave its output as codes for `next`, its only reader (null: others read it).
+  bool leaves_codes(const Buffer& out, const Weight* next, int64_t rows) const;
   void prepare_row(const float* x, const Norm* norm, int64_t row, const Activations& to, Worker& worker) const;
   /// How many copies of `rows` prepared rows a phase makes: one that all workers make together and wait for, or, of a
   /// few rows, one a worker, which costs less than the barrier.
@@ -203,11 +218,11 @@ class CpuBackend final : public Backend {
   /// For a phase of `panels` panels, or of panels of several weights together, times `rows` rows.
   Blocking blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
                     int64_t rows) const;
-  /// Panels [begin, end) of each weight (one or two) times all rows of x: f(panel, first, m, width) when the products
-  /// of rows [first, first + m) lie in Worker::tile, weight by weight.
+  /// Panels [begin, end) of each weight (one or two) times all rows of x: f(to, at, m, width) when the products of m
+  /// rows and `width` columns from column `at` on lie in Worker::tile, weight by weight; `to` is their place in `out`.
   template <size_t n, typename F>
   void multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin, int64_t end,
-                       const Activations& x, int64_t rows, const Blocking& blocking, F&& f);
+                       const Activations& x, int64_t rows, const Blocking& blocking, const RowsOut& out, F&& f);
   /// Asks for the first lines of what this worker will read in a loop over the weight's panels.
   void prefetch_range(const Worker& worker, const CpuWeight& weight) const;
 
@@ -277,7 +292,11 @@ class CpuBackend final : public Backend {
 inline constexpr unsigned kCodes = 1, kBf16 = 2, kF32 = 4, kTiles = 8;
 
 const CpuWeight& weight_of(const Weight& weight);
+/// A row's values.
 float* row_of(const Buffer& buffer, int64_t row);
+/// What a buffer holds instead of values since hold_codes(buffer, true), in its own memory; otherwise no codes.
+Activations coded(const Buffer& buffer);
+void hold_codes(const Buffer& buffer, bool codes);
 /// The form that a weight multiplies.
 unsigned form_of(const CpuWeight& weight);
 

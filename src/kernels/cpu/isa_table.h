@@ -110,6 +110,9 @@ struct QuantLayout {
   constexpr QuantLayout expanded() const { return {CodeForm::byte, ScaleForm::single, group16, minima}; }
 };
 
+/// The zero point of expanded codes that are unsigned, whatever the file's.
+inline constexpr int kExpandedZero = 128;
+
 /// Every layout of a file's type; the kernels exist for these and for what they expand to.
 inline constexpr QuantLayout kFileLayouts[] = {
     {CodeForm::byte, ScaleForm::half, false, false},      // Q8_0
@@ -131,7 +134,7 @@ inline constexpr QuantLayout kFileLayouts[] = {
 /// acc += float(integer sum) * (weight scale * activation scale), then acc -= minimum * fsum.
 struct QuantPanelArgs {
   QuantLayout layout;
-  int zero_shift = -1;  // zero point = 1 << zero_shift; -1: none
+  int zero_shift = -1;  // zero point = 1 << zero_shift; -1: none. Not of expanded panels: kExpandedZero
   const uint8_t* panel = nullptr;
   int64_t groups = 0;
   const ActGroup* x = nullptr;
@@ -308,8 +311,8 @@ struct IsaTable {
   const char* name;
 
   // Linear maps.
-  /// Codes minus `zero` as bytes, scales and minima as float32 (QuantLayout::expanded): for a panel that meets many
-  /// rows. Null: gemm_quant is as fast without, and takes no expanded panel.
+  /// Codes minus `zero` (modulo 256) as bytes, scales and minima as float32 (QuantLayout::expanded): for a panel that
+  /// meets many rows. Null: gemm_quant is as fast without, and takes no expanded panel.
   /// Asks for what comes `prefetch` bytes behind what it reads.
   void (*expand)(QuantLayout layout, int zero, const uint8_t* panel, int64_t groups, int64_t prefetch, uint8_t* out);
   void (*gemm_quant)(const QuantPanelArgs& args);
@@ -334,6 +337,10 @@ struct IsaTable {
   void (*softcap)(float* x, int64_t n, float cap);
   /// y += a * x.
   void (*axpy)(float a, const float* x, int64_t n, float* y);
+  /// y = x / by + 0, which makes -0 to +0.
+  void (*divide)(const float* x, float by, int64_t n, float* y);
+  /// to[r][c] += tile[r][c] * scale for c < width, rows kPanel and `stride` apart; product and sum are rounded each.
+  void (*add_tile)(const float* tile, int64_t rows, int64_t width, float scale, float* to, int64_t stride);
 
   // Attention.
   void (*scores)(const ScoreArgs& args);

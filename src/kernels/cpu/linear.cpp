@@ -28,17 +28,6 @@ void copy_rows(const float* tile, int64_t m, int64_t width, float* to, int64_t s
   }
 }
 
-/// The same, times a scale and added.
-void add_rows(const float* tile, int64_t m, int64_t width, float scale, float* to, int64_t stride) {
-  for (int64_t t = 0; t < m; ++t, tile += kPanel, to += stride) {
-    if (width == kPanel) {
-      for (int i = 0; i < kPanel; ++i) to[i] += tile[i] * scale;
-    } else {
-      for (int64_t i = 0; i < width; ++i) to[i] += tile[i] * scale;
-    }
-  }
-}
-
 /// Rows 2t and 2t + 1 of a tile added into row t.
 void add_pairs(int64_t n, float* tile) {
   for (int64_t t = 0; t < n; ++t) {
@@ -98,11 +87,10 @@ void CpuBackend::project(const ProjectArgs& args) {
         const CpuWeight& weight = weight_of(*p.weight);
         const int64_t last = std::min(end, weight.panels);
         if (begin < last) {
-          multiply_panels<1>(worker, {&weight}, begin, last, x, args.rows, block,
-                             [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
-                               const int64_t at = panel * kPanel;
+          multiply_panels<1>(worker, {&weight}, begin, last, x, args.rows, block, {row_of(*p.out, 0), p.out->cols},
+                             [&](float* to, int64_t at, int64_t m, int64_t width) {
                                add_bias(bias_of(p.bias), at, m, width, worker.tile[0]);
-                               copy_rows(worker.tile[0], m, width, row_of(*p.out, first) + at, p.out->cols);
+                               copy_rows(worker.tile[0], m, width, to, p.out->cols);
                              });
         }
         begin = std::max<int64_t>(0, begin - weight.panels);
@@ -118,25 +106,29 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
   AUTOGLM_CHECK(weight.cols <= args.x->cols && weight.rows <= args.residual->cols, "product of the wrong shape");
   const bool normed = args.post_norm != nullptr && args.post_norm->weight;
   Carver carver(step_pages_.data(), step_pages_.size());
-  const Activations all = carve(carver, copies_of(args.rows) * args.rows, weight.cols, form_for(weight, args.rows));
+  const Activations ready = coded(*args.x);
+  AUTOGLM_CHECK(ready.codes == nullptr || form_for(weight, args.rows) == kCodes, "codes of another weight");
+  const Activations all = ready.codes != nullptr ? ready
+                                                 : carve(carver, copies_of(args.rows) * args.rows, weight.cols,
+                                                         form_for(weight, args.rows));
   float* product_rows = normed ? carver.take<float>(args.rows * weight.rows) : nullptr;
   const Blocking block = blocking(all, std::array{&weight}, weight.panels, args.rows);
+  const RowsOut out =
+      normed ? RowsOut{product_rows, weight.rows} : RowsOut{row_of(*args.residual, 0), args.residual->cols};
   parallel([&](Worker& worker) {
     prefetch_range(worker, weight);
-    const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
+    const auto round = [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), nullptr, row, to, worker);
-    });
+    };
+    const Activations x = ready.codes != nullptr ? ready : prepare(worker, args.rows, all, round);
     share_ranges(worker, 1, weight.panels, block.panels, [&](int64_t begin, int64_t end) {
-      multiply_panels<1>(worker, {&weight}, begin, end, x, args.rows, block,
-                         [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
-                           const int64_t at = panel * kPanel;
+      multiply_panels<1>(worker, {&weight}, begin, end, x, args.rows, block, out,
+                         [&](float* to, int64_t at, int64_t m, int64_t width) {
                            add_bias(bias_of(args.bias), at, m, width, worker.tile[0]);
                            if (normed) {
-                             float* to = product_rows + first * weight.rows + at;
-                             copy_rows(worker.tile[0], m, width, to, weight.rows);
+                             copy_rows(worker.tile[0], m, width, to, out.stride);
                            } else {
-                             float* to = row_of(*args.residual, first) + at;
-                             add_rows(worker.tile[0], m, width, args.scale, to, args.residual->cols);
+                             isa_.add_tile(worker.tile[0], m, width, args.scale, to, out.stride);
                            }
                          });
     });
@@ -158,20 +150,33 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   const Activations all =
       carve(carver, copies_of(args.rows) * args.rows, gate.cols, form_for(gate, args.rows) | form_for(up, args.rows));
   const Blocking block = blocking(all, std::array{&gate, &up}, gate.panels, args.rows);
+  const bool codes = leaves_codes(*args.out, args.next, args.rows);
+  hold_codes(*args.out, codes);
+  RowsOut out;
+  if (codes) {
+    const Activations rows = coded(*args.out);
+    constexpr int64_t kFloats = sizeof(ActGroup) / sizeof(float);
+    out = {reinterpret_cast<float*>(rows.codes), rows.code_stride() * kFloats, kFloats};
+  } else {
+    out = {row_of(*args.out, 0), args.out->cols};
+  }
   parallel([&](Worker& worker) {
     prefetch_range(worker, gate);
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), args.norm, row, to, worker);
     });
     share_ranges(worker, 1, gate.panels, block.panels, [&](int64_t begin, int64_t end) {
-      multiply_panels<2>(worker, {&gate, &up}, begin, end, x, args.rows, block,
-                         [&](int64_t panel, int64_t first, int64_t m, int64_t width) {
-                           const int64_t at = panel * kPanel;
+      multiply_panels<2>(worker, {&gate, &up}, begin, end, x, args.rows, block, out,
+                         [&](float* to, int64_t at, int64_t m, int64_t width) {
                            add_bias(bias_of(args.gate_bias), at, m, width, worker.tile[0]);
                            add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
                            isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1],
                                          m * kPanel);
-                           copy_rows(worker.tile[0], m, width, row_of(*args.out, first) + at, args.out->cols);
+                           if (!codes) return copy_rows(worker.tile[0], m, width, to, out.stride);
+                           auto* groups = reinterpret_cast<ActGroup*>(worker.tile[1]);  // done with
+                           isa_.quantize(worker.tile[0], m, groups);
+                           for (int64_t t = 0; t < m; ++t)
+                             std::memcpy(to + t * out.stride, groups + t, sizeof(*groups));
                          });
     });
   });

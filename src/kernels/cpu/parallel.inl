@@ -29,9 +29,13 @@ void CpuBackend::share_ranges(Worker& worker, int loop, int64_t n, int64_t grain
     const int64_t owner = (worker.index + k) % size;
     const int64_t first = n * owner / size, last = n * (owner + 1) / size;
     std::atomic<int64_t>& taken = workers_[static_cast<size_t>(owner)].counters[region_ % 2][loop].taken;
-    while (first + taken.load(std::memory_order_relaxed) < last) {
-      const int64_t begin = first + taken.fetch_add(grain, std::memory_order_relaxed);
-      if (begin < last) f(begin, std::min(last, begin + grain));
+    int64_t at = taken.load(std::memory_order_relaxed);
+    while (first + at < last) {
+      // Smaller pieces towards the end, so that nobody waits for long.
+      const int64_t piece = std::clamp<int64_t>((last - first - at) / 4, 1, grain);
+      if (!taken.compare_exchange_weak(at, at + piece, std::memory_order_relaxed)) continue;
+      f(first + at, first + at + piece);
+      at = taken.load(std::memory_order_relaxed);
     }
   }
 }
@@ -50,7 +54,8 @@ Activations CpuBackend::prepare(Worker& worker, int64_t rows, const Activations&
 
 template <size_t n, typename F>
 void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin,
-                                 int64_t end, const Activations& x, int64_t rows, const Blocking& blocking, F&& f) {
+                                 int64_t end, const Activations& x, int64_t rows, const Blocking& blocking,
+                                 const RowsOut& out, F&& f) {
   static_assert(n <= 2, "a worker has two tiles");
   PanelProduct products[n][kMaxPanels];
   for (size_t w = 0; w < n; ++w) {
@@ -62,8 +67,11 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
   }
   for_chunks(rows, blocking.rows, [&](int64_t first, int64_t m) {
     for (int64_t i = 0; i < end - begin; ++i) {
+      const int64_t width = products[0][i].width();
+      float* to = out.data + first * out.stride + (begin + i) * out.width;
+      if (rows >= kBlockRows) own_lines(to, m, std::min(width, out.width), out.stride);
       for (size_t w = 0; w < n; ++w) products[w][i].multiply(x, nullptr, first, m, worker.tile[w]);
-      f(begin + i, first, m, products[0][i].width());
+      f(to, (begin + i) * kPanel, m, width);
     }
   });
 }

@@ -17,9 +17,6 @@ constexpr int64_t kPiecesEach = 4;
 /// The fewest rows that meet a block of panels; a multiple of 16, 6, 4 and 3, what the kernels take at once.
 constexpr int64_t kFewRows = 48;
 
-/// Fewer rows than these meet one panel after the other.
-constexpr int64_t kBlockRows = 12;
-
 /// Groups of a panel that are decoded and multiplied before the next: the first-level cache holds what they become. A
 /// multiple of 8, the groups of a block.
 constexpr int64_t kPieceGroups = 8;
@@ -40,6 +37,16 @@ bool takes_tiles(const IsaTable& isa, const CpuWeight& weight, int64_t rows) {
 }
 
 }  // namespace
+
+#if defined(__x86_64__)
+__attribute__((target("prfchw")))  // processors without it take it for a no-op
+#endif
+void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride) {
+  constexpr int64_t kLine = 16;  // floats
+  for (int64_t row = 0; row < rows; ++row, to += stride) {
+    for (int64_t i = 0; i < width; i += kLine) __builtin_prefetch(to + i, 1, 3);
+  }
+}
 
 unsigned form_of(const CpuWeight& weight) {
   switch (weight.kind) {
@@ -81,6 +88,15 @@ Activations CpuBackend::carve(Carver& carver, int64_t rows, int64_t cols, unsign
 
 unsigned CpuBackend::form_for(const CpuWeight& weight, int64_t rows) const {
   return form_of(weight) | (takes_tiles(isa_, weight, rows) ? kTiles : 0);
+}
+
+bool CpuBackend::leaves_codes(const Buffer& out, const Weight* next, int64_t rows) const {
+  if (next == nullptr || rows < kBlockRows) return false;
+  const CpuWeight& weight = weight_of(*next);
+  const Activations codes{.cols = weight.cols};
+  const auto bytes = static_cast<int64_t>(sizeof(ActGroup)) * codes.code_stride() * rows;
+  return weight.cols == out.cols && weight.cols % kPanel == 0 && form_for(weight, rows) == kCodes &&
+         bytes <= out.rows * out.cols * 4;
 }
 
 int64_t CpuBackend::copies_of(int64_t rows) const {
@@ -167,8 +183,9 @@ PanelProduct::PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t
 }
 
 void PanelProduct::expand(int64_t first, int64_t groups, int64_t prefetch) const {
-  const int zero = signed_ && weight_->zero_shift >= 0 ? 1 << weight_->zero_shift : 0;
-  isa_->expand(weight_->layout, zero, data_ + weight_->layout.panel_bytes(first), groups, prefetch, room_);
+  const int zero = weight_->zero_shift >= 0 ? 1 << weight_->zero_shift : 0;
+  isa_->expand(weight_->layout, signed_ ? zero : zero - kExpandedZero, data_ + weight_->layout.panel_bytes(first),
+               groups, prefetch, room_);
 }
 
 /// Few rows: a piece of the panel is decoded into the first-level cache, meets all rows and is forgotten. Memory brings

@@ -33,6 +33,8 @@ const IsaTable& avx2_table() {
       .activate = activate,
       .softcap = softcap,
       .axpy = axpy,
+      .divide = divide,
+      .add_tile = add_tile,
       .scores = scores,
       .softmax = softmax,
       .weighted_sum = weighted_sum,

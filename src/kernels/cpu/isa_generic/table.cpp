@@ -39,6 +39,8 @@ const IsaTable& generic_table() {
       .activate = activate,
       .softcap = softcap,
       .axpy = axpy,
+      .divide = divide,
+      .add_tile = add_tile,
       .scores = scores,
       .softmax = softmax,
       .weighted_sum = weighted_sum,

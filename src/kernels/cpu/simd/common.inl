@@ -80,6 +80,24 @@ struct LanesTo<0, i...> {
   using Type = Lanes<i...>;
 };
 
+/// Chunks of h lanes of x and of y by turns; the low half of that, and the high one.
+template <int h, bool high, int... i>
+static inline I zip_lanes(I x, I y, Lanes<i...>) {
+  constexpr auto from = [](int lane) {
+    const int chunk = lane / h + (high ? W / h : 0);
+    return chunk / 2 * h + lane % h + chunk % 2 * W;
+  };
+  return __builtin_shufflevector(x, y, from(i)...);
+}
+template <int h>
+static inline I zip_low(I x, I y) {
+  return zip_lanes<h, false>(x, y, typename LanesTo<W>::Type());
+}
+template <int h>
+static inline I zip_high(I x, I y) {
+  return zip_lanes<h, true>(x, y, typename LanesTo<W>::Type());
+}
+
 template <int h, typename Op, int... i>
 static inline I fold_lanes(I x, I y, Op op, Lanes<i...>) {
   constexpr auto from = [](int lane) { return lane / (W / 2) * W + lane % (W / 2) / h * 2 * h + lane % h; };

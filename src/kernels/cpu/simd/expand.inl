@@ -5,7 +5,7 @@ typedef uint8_t CodeBytes __attribute__((vector_size(W * 4)));
 template <QuantLayout L>
 void expand_panel(int zero, const uint8_t* panel, int64_t groups, int64_t prefetch, uint8_t* out) {
   constexpr QuantLayout to = L.expanded();
-  const auto zeros = (CodeBytes)splat_int(static_cast<int32_t>(static_cast<uint32_t>(zero) * 0x01010101u));
+  const auto zeros = (CodeBytes)splat_int(static_cast<int32_t>(static_cast<uint8_t>(zero) * 0x01010101u));
   const auto put_scales = [&](int scales_at, int at, int j) __attribute__((always_inline)) {
     for (int half = 0; half < L.halves(); ++half) {
       for (int row = 0; row < kPanel; row += W) {

@@ -29,6 +29,13 @@ struct Span {
   int64_t step = 0;                // bytes between two requests; 0: these weights are near
 };
 
+/// What the zero point takes off the sums of a group, or of half a group.
+template <QuantLayout L>
+AUTOGLM_INLINE I zero_of(const ActGroup& x, int half, ZeroShift shift) {
+  if constexpr (L.scales != ScaleForm::single) return zero_term(L.group16 ? x.neg_sum16[half] : x.neg_sum, shift);
+  return L.group16 ? splat_int(kExpandedZero * x.neg_sum16[half]) : splat_int(x.neg_sum128);
+}
+
 /// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
 /// groups matters, and that is the same for every tile shape and span.
 template <QuantLayout L, int RV, int MT>
@@ -61,7 +68,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
         I zero[MT];
         AUTOGLM_UNROLL
         for (int t = 0; t < MT; ++t) {
-          zero[t] = zero_term(L.group16 ? x[t][g].neg_sum16[half] : x[t][g].neg_sum, shift);
+          zero[t] = zero_of<L>(x[t][g], half, shift);
           AUTOGLM_UNROLL
           for (int r = 0; r < RV; ++r) sum[r][t] = start<kBits>(zero[t]);
         }

@@ -36,6 +36,18 @@ AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
   out->neg_sum128 = -128 * (low + high);
 }
 
+/// Lanes g of a, b, c and d, 16 bytes, to the place of group g: `to`, and one ActGroup further for each group.
+AUTOGLM_INLINE void store_each(I a, I b, I c, I d, float* to) {
+  constexpr auto place = [](auto* at, int g) { return reinterpret_cast<char*>(at) + g * sizeof(ActGroup); };
+  const I low = zip_low<1>(a, b), high = zip_high<1>(a, b), low2 = zip_low<1>(c, d), high2 = zip_high<1>(c, d);
+  const I fours[4] = {zip_low<2>(low, low2), zip_high<2>(low, low2), zip_low<2>(high, high2), zip_high<2>(high, high2)};
+  AUTOGLM_UNROLL
+  for (int g = 0; g < W; ++g) {
+    const I four = fours[g / (W / 4)];
+    __builtin_memcpy(place(to, g), reinterpret_cast<const char*>(&four) + g % (W / 4) * 16, 16);
+  }
+}
+
 /// quantize_group() on W groups at once: the reductions and divisions of all in one. False (nothing done) if a value is
 /// not finite. Same bits.
 AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
@@ -53,10 +65,8 @@ AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
   if (max_lane(bits) >= 0x7f800000) return false;
   const F amax = bits_to_float(bits);
   const auto usable = amax >= splat(1e-30f);
-  float scale[W], inverse[W], fsum[3][W];
-  int32_t sum[3][W];
+  float inverse[W];
   const F scales = usable ? amax / splat(127.0f) : F{};
-  store(scale, scales);
   store(inverse, usable ? splat(127.0f) / amax : F{});
   I half[2][W];
   for (int g = 0; g < W; ++g) {
@@ -70,21 +80,11 @@ AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
   }
   const auto add = [](I a, I b) { return a + b; };
   const I low = reduce_each<W>(half[0], add), high = reduce_each<W>(half[1], add), both = low + high;
-  const I sums[3] = {both, low, high};
-  for (int i = 0; i < 3; ++i) {
-    *reinterpret_cast<IntUnaligned*>(sum[i]) = -sums[i];
-    store(fsum[i], scales * to_float(sums[i]));
-  }
-  for (int g = 0; g < W; ++g) {
-    out[g].scale = scale[g];
-    out[g].neg_sum = sum[0][g];
-    out[g].neg_sum16[0] = sum[1][g];
-    out[g].neg_sum16[1] = sum[2][g];
-    out[g].fsum = fsum[0][g];
-    out[g].fsum16[0] = fsum[1][g];
-    out[g].fsum16[1] = fsum[2][g];
-    out[g].neg_sum128 = 128 * sum[0][g];
-  }
+  // The groups' last 32 bytes, in the order of ActGroup. Written as a whole: a line of its own for each group of a row
+  // that another core read last takes long to come, and the more stores wait for it the fewer lines can be on their way.
+  store_each(float_to_bits(scales), -both, -low, -high, &out->scale);
+  store_each(float_to_bits(scales * to_float(both)), float_to_bits(scales * to_float(low)),
+             float_to_bits(scales * to_float(high)), splat_int(-128) * both, &out->fsum);
   return true;
 }
 
@@ -217,6 +217,29 @@ void axpy(float a, const float* x, int64_t n, float* y) {
       store(y + i, fma(factor, load(x + i), load(y + i)));
     } else {
       store_part(y + i, fma(factor, load_part(x + i, n - i), load_part(y + i, n - i)), n - i);
+    }
+  }
+}
+
+void divide(const float* x, float by, int64_t n, float* y) {
+  const F divisor = splat(by);
+  for (int64_t i = 0; i < n; i += W) {
+    if (n - i >= W) {
+      store(y + i, load(x + i) / divisor + F{});
+    } else {
+      store_part(y + i, load_part(x + i, n - i) / divisor + F{}, n - i);
+    }
+  }
+}
+
+void add_tile(const float* tile, int64_t rows, int64_t width, float scale, float* to, int64_t stride) {
+  const F factor = splat(scale);
+  for (int64_t r = 0; r < rows; ++r, tile += kPanel, to += stride) {
+    if (width == kPanel) {
+      AUTOGLM_UNROLL
+      for (int i = 0; i < kPanel; i += W) store(to + i, load(to + i) + load(tile + i) * factor);
+    } else {
+      for (int64_t i = 0; i < width; ++i) to[i] += tile[i] * scale;
     }
   }
 }
