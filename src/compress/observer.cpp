@@ -64,7 +64,9 @@ void Observer::project(const ProjectArgs& args) {
 }
 
 void Observer::attention(const AttentionArgs& args) {
-  if (!stopped_) inner_.attention(args);
+  AttentionArgs readable = args;
+  readable.next = nullptr;  // what goes there is looked at
+  if (!stopped_) inner_.attention(readable);
 }
 
 void Observer::latent_attention(const LatentAttentionArgs& args) {

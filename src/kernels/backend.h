@@ -180,6 +180,7 @@ struct AttentionArgs {
   int window = 0;        // position p sees (p - window, p]; 0: all before it
   KvView kv;
   Buffer* out = nullptr;
+  const Weight* next = nullptr;  // as in GateUpArgs
 };
 
 /// MLA in its absorbed form. q [n, heads*(nope+rope_dims)]; latent [n, kv_rank+rope_dims] as the kv_a projection gave

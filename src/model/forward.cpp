@@ -47,7 +47,8 @@ void attend(const Step& s, const LayerWeights& w, LayerActivations& a) {
                        .softcap = s.spec.attention_softcap,
                        .window = s.spec.window[l],
                        .kv = s.kv,
-                       .out = &a.attended});
+                       .out = &a.attended,
+                       .next = &w.attention_output});
 }
 
 // The same with multi-head latent attention: r = kv_rank, p = rope_dim, o = nope_dim, t = q_rank, e = value_dim.

@@ -16,6 +16,8 @@
 namespace autoglm::cpu {
 namespace {
 
+constexpr int kGroup = 32;  // columns of an ActGroup
+
 /// Splits that any query of the tile sees: [first, last].
 struct Splits {
   int64_t first, last;
@@ -62,11 +64,14 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
   const int64_t width = layout.value_width;
   for (int n = 0; n < tile.rows * task.group; ++n) {
     const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
-    float* to = task.out + row * task.out_stride + (tile.kv_head * task.group + n % task.group) * task.value_dim;
+    const int64_t column = (tile.kv_head * task.group + n % task.group) * task.value_dim;
     float* from = worker.out + n * width;
     if (layout.rotated()) rotate_kv(from, width);
     // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
-    isa_.divide(from, worker.sum[n], task.value_dim, to);
+    isa_.divide(from, worker.sum[n], task.value_dim,
+                task.codes.codes != nullptr ? from : task.out + row * task.out_stride + column);
+    if (task.codes.codes == nullptr) continue;
+    isa_.quantize(from, task.value_dim / kGroup, task.codes.codes + row * task.codes.code_stride() + column / kGroup);
   }
 }
 
@@ -200,7 +205,10 @@ void CpuBackend::attention(const AttentionArgs& args) {
   task.segments = args.kv.segments;
   task.q = row_of(*args.q, 0);
   task.q_stride = args.q->cols;
-  task.out = row_of(*args.out, 0);
+  const bool codes = args.value_dim % kGroup == 0 && leaves_codes(*args.out, args.next, args.rows);
+  hold_codes(*args.out, codes);
+  task.codes = coded(*args.out);
+  task.out = codes ? nullptr : row_of(*args.out, 0);
   task.out_stride = args.out->cols;
   task.heads = args.heads;
   task.group = args.heads / args.kv_heads;

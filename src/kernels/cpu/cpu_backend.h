@@ -101,6 +101,7 @@ struct AttentionTask {
   int64_t q_first_row = 0;  // batch row of q's first row
   float* out = nullptr;     // [rows][out_stride]: head h at h * value_dim
   int64_t out_stride = 0;
+  Activations codes;  // instead of `out`, where there are any
   int heads = 0;
   int group = 1;  // query heads that share a KV head
   int key_dim = 0;
