@@ -54,7 +54,7 @@ TEST_F(BusErrorDeathTest, OtherFaultsStayWhatTheyAre) {
       testing::KilledBySignal(SIGBUS), "");
 }
 
-// The token embedding is read where it lies in the file, a row a token.
+// While it is loaded it is read where it is mapped, later a row of the token embedding is read for each new token.
 TEST(BusError, AModelThatIsCutWhileItAnswers) {
   const TemporaryFolder folder;
   for (const bool json : {false, true}) {
