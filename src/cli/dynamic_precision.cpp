@@ -46,13 +46,19 @@ std::string activation_words(const ModelSource& source, Precision precision, std
              isa, weight_types(source));
 }
 
-KvChoice choose_kv_type(const std::function<MemoryPlan(KvType)>& plan, int64_t wanted, Language language) {
-  const MemoryPlan q8 = plan(KvType::q8);
+KvChoice choose_kv_type(const KvQuestion& question, Language language) {
+  const int64_t wanted = question.wanted;
+  if (const int64_t held = question.held(KvType::q8); held < wanted) {
+    return {KvType::q4, say(language, "a KV cache of {} holds {} tokens with q8, {} with q4, of {}",
+                            "{} 的键值缓存以 q8 可容纳 {} 个 token，以 q4 可容纳 {} 个，共需 {} 个",
+                            format_bytes(question.kv_max_bytes), held, question.held(KvType::q4), wanted)};
+  }
+  const MemoryPlan q8 = question.plan(KvType::q8);
   if (holds(q8, wanted)) {
     return {KvType::q8, say(language, "{} tokens take {}, {} of memory", "{} 个 token 占 {}，内存 {}", wanted,
                             format_bytes(q8.kv_bytes), memory_words(q8, language))};
   }
-  const MemoryPlan q4 = plan(KvType::q4);
+  const MemoryPlan q4 = question.plan(KvType::q4);
   return {KvType::q4,
           say(language, "{} tokens would need {} with q8, {} with q4, {} of memory",
               "{} 个 token 以 q8 需要 {}，以 q4 需要 {}，内存 {}", wanted,

@@ -25,6 +25,7 @@
 #include "engine/speculation.h"
 #include "model/families/family.h"
 #include "model/identity.h"
+#include "model/memory_plan.h"
 #include "store/places.h"
 #include "text/utf8.h"
 
@@ -136,15 +137,22 @@ std::string settle_precision(const Context& context, const ModelSource& source, 
   const bool zh = language == Language::zh;
   const std::string activations = activation_words(source, options.precision, runtime.backend->name(), language);
   std::string reason;
-  if (context.settings().text("kv_cache.type") == "auto") {
-    const auto plan = [&](KvType type) {
-      LoadOptions with = options;
-      with.kv_type = type;
-      return Model::plan(source, runtime, with);
-    };
-    const int64_t own = read_spec(source).train_context;
-    const int64_t wanted = options.context > 0 ? options.context : std::min(own, options.most_context);
-    const KvChoice choice = choose_kv_type(plan, wanted, language);
+  const Settings& settings = context.settings();
+  const bool open =
+      options.kv_type == kv_type_of(settings);  // else the command has decided: compare's reference is f32
+  if (open && settings.text("kv_cache.type") == "auto") {
+    const ArchSpec spec = read_spec(source);
+    const KvQuestion question{
+        .wanted = options.context > 0 ? options.context : std::min(spec.train_context, options.most_context),
+        .kv_max_bytes = options.kv_max_bytes,
+        .held = [&](KvType type) { return max_kv_tokens(spec, *runtime.backend, type, options.kv_max_bytes); },
+        .plan =
+            [&](KvType type) {
+              LoadOptions with = options;
+              with.kv_type = type;
+              return Model::plan(source, runtime, with);
+            }};
+    const KvChoice choice = choose_kv_type(question, language);
     options.kv_type = choice.type;
     reason = fmt::format(fmt::runtime(zh ? "（auto：{}）" : " (auto: {})"), choice.reason);
   }

@@ -34,8 +34,8 @@ Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit
 /// --kv-type, and what --precision implies; q8 until settle_precision() knows better, where it is auto.
 KvType kv_type_of(const Settings& settings);
 
-/// Decides what --kv-type auto leaves open, in `options`, and says in a line which precision activations, keys and
-/// values have, and why. Errors: those of Model::plan().
+/// Decides what --kv-type auto leaves open, in `options`, unless they have another type than kv_type_of() by now, and
+/// says in a line which precision activations, keys and values have, and why. Errors: those of Model::plan().
 std::string settle_precision(const Context& context, const ModelSource& source, const Runtime& runtime,
                              LoadOptions& options);
 

@@ -55,13 +55,16 @@ class Chooser {
     asked_.drafts = settings.text("speculation") != "off";
     asked_.kv_type = kv_type_of(settings);
     if (settings.text("kv_cache.type") != "auto") return;
-    const auto with = [&](KvType type) {
-      PlanQuestion question = asked_;
-      question.kv_type = type;
-      return model.plan(question);
-    };
-    const int64_t wanted = asked_.context > 0 ? asked_.context : std::min(model.own_context, most_context(settings));
-    automatic_ = choose_kv_type(with, wanted, language);
+    const KvQuestion question{
+        .wanted = asked_.context > 0 ? asked_.context : std::min(model.own_context, most_context(settings)),
+        .kv_max_bytes = model.kv_max_bytes,
+        .held = model.held,
+        .plan = [&](KvType type) {
+          PlanQuestion with = asked_;
+          with.kv_type = type;
+          return model.plan(with);
+        }};
+    automatic_ = choose_kv_type(question, language);
     asked_.kv_type = automatic_->type;
   }
 
@@ -194,6 +197,8 @@ std::vector<ProfileChoice> choices_for_model(const Settings& settings, const Mod
 void apply_profile_to_model(Context& context, const ModelSource& source, std::vector<std::string_view> keys) {
   const Runtime runtime = open_runtime(context, std::nullopt, /*pin=*/false);
   const LoadOptions base = load_options(context);
+  const ArchSpec spec = read_spec(source);
+  const int64_t kv_max_bytes = context.settings().bytes_if("kv_cache.max_bytes").value_or(0);
   const auto plan = [&](const PlanQuestion& question) {
     LoadOptions options = base;
     EngineShape shape = engine_shape(context.settings(), question.requests);
@@ -203,14 +208,16 @@ void apply_profile_to_model(Context& context, const ModelSource& source, std::ve
     add_engine(options, shape);
     options.context = question.context;
     options.kv_type = question.kv_type;
-    options.kv_max_bytes =
-        shape.serves && question.limited ? context.settings().bytes_if("kv_cache.max_bytes").value_or(0) : 0;
+    options.kv_max_bytes = question.limited ? kv_max_bytes : 0;
     return Model::plan(source, runtime, options);
   };
   const Language language = context.json() ? Language::en : context.language();
-  const ModelFacts facts{.activations = activation_words(source, base.precision, runtime.backend->name(), language),
-                         .own_context = read_spec(source).train_context,
-                         .plan = plan};
+  const ModelFacts facts{
+      .activations = activation_words(source, base.precision, runtime.backend->name(), language),
+      .own_context = spec.train_context,
+      .plan = plan,
+      .kv_max_bytes = kv_max_bytes,
+      .held = [&](KvType type) { return max_kv_tokens(spec, *runtime.backend, type, kv_max_bytes); }};
   for (const ProfileChoice& choice : choices_for_model(context.settings(), facts, language)) {
     if (!keys.empty() && std::ranges::find(keys, choice.key) == keys.end()) continue;
     Settings& settings = context.mutable_settings();

@@ -40,6 +40,8 @@ struct ModelFacts {
   std::string activations;  // activation_words()
   int64_t own_context = 0;
   std::function<MemoryPlan(const PlanQuestion&)> plan;
+  int64_t kv_max_bytes = 0;             // by which requests are limited; 0: by nothing
+  std::function<int64_t(KvType)> held;  // max_kv_tokens() of that
 };
 
 /// Context, KV type and size, requests at once, tokens a step, speculation, precision: what holds, and why. Requests at

@@ -115,11 +115,59 @@ int64_t largest_context(const PlanInputs& in, const Fixed& fixed, KvType type, i
   return low * kKvBlock;
 }
 
-// Tokens that all sequences together can have, so the most that one can.
-int64_t shared_kv_tokens(const PlanInputs& in) {
-  if (in.options.kv_max_bytes == 0) return std::numeric_limits<int64_t>::max();
-  return in.options.kv_max_bytes / in.runtime.backend->kv_block_bytes(kv_layers(in.spec, in.options.kv_type)) *
-         kKvBlock;
+int64_t shared_kv_tokens(const PlanInputs& in, KvType type) {
+  return max_kv_tokens(in.spec, *in.runtime.backend, type, in.options.kv_max_bytes);
+}
+
+bool smaller(const PlanInputs& in, KvType type, KvType than) {
+  const Backend& backend = *in.runtime.backend;
+  return backend.kv_block_bytes(kv_layers(in.spec, type)) < backend.kv_block_bytes(kv_layers(in.spec, than));
+}
+
+void add_hint(std::string& hint, const std::string& more) { hint += (hint.empty() ? "" : "; ") + more; }
+
+// A KV cache of kv_max_bytes that does not hold one request.
+[[noreturn]] void refuse_small_cache(const PlanInputs& in, int64_t shared) {
+  const int64_t wanted = std::max<int64_t>(in.options.context, kKvBlock);
+  constexpr int64_t kMiB = 1 << 20;
+  const int64_t bytes =
+      kv_blocks(wanted, 1) * in.runtime.backend->kv_block_bytes(kv_layers(in.spec, in.options.kv_type));
+  std::string hint = "--kv-max-bytes " + std::to_string((bytes + kMiB - 1) / kMiB) + "MiB holds them";
+  if (shared >= kKvBlock) add_hint(hint, "--ctx " + std::to_string(shared) + " fits");
+  for (const KvType type : {KvType::q8, KvType::q4}) {
+    if (!smaller(in, type, in.options.kv_type)) continue;
+    const int64_t held = std::min(wanted, shared_kv_tokens(in, type));
+    if (held < kKvBlock) continue;
+    const std::string ctx = held < wanted ? " --ctx " + std::to_string(held) : "";
+    add_hint(hint, "--kv-type " + std::string(name(type)) + ctx + " fits");
+    if (held == wanted) break;
+  }
+  fail(Code::bad_flag,
+       "a KV cache of " + format_bytes(in.options.kv_max_bytes) + " holds " + std::to_string(shared) +
+           " tokens with --kv-type " + std::string(name(in.options.kv_type)) + ", fewer than one request may have",
+       hint);
+}
+
+// What would make it fit: a shorter context, smaller keys and values, or both.
+std::string fitting_hint(const PlanInputs& in, const Fixed& fixed, const MemoryPlan& plan) {
+  std::string hint;
+  int64_t longest = largest_context(in, fixed, in.options.kv_type, plan.context, plan);
+  if (longest >= kKvBlock) add_hint(hint, "--ctx " + std::to_string(longest) + " fits");
+  for (const KvType type : {KvType::q8, KvType::q4}) {
+    if (!smaller(in, type, in.options.kv_type)) continue;
+    MemoryPlan with = plan;
+    fill(in, fixed, type, plan.context, with);
+    if (with.fits()) {
+      add_hint(hint, "--kv-type " + std::string(name(type)) + " fits, saving " +
+                         format_bytes(plan.total_bytes - with.total_bytes));
+      break;
+    }
+    const int64_t context = largest_context(in, fixed, type, plan.context, plan);
+    if (context <= longest) continue;
+    longest = context;
+    add_hint(hint, "--kv-type " + std::string(name(type)) + " --ctx " + std::to_string(context) + " fits");
+  }
+  return hint;
 }
 
 Fixed fixed_parts(const PlanInputs& in) {
@@ -175,6 +223,11 @@ std::vector<KvLayerSpec> kv_layers(const ArchSpec& spec, KvType type) {
 
 int64_t kv_blocks(int64_t context, int64_t sequences) { return (context + kKvBlock - 1) / kKvBlock * sequences; }
 
+int64_t max_kv_tokens(const ArchSpec& spec, const Backend& backend, KvType type, int64_t bytes) {
+  if (bytes == 0) return std::numeric_limits<int64_t>::max();
+  return bytes / backend.kv_block_bytes(kv_layers(spec, type)) * kKvBlock;
+}
+
 MemoryPlan make_plan(const PlanInputs& in) {
   const int64_t own = in.spec.train_context;
   if (in.options.context > own) {
@@ -183,13 +236,8 @@ MemoryPlan make_plan(const PlanInputs& in) {
              std::to_string(own),
          "use --ctx " + std::to_string(own) + " or less");
   }
-  const int64_t shared = shared_kv_tokens(in);
-  if (shared < std::max<int64_t>(in.options.context, kKvBlock)) {
-    fail(Code::bad_flag,
-         "a KV cache of " + format_bytes(in.options.kv_max_bytes) + " holds " + std::to_string(shared) +
-             " tokens, fewer than one request may have",
-         "raise kv_cache.max_bytes (--kv-max-bytes) or lower --ctx");
-  }
+  const int64_t shared = shared_kv_tokens(in, in.options.kv_type);
+  if (shared < std::max<int64_t>(in.options.context, kKvBlock)) refuse_small_cache(in, shared);
   MemoryPlan plan;
   const Ledger& ledger = *in.runtime.ledger;
   // At least one byte, so that a full ledger does not look like one without a limit.
@@ -218,22 +266,16 @@ MemoryPlan make_plan(const PlanInputs& in) {
 void refuse_what_does_not_fit(const PlanInputs& in, const MemoryPlan& plan) {
   if (plan.fits()) return;
   const Fixed fixed = fixed_parts(in);
-  const KvType type = in.options.kv_type;
-  std::string hint;
-  const int64_t shorter = largest_context(in, fixed, type, plan.context, plan);
-  const int64_t with_q8 = type == KvType::q8 ? 0 : largest_context(in, fixed, KvType::q8, plan.context, plan);
-  if (shorter >= kKvBlock) hint = "--ctx " + std::to_string(shorter) + " fits";
-  if (with_q8 > shorter) {
-    hint += (hint.empty() ? "" : "; ") + ("--kv-type q8 --ctx " + std::to_string(with_q8) + " fits");
-  }
+  std::string hint = fitting_hint(in, fixed, plan);
   const int64_t others = in.options.batch_sequences - 1;
   if (hint.empty() && plan.total_bytes - plan.kv_bytes / (others + 1) * others <= plan.limit_bytes) {
     hint = "take fewer sequences at once (--batch)";
   }
   if (hint.empty()) {
     MemoryPlan least = plan;
-    fill(in, fixed, KvType::q8, std::min({plan.context, in.spec.train_context, kLeastContext}), least);
-    hint = "even a context of " + std::to_string(least.context) + " needs " + format_bytes(least.total_bytes) +
+    fill(in, fixed, KvType::q4, std::min({plan.context, in.spec.train_context, kLeastContext}), least);
+    hint = "even a context of " + std::to_string(least.context) + " with --kv-type q4 needs " +
+           format_bytes(least.total_bytes) +
            ": take a smaller model or a smaller quantized type, or raise --memory-limit";
   }
   fail(Code::out_of_memory,

@@ -4,18 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "cli/command_runner.h"
 #include "cli/machine_settings.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
 using testing::HasSubstr;
 
 constexpr int64_t kMiB = 1 << 20;
@@ -49,22 +46,24 @@ int64_t token_bytes(KvType type) {
 ModelFacts model_within(int64_t limit) {
   return {.activations = "int8 activations (avx512), for weights in Q4_K, Q8_0",
           .own_context = 8192,
-          .plan = [limit](const PlanQuestion& question) {
-            MemoryPlan plan;
-            const auto fill = [&](int64_t context) {
-              plan.context = context;
-              plan.kv_per_token_bytes = token_bytes(question.kv_type);
-              plan.kv_bytes =
-                  plan.kv_per_token_bytes * (context + (question.requests - 1) * std::min(context, kSharedTokens));
-              plan.activations_bytes = question.chunk * (64 << 10) + (question.drafts ? 8 * kMiB : 0);
-              plan.limit_bytes = limit;
-              plan.total_bytes = 100 * kMiB + plan.kv_bytes + plan.activations_bytes;
-            };
-            fill(question.context > 0 ? question.context : 8192);
-            plan.context_reason = "the model's own";
-            while (question.context == 0 && !plan.fits() && plan.context > 256) fill(plan.context / 2);
-            return plan;
-          }};
+          .plan =
+              [limit](const PlanQuestion& question) {
+                MemoryPlan plan;
+                const auto fill = [&](int64_t context) {
+                  plan.context = context;
+                  plan.kv_per_token_bytes = token_bytes(question.kv_type);
+                  plan.kv_bytes =
+                      plan.kv_per_token_bytes * (context + (question.requests - 1) * std::min(context, kSharedTokens));
+                  plan.activations_bytes = question.chunk * (64 << 10) + (question.drafts ? 8 * kMiB : 0);
+                  plan.limit_bytes = limit;
+                  plan.total_bytes = 100 * kMiB + plan.kv_bytes + plan.activations_bytes;
+                };
+                fill(question.context > 0 ? question.context : 8192);
+                plan.context_reason = "the model's own";
+                while (question.context == 0 && !plan.fits() && plan.context > 256) fill(plan.context / 2);
+                return plan;
+              },
+          .held = [](KvType) { return std::numeric_limits<int64_t>::max(); }};
 }
 
 struct Chosen {
@@ -204,4 +203,4 @@ TEST(Profile, ConfigWritesItOutAndTakesItBack) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -1,6 +1,7 @@
 // The plan before anything is allocated, and what is said when it does not fit.
 #include "model/memory_plan.h"
 
+#include "base/ledger.h"
 #include "base/settings.h"
 #include "model/model_support.h"
 #include "model/random_weights.h"
@@ -112,7 +113,14 @@ TEST_F(MemoryPlanTest, SequencesMayShareFewerBlocksThanTheyCouldFill) {
   EXPECT_EQ(chosen.context, 320);
   EXPECT_THAT(chosen.context_reason, testing::HasSubstr("a KV cache of"));
   options.context = 336;
-  EXPECT_EQ(refusal(0, options).code(), Code::bad_flag) << "not one request of that length would fit";
+  const Error error = refusal(0, options);
+  EXPECT_EQ(error.code(), Code::bad_flag) << "not one request of that length would fit";
+  EXPECT_THAT(error.what(), testing::HasSubstr("holds 320 tokens with --kv-type q8"));
+  EXPECT_EQ(error.hint(), "--kv-max-bytes 1MiB holds them; --ctx 320 fits; --kv-type q4 fits");
+  options.context = 640;  // q4 takes 5 bytes for 9 of q8: 576 tokens
+  EXPECT_EQ(refusal(0, options).hint(), "--kv-max-bytes 1MiB holds them; --ctx 320 fits; --kv-type q4 --ctx 576 fits");
+  options.kv_type = KvType::q4;
+  EXPECT_EQ(refusal(0, options).hint(), "--kv-max-bytes 1MiB holds them; --ctx 576 fits");
 }
 
 TEST_F(MemoryPlanTest, ContextIsTheModelsOwnIfItFits) {
@@ -146,6 +154,30 @@ TEST_F(MemoryPlanTest, RefusalNamesAContextThatFits) {
   EXPECT_EQ(info(error.code()).exit_code, 4);
   EXPECT_THAT(error.hint(), testing::HasSubstr("--ctx 160 fits"));
   EXPECT_THAT(error.hint(), testing::HasSubstr("--kv-type q8"));
+}
+
+TEST_F(MemoryPlanTest, RefusalNamesTypesOfKeysAndValuesThatHelp) {
+  const auto total = [&](KvType type, int64_t context) {
+    LoadOptions options;
+    options.kv_type = type;
+    options.context = context;
+    return plan(0, options).total_bytes;
+  };
+  const auto hint = [&](KvType type, int64_t limit) {
+    LoadOptions options;
+    options.kv_type = type;
+    options.context = 1024;
+    return refusal(limit, options).hint();
+  };
+  const int64_t q8 = total(KvType::q8, 1024), q4 = total(KvType::q4, 1024);
+  EXPECT_THAT(hint(KvType::q8, q4), testing::EndsWith("; --kv-type q4 fits, saving " + format_bytes(q8 - q4)));
+  EXPECT_THAT(hint(KvType::q8, total(KvType::q4, 512)), testing::EndsWith("; --kv-type q4 --ctx 512 fits"));
+  // The widest type that helps enough is enough; where none does, each that helps is named.
+  EXPECT_THAT(hint(KvType::f32, q8),
+              testing::EndsWith("; --kv-type q8 fits, saving " + format_bytes(total(KvType::f32, 1024) - q8)));
+  EXPECT_THAT(hint(KvType::f32, q4), testing::ContainsRegex("--ctx [0-9]+ fits; --kv-type q8 --ctx [0-9]+ fits; "
+                                                            "--kv-type q4 fits, saving"));
+  EXPECT_THAT(hint(KvType::q4, q4 - 1), testing::Not(testing::HasSubstr("--kv-type")));
 }
 
 TEST_F(MemoryPlanTest, RefusalSaysThatNothingFits) {
