@@ -292,6 +292,10 @@ constexpr Setting kTable[] = {
      .help = {"use the settings that autoglm tune found here for this model and workload, where nothing else is said; "
               "auto: those found last",
               "未另行指定时，使用 autoglm tune 在本机为此模型和负载找到的设置；auto：最近一次找到的"}},
+    {.key = "tuned_goal", .flag = "--tuned-goal", .type = choice, .default_value = "auto",
+     .choices = "latency|throughput", .commands = "run chat serve config bench",
+     .help = {"of those settings, the ones that were found with this --goal of autoglm tune; auto: those found last",
+              "其中以 autoglm tune 的这个 --goal 找到的设置；auto：最近一次找到的"}},
 
     // --- the store ---
     {.key = "list.available", .flag = "--available", .type = boolean, .default_value = "false",

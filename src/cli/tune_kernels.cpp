@@ -5,7 +5,9 @@
 #include <cmath>
 
 #include "cli/kernel_tunings.h"
+#include "cli/model_store.h"
 #include "cli/open.h"
+#include "cli/tuned_settings.h"
 
 namespace autoglm {
 namespace {
@@ -49,9 +51,9 @@ KernelReport tune_kernels(Context& context) {
     }
   }
   report.gain = mean_gain(report.shapes);
-  if (context.settings().boolean("cache.enabled")) {
-    report.path = tuning_file(context, runtime).string();
-    write_tuning(report.path, tuning_key(runtime), tuning);
+  if (const auto store = open_tuning_store(context)) {
+    report.path = tuning_store_path(*cache_folder(context)).string();
+    store->put_kernels(kernel_key(runtime), tuning);
   }
   return report;
 }

@@ -112,7 +112,8 @@ SettingsReport tune_settings_of(Context& context, double seconds) {
                      .gain_high = report.gain_high,
                      .measurements = report.measurements,
                      .measured_at = static_cast<int64_t>(std::time(nullptr)),
-                     .workload = {}};
+                     .workload = {},
+                     .goal = {}};
   for (const SettingChange& change : tuned.settings) result.settings.emplace_back(change.key, change.value);
   store->put(key, result);
   return report;

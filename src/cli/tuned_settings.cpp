@@ -35,6 +35,44 @@ std::optional<fs::path> model_here(const Context& context) {
   return resolve_model(open_store(context), name);
 }
 
+// Puts what was found into the settings, where a person has not said otherwise.
+void use(Context& context, const TunedResult& found) {
+  Settings& settings = context.mutable_settings();
+  std::string said;
+  for (const auto& [key, value] : found.settings) {
+    const Setting& setting = *find_setting(key);
+    if (!takes(context.command().name, setting) || settings.given(key)) continue;
+    // What --precision f32 implies is no matter of speed.
+    if (key == "kv_cache.type" && settings.text("precision.strategy") == "f32") continue;
+    settings.set(key, value, Origin::machine,
+                 fmt::format("autoglm tune, {:.2f}x for {}, {}", found.gain, found.workload, found.goal));
+    if (settings.as_word(key) == value) said += fmt::format(" {} {}", setting.flag, value);
+  }
+  if (said.empty()) return;
+  const bool zh = context.language() == Language::zh;
+  context.note(
+      fmt::format(fmt::runtime(zh ? "autoglm tune 找到的设置（{}，{}，{:.2f} 倍）：{}；--tuned none 则不使用"
+                                  : "settings that autoglm tune found ({}, {}, {:.2f}x):{}; --tuned none leaves "
+                                    "them out"),
+                  found.workload, found.goal, found.gain, said));
+}
+
+// What was asked for by name was not found; `other` is what there is for this model instead.
+void say_nothing_found(const Context& context, const std::string& workload, const std::string& goal,
+                       const std::optional<TunedResult>& other) {
+  const bool zh = context.language() == Language::zh;
+  const std::string between = zh ? "，" : ", ";
+  const std::string asked = workload + (workload.empty() || goal.empty() ? "" : between) + goal;
+  std::string text = fmt::format(fmt::runtime(zh ? "autoglm tune 在本机没有为此模型找到 {} 的结果，使用默认设置"
+                                                 : "autoglm tune has found nothing here for {}: the defaults are used"),
+                                 asked);
+  if (other) {
+    text += fmt::format(fmt::runtime(zh ? "；已有的最近结果：{}，{}" : "; what it found last is for {}, {}"),
+                        other->workload, other->goal);
+  }
+  context.note(text);
+}
+
 }  // namespace
 
 std::string machine_key(const Context& context) {
@@ -84,41 +122,35 @@ std::unique_ptr<TuningStore> open_tuning_store(const Context& context) {
   return std::make_unique<TuningStore>(tuning_store_path(*cache));
 }
 
-void apply_tuned(Context& context) {
-  const std::string& use = context.settings().text("tuned");
+bool has_tuning_store(const Context& context) {
   const auto cache = cache_folder(context);
   std::error_code ignored;
-  // Nobody who has tuned nothing pays for looking.
-  if (use == "none" || !cache || !fs::exists(tuning_store_path(*cache), ignored)) return;
+  return cache && context.settings().boolean("cache.enabled") && fs::exists(tuning_store_path(*cache), ignored);
+}
+
+void apply_tuned(Context& context) {
+  const Settings& asked = context.settings();
+  const std::string workload = asked.text_if("tuned").value_or(""), goal = asked.text_if("tuned_goal").value_or("");
+  if (workload == "none") return;
   const auto model = model_here(context);
   if (!model) return;
-  std::optional<TunedResult> found;
+  std::optional<TunedResult> found, other;
   try {
-    const auto store = open_tuning_store(context);
-    if (!store) return;
-    found = store->find(tuned_key(context, *model, use == "auto" ? "" : use, ""));
+    if (has_tuning_store(context)) {
+      const auto store = open_tuning_store(context);
+      found = store->find(tuned_key(context, *model, workload, goal));
+      if (!found) other = store->find(tuned_key(context, *model, "", ""));
+    }
   } catch (const Error& error) {
     log(LogLevel::warn, fmt::format("what autoglm tune found is not used: {}", error.what()));
     return;
   }
-  if (!found) return;
-  Settings& settings = context.mutable_settings();
-  std::string said;
-  for (const auto& [key, value] : found->settings) {
-    const Setting& setting = *find_setting(key);
-    if (!takes(context.command().name, setting) || settings.given(key)) continue;
-    // What --precision f32 implies is no matter of speed.
-    if (key == "kv_cache.type" && settings.text("precision.strategy") == "f32") continue;
-    settings.set(key, value, Origin::machine,
-                 fmt::format("autoglm tune, {:.2f}x for {}", found->gain, found->workload));
-    if (settings.as_word(key) == value) said += fmt::format(" {} {}", setting.flag, value);
+  if (!found) {
+    const bool by_name = !workload.empty() || !goal.empty();
+    if (by_name && asked.boolean("cache.enabled")) say_nothing_found(context, workload, goal, other);
+    return;
   }
-  if (said.empty()) return;
-  const bool zh = context.language() == Language::zh;
-  context.note(fmt::format(fmt::runtime(zh ? "autoglm tune 找到的设置（{}，{:.2f} 倍）：{}；--tuned none 则不使用"
-                                           : "settings that autoglm tune found ({}, {:.2f}x):{}; --tuned none leaves "
-                                             "them out"),
-                           found->workload, found->gain, said));
+  use(context, *found);
 }
 
 }  // namespace autoglm

@@ -23,12 +23,15 @@ std::string workload_key(const std::string& workload);
 TunedKey tuned_key(const Context& context, const std::filesystem::path& model, const std::string& workload,
                    const std::string& goal);
 
+/// Whether anything was ever tuned here, and may be used: nobody who has tuned nothing pays for looking.
+bool has_tuning_store(const Context& context);
+
 /// Null with --no-cache, and where there is no place for a cache. Errors: work_failed.
 std::unique_ptr<TuningStore> open_tuning_store(const Context& context);
 
-/// Puts what was found for MODEL into the settings (origin machine: everything else goes before it), as --tuned says,
-/// and notes it. Nothing happens where the model is not here yet, or nothing was found; a store that cannot be read is
-/// a warning.
+/// Puts what was found for MODEL into the settings (origin machine: everything else goes before it), as --tuned and
+/// --tuned-goal say, and notes it; notes too that there is nothing where one of them asked for it. Nothing happens
+/// where the model is not here yet; a store that cannot be read is a warning.
 void apply_tuned(Context& context);
 
 }  // namespace autoglm

@@ -2,7 +2,7 @@
 // bits.
 //
 // The defaults win on the machines that were measured (docs/PERFORMANCE.md). `autoglm tune` measures others for the
-// shapes of a model and remembers those that win (tune/kernel_tuner.h, tune/tuning_file.h).
+// shapes of a model and remembers those that win (tune/kernel_tuner.h, tune/tuning_store.h).
 #pragma once
 
 #include <cstdint>

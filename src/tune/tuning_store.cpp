@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -16,14 +17,18 @@
 namespace autoglm {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr int kBusyMs = 2000;
 
 constexpr const char* kTables =
     "CREATE TABLE IF NOT EXISTS results(machine TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,"
     " workload TEXT NOT NULL, goal TEXT NOT NULL, settings TEXT NOT NULL, gain REAL NOT NULL, gain_low REAL NOT NULL,"
     " gain_high REAL NOT NULL, measurements INTEGER NOT NULL, measured_at INTEGER NOT NULL,"
-    " PRIMARY KEY(machine, model, version, workload, goal)) WITHOUT ROWID";
+    " PRIMARY KEY(machine, model, version, workload, goal)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS kernels(cpu TEXT NOT NULL, isa TEXT NOT NULL, threads INTEGER NOT NULL,"
+    " version TEXT NOT NULL, type TEXT NOT NULL, rows INTEGER NOT NULL, cols INTEGER NOT NULL,"
+    " field TEXT NOT NULL, value INTEGER NOT NULL,"
+    " PRIMARY KEY(cpu, isa, threads, type, rows, cols, field)) WITHOUT ROWID";
 
 [[noreturn]] void refuse(sqlite3* db, const char* doing, const std::filesystem::path& file) {
   fail(Code::work_failed,
@@ -78,6 +83,27 @@ void run(sqlite3* db, const char* sql, const std::filesystem::path& file) {
   if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) refuse(db, "write", file);
 }
 
+/// Undone unless committed.
+class Transaction {
+ public:
+  Transaction(sqlite3* db, const std::filesystem::path& file) : db_(db), file_(&file) {
+    run(db, "BEGIN IMMEDIATE", file);
+  }
+  ~Transaction() {
+    if (db_ != nullptr) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  void commit() {
+    run(db_, "COMMIT", *file_);
+    db_ = nullptr;
+  }
+
+ private:
+  sqlite3* db_;
+  const std::filesystem::path* file_;
+};
+
 // {"runtime.threads": "2"}: nothing that anybody else could have put there may be set by it.
 std::optional<std::vector<std::pair<std::string, std::string>>> settings_of(const std::string& text) {
   const nlohmann::json object = nlohmann::json::parse(text, nullptr, false);
@@ -118,7 +144,7 @@ TuningStore::TuningStore(const std::filesystem::path& file) : file_(file) {
   }
   if (version == kVersion) return;
   run(db, "PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", file_);
-  if (version != 0) run(db, "DROP TABLE IF EXISTS results", file_);
+  if (version != 0) run(db, "DROP TABLE IF EXISTS results; DROP TABLE IF EXISTS kernels", file_);
   run(db, kTables, file_);
   run(db, fmt::format("PRAGMA user_version={}; COMMIT", kVersion).c_str(), file_);
 }
@@ -136,12 +162,13 @@ void TuningStore::put(const TunedKey& key, const TunedResult& result) {
 }
 
 std::optional<TunedResult> TuningStore::find(const TunedKey& key) const {
-  Statement statement(db_.get(),
-                      "SELECT settings, gain, gain_low, gain_high, measurements, measured_at, workload FROM results"
-                      " WHERE machine = ?1 AND model = ?2 AND version = ?3 AND (?4 = '' OR workload = ?4 OR (?4 = "
-                      "'file' AND workload LIKE 'file %'))"
-                      " AND (?5 = '' OR goal = ?5) ORDER BY measured_at DESC, workload, goal LIMIT 1",
-                      file_);
+  Statement statement(
+      db_.get(),
+      "SELECT settings, gain, gain_low, gain_high, measurements, measured_at, workload, goal FROM results"
+      " WHERE machine = ?1 AND model = ?2 AND version = ?3 AND (?4 = '' OR workload = ?4 OR (?4 = "
+      "'file' AND workload LIKE 'file %'))"
+      " AND (?5 = '' OR goal = ?5) ORDER BY measured_at DESC, workload, goal LIMIT 1",
+      file_);
   statement.bind(key.machine).bind(key.model).bind(key.version).bind(key.workload).bind(key.goal);
   if (!statement.step()) return std::nullopt;
   const auto settings = settings_of(statement.text(0));
@@ -154,8 +181,48 @@ std::optional<TunedResult> TuningStore::find(const TunedKey& key) const {
   result.measurements = statement.integer(4);
   result.measured_at = statement.integer(5);
   result.workload = statement.text(6);
+  result.goal = statement.text(7);
   if (!(result.gain >= 1 && std::isfinite(result.gain))) return std::nullopt;
   return result;
+}
+
+void TuningStore::put_kernels(const KernelKey& key, const KernelTuning& tuning) {
+  Transaction transaction(db_.get(), file_);
+  Statement remove(db_.get(), "DELETE FROM kernels WHERE cpu = ? AND isa = ? AND threads = ?", file_);
+  remove.bind(key.cpu).bind(key.isa).bind(int64_t{key.threads}).step();
+  for (const KernelTuning::Entry& entry : tuning.entries()) {
+    for (const TuningField& field : tuning_fields()) {
+      Statement insert(db_.get(), "INSERT INTO kernels VALUES(?,?,?,?,?,?,?,?,?)", file_);
+      insert.bind(key.cpu).bind(key.isa).bind(int64_t{key.threads}).bind(key.version);
+      insert.bind(std::string(info(entry.type).name)).bind(entry.rows).bind(entry.cols);
+      insert.bind(std::string(field.name)).bind(int64_t{entry.tuning.*field.value});
+      insert.step();
+    }
+  }
+  transaction.commit();
+}
+
+KernelTuning TuningStore::find_kernels(const KernelKey& key) const {
+  Statement statement(db_.get(),
+                      "SELECT type, rows, cols, field, value FROM kernels WHERE cpu = ? AND isa = ? AND threads = ?"
+                      " AND version = ?",
+                      file_);
+  statement.bind(key.cpu).bind(key.isa).bind(int64_t{key.threads}).bind(key.version);
+  KernelTuning tuning;
+  while (statement.step()) {
+    const std::optional<Type> type = type_from_name(statement.text(0));
+    if (!type) fail(Code::bad_file, fmt::format("there is no type '{}'", statement.text(0)));
+    KernelTuning::Entry entry{.type = *type, .rows = statement.integer(1), .cols = statement.integer(2), .tuning = {}};
+    entry.tuning = tuning.of(entry.type, entry.rows, entry.cols);
+    const std::string name = statement.text(3);
+    const auto field = std::ranges::find(tuning_fields(), std::string_view(name), &TuningField::name);
+    if (field == tuning_fields().end()) fail(Code::bad_file, fmt::format("kernels have no '{}'", name));
+    const int64_t value = statement.integer(4);
+    if (value < field->least || value > field->most) fail(Code::bad_file, fmt::format("'{}' is {}", name, value));
+    entry.tuning.*field->value = static_cast<int32_t>(value);
+    tuning.set(entry);
+  }
+  return tuning;
 }
 
 std::filesystem::path tuning_store_path(const std::filesystem::path& cache) {

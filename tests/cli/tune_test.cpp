@@ -7,12 +7,9 @@
 
 #include "cli/command_runner.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::TemporaryFolder;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -25,13 +22,23 @@ std::vector<std::string> with_cache(std::vector<std::string> arguments, const Te
 std::vector<std::string> logits() {
   std::string tokens = "1";
   for (int i = 2; i <= 40; ++i) tokens += "," + std::to_string(i * 7);
-  return {"logits", test::smollm2(), "--tokens", tokens, "--json"};
+  return {"logits", smollm2(), "--tokens", tokens, "--json"};
+}
+
+/// Rows that changed.
+int change_results(const std::filesystem::path& file, const std::string& sql) {
+  sqlite3* db = nullptr;
+  EXPECT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  const int rows = sqlite3_changes(db);
+  sqlite3_close(db);
+  return rows;
 }
 
 TEST(TuneCommand, RemembersWhatItMeasuredAndNoAnswerChanges) {
   const TemporaryFolder folder;
   const Outcome tuned =
-      run_program(with_cache({"tune", test::smollm2(), "--no-settings", "--json"}, folder), {.seconds = 600});
+      run_program(with_cache({"tune", smollm2(), "--no-settings", "--json"}, folder), {.seconds = 600});
   ASSERT_EQ(tuned.exit_code, 0) << tuned.out << tuned.err;
   const nlohmann::json report = tuned.json();
   ASSERT_TRUE(report.contains("settings"));
@@ -53,15 +60,18 @@ TEST(TuneCommand, RemembersWhatItMeasuredAndNoAnswerChanges) {
   EXPECT_EQ(run_program(with_cache(logits(), folder)).json(), untuned.json());
 
   // Other values than any tuner would choose: still the same bits.
-  nlohmann::json file = nlohmann::json::parse(std::ifstream(path));
-  ASSERT_GE(file["shapes"].size(), 4u);
-  for (nlohmann::json& shape : file["shapes"]) shape.update({{"expand_rows", 5}, {"tile_rows", 50}, {"prefetch", 0}});
-  std::ofstream(path) << file;
+  EXPECT_GE(change_results(path, "UPDATE kernels SET value = 5 WHERE field = 'expand_rows'"), 4);
+  EXPECT_GE(change_results(path, "UPDATE kernels SET value = 50 WHERE field = 'tile_rows'"), 4);
+  EXPECT_GE(change_results(path, "UPDATE kernels SET value = 0 WHERE field = 'prefetch'"), 4);
   const Outcome odd = run_program(with_cache(logits(), folder));
   EXPECT_EQ(odd.json(), untuned.json());
   EXPECT_THAT(odd.err, Not(HasSubstr("ignored")));
 
-  std::ofstream(path) << "{\"format\": 1, ";
+  // What an earlier version wrote beside it is no matter.
+  std::ofstream(std::filesystem::path(path).parent_path() / "kernels-0123456789abcdef.json") << "{\"format\": 1, ";
+  EXPECT_THAT(run_program(with_cache(logits(), folder)).err, Not(HasSubstr("ignored")));
+
+  change_results(path, "UPDATE kernels SET value = 1 WHERE field = 'tile_rows'");
   const Outcome damaged = run_program(with_cache(logits(), folder));
   EXPECT_EQ(damaged.exit_code, 0);
   EXPECT_EQ(damaged.json(), untuned.json());
@@ -70,39 +80,30 @@ TEST(TuneCommand, RemembersWhatItMeasuredAndNoAnswerChanges) {
 
 TEST(TuneCommand, SaysWhereThereIsNothingToTuneInBothLanguages) {
   const TemporaryFolder folder;
-  const Outcome english = run_program(with_cache({"tune", test::tiny(), "--no-settings"}, folder));
+  const Outcome english = run_program(with_cache({"tune", tiny(), "--no-settings"}, folder));
   EXPECT_EQ(english.exit_code, 0) << english.err;
   EXPECT_THAT(english.out, HasSubstr("no quantized weights"));
-  EXPECT_THAT(run_program(with_cache({"tune", test::tiny(), "--no-settings", "--lang", "zh"}, folder)).out,
+  EXPECT_THAT(run_program(with_cache({"tune", tiny(), "--no-settings", "--lang", "zh"}, folder)).out,
               HasSubstr("没有可调"));
 }
 
 TEST(TuneCommand, WithoutACacheNothingIsWritten) {
   const TemporaryFolder folder;
-  const Outcome outcome =
-      run_program(with_cache({"tune", test::tiny(), "--no-settings", "--no-cache", "--json"}, folder));
+  const Outcome outcome = run_program(with_cache({"tune", tiny(), "--no-settings", "--no-cache", "--json"}, folder));
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.json().value("path", "?"), "");
   EXPECT_FALSE(std::filesystem::exists(folder / "cache"));
 }
 
-void change_results(const std::filesystem::path& file, const std::string& sql) {
-  sqlite3* db = nullptr;
-  ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
-  EXPECT_EQ(sqlite3_changes(db), 1);
-  sqlite3_close(db);
-}
-
 std::vector<std::string> workload(std::vector<std::string> more = {}) {
-  more.insert(more.begin(), {"bench", test::tiny(), "--workload", "chat", "--requests", "3", "--no-probe", "--json"});
+  more.insert(more.begin(), {"bench", tiny(), "--workload", "chat", "--requests", "3", "--no-probe", "--json"});
   return more;
 }
 
 // What a run of the tuner remembers is used by later commands, and by nothing that is asked for otherwise.
 TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
   const TemporaryFolder folder;
-  const std::vector<std::string> tune = {"tune", test::tiny(),    "--no-kernels", "--workload",
+  const std::vector<std::string> tune = {"tune", tiny(),          "--no-kernels", "--workload",
                                          "chat", "--time-budget", "6s",           "--json"};
   const Outcome tuned = run_program(with_cache(tune, folder), {.seconds = 300});
   ASSERT_EQ(tuned.exit_code, 0) << tuned.out << tuned.err;
@@ -114,9 +115,10 @@ TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
   ASSERT_TRUE(std::filesystem::exists(path)) << path;
 
   const nlohmann::json untuned = run_program(with_cache(workload({"--tuned", "none"}), folder)).json();
-  change_results(path,
-                 "UPDATE results SET gain = 1.5, settings = '{\"runtime.threads\": \"1\", "
-                 "\"kv_cache.type\": \"bf16\"}'");
+  ASSERT_EQ(change_results(path,
+                           "UPDATE results SET gain = 1.5, settings = '{\"runtime.threads\": \"1\", "
+                           "\"kv_cache.type\": \"bf16\"}'"),
+            1);
   const auto run = [&](std::vector<std::string> more) {
     const Outcome outcome = run_program(with_cache(workload(std::move(more)), folder));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
@@ -134,7 +136,25 @@ TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
   EXPECT_EQ(run({"--precision", "f32"}).json().value("kv_type", ""), "f32");
   EXPECT_EQ(run({"--tuned", "none"}).json()["answers_hash"], untuned["answers_hash"]);
 
+  // A goal that is asked for goes before what is newer.
+  ASSERT_EQ(change_results(path,
+                           "INSERT INTO results SELECT machine, model, version, workload, 'throughput', "
+                           "'{\"kv_cache.type\": \"f16\"}', gain, gain_low, gain_high, measurements, measured_at + 1 "
+                           "FROM results"),
+            1);
+  EXPECT_EQ(run({}).json().value("kv_type", ""), "f16");
+  EXPECT_EQ(run({"--tuned-goal", "throughput"}).json().value("kv_type", ""), "f16");
+  EXPECT_EQ(run({"--tuned-goal", "latency", "--tuned", "chat"}).json().value("kv_type", ""), "bf16");
+  const Outcome latency = run({"--tuned-goal", "latency"});
+  EXPECT_EQ(latency.json().value("kv_type", ""), "bf16");
+  EXPECT_THAT(latency.err, HasSubstr("found (chat, latency, 1.50x)"));
+  const Outcome none = run({"--tuned", "rag", "--tuned-goal", "throughput"});
+  EXPECT_EQ(none.json().value("kv_type", ""), "q8");
+  EXPECT_THAT(none.err, HasSubstr("has found nothing here for rag, throughput: the defaults are used; what it found "
+                                  "last is for chat, throughput"));
+
   // What nobody tuned is not taken, and a broken file stops nobody.
+  ASSERT_EQ(change_results(path, "DELETE FROM results WHERE goal = 'throughput'"), 1);
   change_results(path, "UPDATE results SET settings = '{\"cache.dir\": \"/\"}'");
   EXPECT_EQ(run({}).json().value("kv_type", ""), "q8");
   std::ofstream(path, std::ios::trunc) << std::string(8192, 'x');
@@ -145,7 +165,7 @@ TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
 
 TEST(TuneCommand, AnEarlierResultOfTheDefaultIsKept) {
   const TemporaryFolder folder;
-  const std::vector<std::string> tune = {"tune",  test::tiny(),    "--no-kernels", "--workload",
+  const std::vector<std::string> tune = {"tune",  tiny(),          "--no-kernels", "--workload",
                                          "batch", "--time-budget", "3s",           "--json"};
   const Outcome first = run_program(with_cache(tune, folder), {.seconds = 300});
   ASSERT_EQ(first.exit_code, 0) << first.out << first.err;
@@ -158,4 +178,4 @@ TEST(TuneCommand, AnEarlierResultOfTheDefaultIsKept) {
 TEST(TuneCommand, AModelThatIsNotThereIsAnError) { EXPECT_EQ(run_program({"tune", "/nowhere.gguf"}).exit_code, 3); }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test
