@@ -40,7 +40,8 @@ class OptimizeFolder {
   bool kept_ = false;
 };
 
-/// Whether `path` may become such a folder: the errors of OptimizeFolder, with nothing made.
+/// Whether `path` may become such a folder: the errors of OptimizeFolder, with nothing made. An earlier run's folder is
+/// looked into: what could not be replaced at the end (a folder of the name report.md) is refused now.
 void check_optimize_folder(const std::filesystem::path& path);
 
 /// autoglm.yaml: the model, and each setting that is not the default, with its reason.

@@ -57,6 +57,21 @@ class OptimizeTest(unittest.TestCase):
         self.refused("-o", self.out / "below", message="is not there")
         self.refused("-o", self.out, "--workload", "poetry", message="poetry")
 
+    def test_a_dry_run_refuses_an_out_that_the_run_would_refuse(self):
+        folder = self.out.parent
+        (folder / "file").write_text("")
+        (folder / "dangling").symlink_to("nowhere")
+        (folder / "earlier" / "report.md").mkdir(parents=True)
+        before = sorted(folder.rglob("*"))
+        outs = ["file", "file/out", "none/out", "dangling", "earlier", "x" * 300]
+        for out in [*(folder / name for name in outs), "/proc/out"]:
+            dry_code, dry = run("-o", out, "--dry-run", "--time-budget", "24h")
+            code, real = run("-o", out)
+            self.assertEqual((dry_code, dry), (code, real), out)
+            self.assertIn(code, (1, 2), out)
+            self.assertTrue(dry["error"]["hint"], out)
+        self.assertEqual(sorted(folder.rglob("*")), before)
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0]], verbosity=2)
