@@ -12,8 +12,6 @@
 namespace autoglm {
 namespace {
 
-constexpr double kLeastGap = 0.05;  // of an axis, between labels
-
 std::string say(Language language, std::string_view en, std::string_view zh) {
   return std::string(Text{en, zh}.in(language));
 }
@@ -65,11 +63,10 @@ ReportPlot plot(const Sweep& sweep, Language language, const std::string& title,
   std::vector<std::pair<double, double>> curve;
   for (const SweepPoint& point : sweep.points) {
     curve.emplace_back(across(point), up.place(point.*figure));
-    const bool room = below.empty() || across(point) - below.back().at >= kLeastGap;
-    if (room) below.push_back({across(point), fmt::format("{}", point.at)});
+    below.push_back({across(point), fmt::format("{}", point.at)});
   }
   Drawing drawing(title);
-  drawing.frame(below, up.ticks(), axis_of(sweep.over, language), "");
+  drawing.frame(below, up.ticks(Side::left), axis_of(sweep.over, language), "");
   drawing.curve(curve);
   for (size_t i = 0; i < sweep.points.size(); ++i) {
     const bool knee = sweep.knee == i;

@@ -11,6 +11,8 @@
 namespace autoglm {
 namespace {
 
+constexpr int64_t kMostTicks = 10;  // of numbered things below a plot
+
 std::string distribution(const QualityReport& report, Language language, const std::string& title) {
   // x: how many tokens are worse, by factors of ten.
   constexpr double kDecades = 3.2;
@@ -25,8 +27,8 @@ std::string distribution(const QualityReport& report, Language language, const s
        {std::pair{0.0, "0 %"}, {0.5, "50 %"}, {0.9, "90 %"}, {0.99, "99 %"}, {0.999, "99.9 %"}}) {
     below.push_back({-std::log10(1 - share) / kDecades, label});
   }
-  plot.frame(below, axis.ticks(), Text{"share of tokens with at most this", "散度不超过此值的 token 比例"}.in(language),
-             "KLD");
+  plot.frame(below, axis.ticks(Side::left),
+             Text{"share of tokens with at most this", "散度不超过此值的 token 比例"}.in(language), "KLD");
   std::vector<std::pair<double, double>> points;
   for (const QuantilePoint& point : report.quantiles) {
     const double at = point.share >= 1 ? 1.0 : -std::log10(1 - point.share) / kDecades;
@@ -52,7 +54,7 @@ std::string bars(const std::vector<QualityGroup>& groups, std::string_view x_tit
     if (groups.size() > 8 && i % (groups.size() / 8 + 1) != 0) label.clear();
     below.push_back({(static_cast<double>(i) + 0.5) / n, label});
   }
-  plot.frame(below, axis.ticks(), x_title, "KLD");
+  plot.frame(below, axis.ticks(Side::left), x_title, "KLD");
   for (size_t i = 0; i < groups.size(); ++i) {
     const DivergenceSummary& f = groups[i].figures;
     const double from = static_cast<double>(i) / n;
@@ -70,8 +72,12 @@ std::string windows(const QualityReport& report, Language language, const std::s
   const Axis axis = axis_from_zero(report.kld_by_window);
   Drawing plot(title);
   const auto n = static_cast<double>(std::max<size_t>(1, report.kld_by_window.size() - 1));
-  plot.frame({{0, "1"}, {1, fmt::format("{}", report.kld_by_window.size())}}, axis.ticks(),
-             Text{"window", "窗口"}.in(language), "KLD");
+  std::vector<Tick> below;
+  const int64_t windows = std::ssize(report.kld_by_window), step = whole_step(windows, kMostTicks);
+  for (int64_t window = step; window <= windows; window += step) {
+    below.push_back({static_cast<double>(window - 1) / n, fmt::format("{}", window)});
+  }
+  plot.frame(below, axis.ticks(Side::left), Text{"window", "窗口"}.in(language), "KLD");
   for (size_t i = 0; i < report.kld_by_window.size(); ++i) {
     plot.dot(static_cast<double>(i) / n, axis.place(report.kld_by_window[i]), "dot",
              fmt::format("{}: {}", i + 1, small_number(report.kld_by_window[i])));
@@ -91,8 +97,10 @@ std::string tensors(const QualityReport& report, Language language, const std::s
   // Tensors outside the layers stand left of layer 0.
   const auto at = [&](int layer) { return (layer + 1.5) / (layers + 1); };
   std::vector<Tick> below = {{at(-1), "-"}};
-  for (int layer = 0; layer < layers; layer += layers / 10 + 1) below.push_back({at(layer), fmt::format("{}", layer)});
-  plot.frame(below, axis.ticks(), Text{"layer", "层"}.in(language), Text{"relative error", "相对误差"}.in(language));
+  const auto step = static_cast<int>(whole_step(layers, kMostTicks));
+  for (int layer = 0; layer < layers; layer += step) below.push_back({at(layer), fmt::format("{}", layer)});
+  plot.frame(below, axis.ticks(Side::left), Text{"layer", "层"}.in(language),
+             Text{"relative error", "相对误差"}.in(language));
   for (const TensorFigures& t : report.tensors.tensors) {
     if (t.relative_error == 0) continue;
     std::string words = fmt::format("{} ({}): {}", t.name, t.type_b, small_number(t.relative_error));

@@ -30,11 +30,7 @@ std::string scatter(const std::vector<Point>& points, double limit_x, double lim
   const Axis across = axis_from_zero(xs);
   const Axis up = log_axis(klds);
   Drawing plot(title);
-  std::vector<Tick> below;
-  for (int i = 0; i <= 4; ++i) {
-    below.push_back({i / 4.0, fmt::format("{:.4g}", across.low + (across.high - across.low) * i / 4)});
-  }
-  plot.frame(below, up.ticks(), x_title, y_title);
+  plot.frame(across.ticks(Side::below), up.ticks(Side::left), x_title, y_title);
   const double at = Drawing::y(up.place(limit_kld));
   plot.line(Drawing::x(0), at, Drawing::x(1), at, "limit");
   if (limit_x > 0 && limit_x < across.high) {
