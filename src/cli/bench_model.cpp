@@ -31,7 +31,8 @@ BenchModel make_bench_model(Context& context) {
   return model;
 }
 
-BenchModel open_bench_model(Context& context, const LoadOptions& options, bool with_tokenizer) {
+BenchModel open_bench_model(Context& context, const LoadOptions& options, bool with_tokenizer,
+                            std::unique_ptr<OpenedModel> here) {
   BenchModel model;
   const int64_t before = huge_page_bytes().value_or(0);
   if (context.settings().text_if("bench.shape")) {
@@ -41,7 +42,8 @@ BenchModel open_bench_model(Context& context, const LoadOptions& options, bool w
     load_into(context, *model.opened, options, options.context);
     model.huge_bytes = huge_page_bytes().value_or(0) - source;
   } else {
-    model.opened = open_and_load(context, options, false, options.context);
+    model.opened = here ? std::move(here) : open_unloaded(context);
+    load_opened(context, *model.opened, options, false, options.context);
     model.huge_bytes = huge_page_bytes().value_or(0) - before;
   }
   if (!with_tokenizer) return model;

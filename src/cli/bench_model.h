@@ -18,7 +18,9 @@ struct BenchModel {
 /// Random weights as --shape and --type say, not loaded: opened->source and the runtime alone.
 BenchModel make_bench_model(Context& context);
 
-/// MODEL or --shape, loaded. `with_tokenizer`: the model's, or where it has none a stand-in (word_tokenizer).
-BenchModel open_bench_model(Context& context, const LoadOptions& options, bool with_tokenizer);
+/// MODEL or --shape, loaded. `with_tokenizer`: the model's, or where it has none a stand-in (word_tokenizer). `here`:
+/// MODEL, if it is open already.
+BenchModel open_bench_model(Context& context, const LoadOptions& options, bool with_tokenizer,
+                            std::unique_ptr<OpenedModel> here = nullptr);
 
 }  // namespace autoglm

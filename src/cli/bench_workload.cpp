@@ -165,14 +165,17 @@ void warm_up(const OpenedModel& opened, const EngineOptions& options, const std:
 int bench_workload(Context& context) {
   const Settings& settings = context.settings();
   apply_tuned(context);
+  std::unique_ptr<OpenedModel> here;
   if (context.has_argument("MODEL")) {
-    apply_profile_to_model(context, *open_source(context), {"batching.max_batch_size"});
+    here = open_unloaded(context);
+    apply_profile_to_model(context, *here->source, here->runtime, {"batching.max_batch_size"});
   }
   std::vector<std::string> notes;
   EngineOptions options = serving_options(settings, notes);
   options.max_queue = -1;  // an open loop waits as long as it has to, and its times say so
   options.deadlines = {};
-  const BenchModel bench_model = open_bench_model(context, load_options(context, options.max_sequences), true);
+  const BenchModel bench_model =
+      open_bench_model(context, load_options(context, options.max_sequences), true, std::move(here));
   OpenedModel& opened = *bench_model.opened;
   Model& model = *opened.model;
   const Workload workload = workload_of(context, opened);

@@ -66,7 +66,7 @@ void suggest_from_model(Context& context) {
   suggest("sampling.top_p", fmt::format("{}", sampling.top_p), defaults.origin);
   suggest("sampling.min_p", fmt::format("{}", sampling.min_p), defaults.origin);
   suggest("sampling.repetition_penalty", fmt::format("{}", sampling.repetition_penalty), defaults.origin);
-  apply_profile_to_model(context, *source);
+  apply_profile_to_model(context, *source, open_runtime(context));
 }
 
 int run(Context& context) {

@@ -45,17 +45,18 @@ void warn_of_strangers(const Context& context, const Server& server) {
 int run(Context& context) {
   const Settings& settings = context.settings();
   apply_tuned(context);
-  apply_profile_to_model(context, *open_source(context), {"batching.max_batch_size"});
+  const std::unique_ptr<OpenedModel> opened = open_unloaded(context);
+  apply_profile_to_model(context, *opened->source, opened->runtime, {"batching.max_batch_size"});
   std::vector<std::string> notes;
   EngineOptions options = serving_options(settings, notes);
   for (const std::string& note : notes) context.note(note);
   ServerOptions server_settings = server_options(settings, options);
   server_settings.model_name = served_name(context.argument("MODEL"));
   server_settings.traces.service_version = std::string(program_version());
-  Server server(server_settings);  // before all else: its port may be taken, and its threads must not be pinned
+  Server server(server_settings);  // before the pool runs: its port may be taken, and its threads must not be pinned
   warn_of_strangers(context, server);
 
-  const auto opened = open_and_load(context, load_options(context, options.max_sequences), true);
+  load_opened(context, *opened, load_options(context, options.max_sequences), true);
   Served served = served_model(context, *opened, options);
   const auto grammar_memory =
       std::make_shared<GrammarMemory>(settings.bytes("server.grammar_max_bytes"), opened->runtime.ledger.get());

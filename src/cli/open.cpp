@@ -90,6 +90,10 @@ std::string program_identity() {
   return text;
 }
 
+double since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+}
+
 struct Speech {
   std::unique_ptr<Tokenizer> tokenizer;
   ChatModel chat;
@@ -111,13 +115,13 @@ std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weigh
   return open_model(model_path(context), need_weights);
 }
 
-Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit, bool pin) {
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit) {
   const Settings& settings = context.settings();
   RuntimeOptions options;
   options.threads = static_cast<int>(settings.integer_if("runtime.threads").value_or(0));
   options.memory_limit = memory_limit.value_or(settings.bytes_if("runtime.memory_limit").value_or(0));
   options.isa = settings.text_if("runtime.isa").value_or("auto");
-  if (pin) options.cpus = affinity_cpus(settings, context.machine());
+  options.cpus = affinity_cpus(settings, context.machine());
   options.pin = !options.cpus.empty();
   Runtime runtime = make_runtime(options);
   runtime.backend->set_tuning(remembered_tuning(context, runtime));
@@ -281,39 +285,52 @@ std::unique_ptr<Model> load_model(Context& context, const std::shared_ptr<const 
 void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64_t tokens) {
   const auto begin = std::chrono::steady_clock::now();
   opened.model = load_model(context, opened.source, opened.packs.get(), opened.runtime, std::move(options), tokens);
-  opened.load_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  opened.load_ms += since(begin);
 }
 
-std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,
-                                           int64_t tokens) {
-  LoadOptions with = options;
-  with.tokenizer = with_tokenizer;
+std::unique_ptr<OpenedModel> open_unloaded(Context& context) {
   const auto begin = std::chrono::steady_clock::now();
   auto opened = std::make_unique<OpenedModel>();
   opened->source = open_source(context);
-  // A large vocabulary takes as long as reading the weights does: both at once. Before the pool is made, which pins
-  // this thread and all that it starts.
+  opened->runtime = open_runtime(context);
+  opened->load_ms = since(begin);
+  return opened;
+}
+
+void load_opened(Context& context, OpenedModel& opened, const LoadOptions& options, bool with_tokenizer,
+                 int64_t tokens) {
+  LoadOptions with = options;
+  with.tokenizer = with_tokenizer;
+  const auto begin = std::chrono::steady_clock::now();
+  const double before = opened.load_ms;
+  // A large vocabulary takes as long as reading the weights does: both at once. Before the pool runs anything, which
+  // pins this thread and all that it starts.
   std::future<Speech> speech;
   if (with_tokenizer) {
-    speech = std::async(std::launch::async, [&source = *opened->source] {
+    speech = std::async(std::launch::async, [&source = *opened.source] {
       Speech made;
       made.tokenizer = open_tokenizer(source);
       made.chat = load_chat_model(source, *made.tokenizer);
       return made;
     });
   }
-  opened->packs = open_packs(context);
-  opened->prefixes = open_prefixes(context);
-  opened->runtime = open_runtime(context);
-  if (opened->prefixes) opened->prefixes->book_in(*opened->runtime.ledger);
+  opened.packs = open_packs(context);
+  opened.prefixes = open_prefixes(context);
+  if (opened.prefixes) opened.prefixes->book_in(*opened.runtime.ledger);
   context.interrupt().check();
-  load_into(context, *opened, with, tokens);
+  load_into(context, opened, with, tokens);
   if (with_tokenizer) {
     Speech made = speech.get();
-    opened->tokenizer = std::move(made.tokenizer);
-    opened->chat = std::move(made.chat);
+    opened.tokenizer = std::move(made.tokenizer);
+    opened.chat = std::move(made.chat);
   }
-  opened->load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  opened.load_ms = before + since(begin);
+}
+
+std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,
+                                           int64_t tokens) {
+  std::unique_ptr<OpenedModel> opened = open_unloaded(context);
+  load_opened(context, *opened, options, with_tokenizer, tokens);
   return opened;
 }
 

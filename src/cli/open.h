@@ -28,8 +28,9 @@ std::filesystem::path model_path(Context& context, const std::string& name);
 std::shared_ptr<const ModelSource> open_source(Context& context, bool need_weights = true);
 
 /// Ledger, pool and backend as --threads, --memory-limit, --isa and --affinity say. `memory_limit` (bytes) goes before
-/// --memory-limit, for a command whose flag means something else.
-Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt, bool pin = true);
+/// --memory-limit, for a command whose flag means something else. The calling thread is pinned when the pool first
+/// runs something.
+Runtime open_runtime(const Context& context, std::optional<int64_t> memory_limit = std::nullopt);
 
 /// --kv-type, and what --precision implies; q8 until settle_precision() knows better, where it is auto.
 KvType kv_type_of(const Settings& settings);
@@ -57,11 +58,11 @@ void add_engine(LoadOptions& options, const EngineShape& shape);
 LoadOptions load_options(const Context& context, int64_t sequences = 1);
 
 /// Packs on disk as --cache, --cache-dir and --cache-max-bytes say; null if the user wants none, or (with a note) if
-/// there is no place for them. Its thread must start before a pool pins this one.
+/// there is no place for them. Its thread must start before a pool runs and pins this one.
 std::unique_ptr<PackStore> open_packs(const Context& context);
 
 /// The prefix cache on disk as --kv-persist, --prefix-cache-max-bytes and --cache-dir say; null where there is to be
-/// none. Its threads, too, must start before a pool pins this one.
+/// none. Its threads, too, must start before a pool runs.
 std::unique_ptr<PrefixStore> open_prefixes(const Context& context);
 
 /// The tokenizer, or Error bad_model_file for a source without one.
@@ -90,6 +91,14 @@ void load_into(Context& context, OpenedModel& opened, LoadOptions options, int64
 
 /// Has an engine of this model keep its prefixes on disk, if opened.prefixes is there. One engine a model.
 void keep_prefixes(const OpenedModel& opened, EngineOptions& options);
+
+/// MODEL opened and its runtime made, for a command that has to plan before it knows what to load. Nothing may run on
+/// the pool until threads that must not be pinned are started.
+std::unique_ptr<OpenedModel> open_unloaded(Context& context);
+
+/// Loads that, with packs, prefixes and, if wanted, the tokenizer. `options` and `tokens` as in load_into().
+void load_opened(Context& context, OpenedModel& opened, const LoadOptions& options, bool with_tokenizer,
+                 int64_t tokens = 0);
 
 /// Opens MODEL and loads it.
 std::unique_ptr<OpenedModel> open_and_load(Context& context, const LoadOptions& options, bool with_tokenizer,

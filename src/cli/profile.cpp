@@ -194,8 +194,8 @@ std::vector<ProfileChoice> choices_for_model(const Settings& settings, const Mod
   return Chooser(settings, model, language).run();
 }
 
-void apply_profile_to_model(Context& context, const ModelSource& source, std::vector<std::string_view> keys) {
-  const Runtime runtime = open_runtime(context, std::nullopt, /*pin=*/false);
+void apply_profile_to_model(Context& context, const ModelSource& source, const Runtime& runtime,
+                            std::vector<std::string_view> keys) {
   const LoadOptions base = load_options(context);
   const ArchSpec spec = read_spec(source);
   const int64_t kv_max_bytes = context.settings().bytes_if("kv_cache.max_bytes").value_or(0);

@@ -52,7 +52,9 @@ std::vector<ProfileChoice> choices_for_model(const Settings& settings, const Mod
 /// The longest context that the profile takes unless asked for more.
 int64_t most_context(const Settings& settings);
 
-/// choices_for_model() of a source, put into the settings. `keys`: those that are wanted; empty: all.
-void apply_profile_to_model(Context& context, const ModelSource& source, std::vector<std::string_view> keys = {});
+/// choices_for_model() of a source that this runtime would load, put into the settings. `keys`: those that are wanted;
+/// empty: all. Nothing is loaded and nothing runs on the pool.
+void apply_profile_to_model(Context& context, const ModelSource& source, const Runtime& runtime,
+                            std::vector<std::string_view> keys = {});
 
 }  // namespace autoglm

@@ -2,19 +2,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
+#include <filesystem>
 
 #include "cli/command_runner.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
 using testing::HasSubstr;
 
 std::vector<std::string> serve(std::vector<std::string> more) {
@@ -29,6 +29,48 @@ TEST(Serve, SaysWhenItIsReadyAndEndsAtSigint) {
   EXPECT_EQ(outcome.exit_code, 130);
   EXPECT_THAT(outcome.out, testing::MatchesRegex("listening on http://127.0.0.1:[0-9]+\n"));
   EXPECT_THAT(outcome.err, HasSubstr("planned"));
+}
+
+/// Counts how often a file was opened.
+class Opens {
+ public:
+  explicit Opens(const std::filesystem::path& file) : notify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    // Events that are equal to the one before are one: with closing, opening is seen every time.
+    EXPECT_GE(::inotify_add_watch(notify_, file.c_str(), IN_OPEN | IN_CLOSE_NOWRITE), 0);
+  }
+  ~Opens() { ::close(notify_); }
+  Opens(const Opens&) = delete;
+  Opens& operator=(const Opens&) = delete;
+  /// Since the last call.
+  int64_t take() const {
+    std::vector<char> events(1 << 16);
+    const ssize_t got = ::read(notify_, events.data(), events.size());
+    int64_t opened = 0;
+    for (ssize_t at = 0; at < got; at += static_cast<ssize_t>(sizeof(inotify_event))) {  // without a name: all one size
+      inotify_event event{};
+      std::memcpy(&event, events.data() + at, sizeof event);
+      if ((event.mask & IN_OPEN) != 0) ++opened;
+    }
+    return opened;
+  }
+
+ private:
+  int notify_;
+};
+
+TEST(Serve, OpensTheModelNoMoreOftenThanRunDoes) {
+  const TemporaryFolder folder;
+  const std::string model = (folder / "model.gguf").string();
+  std::filesystem::copy_file(smollm2(), model);  // a file that nobody else opens
+  const Opens opens(model);
+  ASSERT_EQ(run_program({"run", model, "Hi", "-n", "1", "--ctx", "256", "--no-cache"}).exit_code, 0);
+  const int64_t by_run = opens.take();
+  ASSERT_GE(by_run, 1);
+  const Outcome outcome =
+      run_program({"serve", model, "--ctx", "256", "--no-cache", "--port", "0", "--profile", "efficient"},
+                  {.interrupt_after = "listening on "});
+  EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
+  EXPECT_EQ(opens.take(), by_run);
 }
 
 TEST(Serve, WarnsOfStrangersAndOfWhatHasNoEffect) {
@@ -61,4 +103,4 @@ TEST(Serve, RefusesWhatCannotBeBeforeItLoads) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test
