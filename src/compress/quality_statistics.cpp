@@ -3,25 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/split_mix.h"
+
 namespace autoglm {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): the same numbers from every
-// standard library.
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
+  using SplitMix64::SplitMix64;
   /// Below n < 2^32. The bias of the multiplication (n / 2^32) is far below what a bootstrap resolves.
   size_t below(size_t n) { return static_cast<size_t>(((next() >> 32) * n) >> 32); }
-
- private:
-  uint64_t state_;
 };
 
 struct RunSums {

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/split_mix.h"
 #include "model/families/family.h"
 #include "model/gguf_metadata.h"
 #include "model/tensor_table.h"
@@ -15,16 +16,9 @@
 namespace autoglm {
 namespace {
 
-// splitmix64 (Steele, Lea and Flood 2014): any seed is a good one, so each tensor has its own.
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-  }
+  using SplitMix64::SplitMix64;
   /// About normal: four 16-bit uniforms, with mean 0 and deviation 1.
   float normal() {
     const uint64_t bits = next();
@@ -32,9 +26,6 @@ class Random {
         static_cast<int64_t>((bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48));
     return static_cast<float>(sum - 2 * 0xffff) * (1.7320508f / 65536.0f);
   }
-
- private:
-  uint64_t state_;
 };
 
 // Values like those of trained matrices: about normal, rows of 256 whose deviations differ (log-normally, by a third),

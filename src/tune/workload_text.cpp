@@ -48,14 +48,6 @@ std::string clause(WorkloadRandom& random) {
 
 }  // namespace
 
-uint64_t WorkloadRandom::next() {
-  state_ += 0x9E3779B97F4A7C15ULL;
-  uint64_t z = state_;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
-}
-
 double WorkloadRandom::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
 
 int64_t WorkloadRandom::below(int64_t count) { return static_cast<int64_t>(uniform() * static_cast<double>(count)); }

@@ -5,20 +5,17 @@
 #include <cstdint>
 #include <string>
 
+#include "base/split_mix.h"
+
 namespace autoglm {
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.
-class WorkloadRandom {
+class WorkloadRandom : public SplitMix64 {
  public:
-  explicit WorkloadRandom(uint64_t seed) : state_(seed) {}
-  uint64_t next();
+  using SplitMix64::SplitMix64;
   double uniform();              // [0, 1)
   int64_t below(int64_t count);  // [0, count)
   double exponential();          // of mean 1
   double lognormal(double median, double sigma);
-
- private:
-  uint64_t state_;
 };
 
 std::string made_sentence(WorkloadRandom& random);

@@ -5,14 +5,9 @@
 #include "cli/command_runner.h"
 #include "support/read_file.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
-using test::tiny;
 using testing::HasSubstr;
 
 std::string prose() { return std::string(AUTOGLM_TEST_DATA) + "/texts/prose.txt"; }
@@ -39,8 +34,8 @@ TEST(Compare, GivesThePromisedKeysAndWritesTheReport) {
   EXPECT_TRUE(json["faults"].empty());
   EXPECT_EQ(json["tasks"]["tasks"], 3);
   EXPECT_NEAR(json["tasks"]["accuracy_a"], 2.0 / 3, 1e-9);  // "Pari" is only a part of a word
-  EXPECT_EQ(nlohmann::json::parse(test::read_file(folder / "out" / "report.json")), json);
-  EXPECT_THAT(test::read_file(folder / "out" / "report.html"), HasSubstr("</html>"));
+  EXPECT_EQ(nlohmann::json::parse(read_file(folder / "out" / "report.json")), json);
+  EXPECT_THAT(read_file(folder / "out" / "report.html"), HasSubstr("</html>"));
   EXPECT_THAT(outcome.err, HasSubstr("report.md"));
 }
 
@@ -91,4 +86,4 @@ TEST(Compare, CtrlCLeavesNothingBehind) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

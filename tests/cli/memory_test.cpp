@@ -14,13 +14,8 @@
 #include "model/random_weights.h"
 #include "support/sanitized.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
-
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
 
 constexpr double kMiB = 1 << 20;
 
@@ -90,7 +85,7 @@ class MemoryPlanned : public testing::Test {
     const auto peak = memory.at("peak_rss_bytes").get<double>();
     const double allowed = std::max(0.05 * planned, 5 * kMiB);
     // A sanitizer takes memory of its own, so under one the plan is only what is taken at least.
-    const double beyond = test::kSanitized ? planned - peak : std::abs(peak - planned);
+    const double beyond = kSanitized ? planned - peak : std::abs(peak - planned);
     EXPECT_LE(beyond, allowed) << what << ": planned " << planned / kMiB << " MiB, measured " << peak / kMiB;
   }
 
@@ -137,7 +132,7 @@ TEST_F(MemoryPlanned, OverFamiliesContextsBatchesTypesAndStarts) {
   for (const Family& family : kFamilies) {
     for (const int64_t context : {512, 4096, 32768}) {
       for (const int batch : {1, 8}) {
-        if (test::kSanitized && (context > 512 || batch > 1)) continue;  // ten times slower
+        if (kSanitized && (context > 512 || batch > 1)) continue;  // ten times slower
         expect_bench_close(file(family), context, batch, kTypes[turn % 5], kStarts[turn / 5 % 3]);
         ++turn;
       }
@@ -191,9 +186,9 @@ TEST_F(MemoryPlanned, RowsThatWereLookedUpDoNotStay) {
         .get<double>();
   };
   // Freed memory that a sanitizer holds back counts, too.
-  const double allowed = test::kSanitized ? 300 * kMiB : 3 * kMiB;
+  const double allowed = kSanitized ? 300 * kMiB : 3 * kMiB;
   EXPECT_LE(peak("3000") - peak("40"), allowed) << "of a table of 50 MiB or more";
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -10,14 +10,10 @@
 #include "format/pack_file.h"
 #include "support/sanitized.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
 namespace fs = std::filesystem;
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -144,7 +140,7 @@ TEST_F(Packs, AFolderThatCannotBeWrittenIsANote) {
 }
 
 TEST_F(Packs, WithoutAHomeIsANote) {
-  test::RunOptions nowhere;
+  RunOptions nowhere;
   nowhere.environment = {"HOME=", "XDG_CACHE_HOME=", "XDG_DATA_HOME=", "AUTOGLM_HOME="};
   const Outcome outcome = run_program({"logits", smollm2(), "--tokens", "1", "--last", "1", "--json"}, nowhere);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -166,7 +162,7 @@ TEST_F(Packs, CleanShowsAndRemovesThem) {
 }
 
 TEST_F(Packs, PeakMemoryIsThePlan) {
-  if (test::kSanitized) return;  // a sanitizer takes memory of its own
+  if (kSanitized) return;  // a sanitizer takes memory of its own
   const auto memory = [&](const std::string& where) {
     const Outcome outcome = run_program({"run", smollm2(), "Hello", "-n", "2", "--temp", "0", "--json", "--weights",
                                          where, "--cache-dir", folder_ / "cache"});
@@ -179,4 +175,4 @@ TEST_F(Packs, PeakMemoryIsThePlan) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -5,13 +5,10 @@
 
 #include "cli/command_runner.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
 namespace fs = std::filesystem;
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
 using testing::HasSubstr;
 
 class PrefixesOnDisk : public testing::Test {
@@ -33,7 +30,7 @@ class PrefixesOnDisk : public testing::Test {
   }
   fs::path prefixes() const { return folder_ / "cache/prefixes"; }
 
-  test::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   std::string prompt_;
   std::string said_;
 };
@@ -67,4 +64,4 @@ TEST_F(PrefixesOnDisk, AFolderThatCannotBeUsedIsSaid) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

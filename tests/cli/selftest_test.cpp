@@ -9,14 +9,9 @@
 
 #include "cli/command_runner.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
-using test::tiny;
 using testing::HasSubstr;
 
 /// Runs `selftest --json` where python3 stores its input in `folder`/given.json and then runs `answer` (shell).
@@ -79,4 +74,4 @@ TEST(Selftest, WithoutTransformersItSaysWhatToInstall) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -8,15 +8,10 @@
 #include "cli/command_runner.h"
 #include "support/read_file.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
 namespace fs = std::filesystem;
-using test::Outcome;
-using test::run_program;
-using test::smollm2;
-using test::TemporaryFolder;
-using test::tiny;
 using testing::HasSubstr;
 
 /// The error object of a command with --json; every error that has something to do about it says so.
@@ -51,8 +46,8 @@ TEST(Stranger, AQuantizedSourceIsRefusedBeforeItsCalibration) {
 
 TEST(Stranger, NamesThatAreNoModel) {
   const TemporaryFolder folder;
-  const fs::path cut = folder.write("cut.gguf", test::read_file(smollm2()).substr(0, 300000));
-  const fs::path weights_cut = folder.write("weights_cut.gguf", test::read_file(smollm2()).substr(0, 30'000'000));
+  const fs::path cut = folder.write("cut.gguf", read_file(smollm2()).substr(0, 300000));
+  const fs::path weights_cut = folder.write("weights_cut.gguf", read_file(smollm2()).substr(0, 30'000'000));
   const fs::path no_config = folder.write("weights/model.safetensors", "x").parent_path();
   for (const char* command : {"doctor", "bench", "inspect"}) {
     error_of({command, cut}, 3, "bad_model_file");
@@ -137,4 +132,4 @@ TEST(Stranger, AReaderThatHasEnoughIsNoFailure) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

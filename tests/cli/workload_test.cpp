@@ -6,16 +6,13 @@
 
 #include "cli/command_runner.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::Outcome;
-using test::run_program;
-using test::TemporaryFolder;
 using testing::HasSubstr;
 
 Outcome bench(std::vector<std::string> more) {
-  more.insert(more.begin(), {"bench", test::tiny(), "--no-cache"});
+  more.insert(more.begin(), {"bench", tiny(), "--no-cache"});
   return run_program(more);
 }
 
@@ -95,4 +92,4 @@ TEST(WorkloadCommand, ATextForPeopleInBothLanguages) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -141,6 +141,18 @@ TEST(Type, IntegerScalesTimesTheirFactorsAreTheScales) {
   }
 }
 
+/// Root mean square error of a row that is encoded and decoded.
+double rms_error(Type type, const std::vector<float>& values) {
+  const int64_t n = std::ssize(values);
+  std::vector<std::byte> blocks(static_cast<size_t>(row_bytes(type, n)));
+  info(type).encode(values.data(), blocks.data(), n);
+  std::vector<float> back(values.size());
+  info(type).decode(blocks.data(), back.data(), n);
+  double sum = 0;
+  for (size_t i = 0; i < values.size(); ++i) sum += std::pow(values[i] - back[i], 2);
+  return std::sqrt(sum / static_cast<double>(n));
+}
+
 // What the offset is for: values of one sign use all codes, and come twice as near as with a scale alone.
 TEST(Type, AnOffsetHalvesTheErrorOfValuesOfOneSign) {
   std::mt19937 random(4);
@@ -149,13 +161,7 @@ TEST(Type, AnOffsetHalvesTheErrorOfValuesOfOneSign) {
   for (float& value : values) value = uniform(random);
   double error[2];
   for (const Type type : {Type::q8_0, Type::q8_a}) {
-    std::vector<std::byte> blocks(static_cast<size_t>(row_bytes(type, 1024)));
-    info(type).encode(values.data(), blocks.data(), 1024);
-    std::vector<float> back(1024);
-    info(type).decode(blocks.data(), back.data(), 1024);
-    double sum = 0;
-    for (size_t i = 0; i < values.size(); ++i) sum += std::pow(values[i] - back[i], 2);
-    error[type == Type::q8_a] = std::sqrt(sum);
+    error[type == Type::q8_a] = rms_error(type, values);
   }
   EXPECT_LT(error[1], 0.5 * error[0]);
 }
@@ -172,13 +178,7 @@ TEST(Type, EncodersComeNearTheirInput) {
       {Type::iq4_nl, 0.085}, {Type::q2_k, 0.40}, {Type::q3_k, 0.22},   {Type::q4_k, 0.09},
       {Type::q5_k, 0.05},    {Type::q6_k, 0.03}, {Type::iq4_xs, 0.09}, {Type::q8_a, 6e-3}};
   for (const auto& [type, limit] : limits) {
-    std::vector<std::byte> blocks(static_cast<size_t>(row_bytes(type, 1024)));
-    info(type).encode(values.data(), blocks.data(), 1024);
-    std::vector<float> back(1024);
-    info(type).decode(blocks.data(), back.data(), 1024);
-    double sum = 0;
-    for (size_t i = 0; i < values.size(); ++i) sum += std::pow(values[i] - back[i], 2);
-    EXPECT_LE(std::sqrt(sum / 1024), limit) << info(type).name;
+    EXPECT_LE(rms_error(type, values), limit) << info(type).name;
   }
 }
 
