@@ -31,7 +31,7 @@ double extent(std::string_view label, Side side) {
     if (byte < 0x80) columns += 0.6;
     if (byte >= 0xc0) columns += 1;
   }
-  return kFont * (columns + 1);
+  return kFont * (columns + 0.5);
 }
 
 double length(Side side) { return side == Side::below ? kAlong : kUpward; }

@@ -38,10 +38,10 @@ void expect_good(const Axis& axis, Side side) {
     EXPECT_GE(ticks[i].at, -1e-9);
     EXPECT_LE(ticks[i].at, 1 + 1e-9);
     EXPECT_LE(ticks[i].label.size(), 7u) << ticks[i].label;
-    if (axis.logarithmic) EXPECT_TRUE(nice(value)) << ticks[i].label;
+    EXPECT_TRUE(!axis.logarithmic || nice(value)) << ticks[i].label;
     if (i == 0) continue;
     const double before = std::stod(ticks[i - 1].label);
-    if (!axis.logarithmic) EXPECT_TRUE(nice(value - before)) << before << " to " << value;
+    EXPECT_TRUE(axis.logarithmic || nice(value - before)) << before << " to " << value;
   }
 }
 
