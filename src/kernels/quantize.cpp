@@ -61,44 +61,51 @@ float best_factor(const float* y, const float* levels) {
          ((squares[0] + squares[1]) + (squares[2] + squares[3]));
 }
 
+/// Codes of a group by code_of(x, y), where y is x in units of which `share` of the largest size has `outermost`; all 0
+/// where nothing is to be rounded (usable_amax). Returns the scale, of least squared error for the levels of the codes.
+template <typename CodeOf, typename LevelOf>
+uint16_t round_group(const float* x, float share, float outermost, CodeOf code_of, LevelOf level_of,
+                     int (&codes)[kKvGroup]) {
+  const float amax = usable_amax(x);
+  if (!(amax > 0.0f)) {
+    std::fill_n(codes, kKvGroup, 0);
+    return f32_to_bf16(amax);
+  }
+  const float step = amax * (share / outermost), inverse = outermost / share / amax;
+  float y[kKvGroup], levels[kKvGroup];
+  for (int i = 0; i < kKvGroup; ++i) {
+    y[i] = x[i] * inverse;
+    codes[i] = code_of(x[i], y[i]);
+    levels[i] = static_cast<float>(level_of(codes[i]));
+  }
+  return f32_to_bf16(step * best_factor(y, levels));
+}
+
+int level_code(float x, float y) {
+  int above = 0;
+  for (int level = 8; level < 15; ++level)
+    above += std::abs(y) > 0.5f * static_cast<float>(kKvLevels[level] + kKvLevels[level + 1]) ? 1 : 0;
+  // Not 0: whether denormals count as zero must not matter.
+  return x < -kSmallestAmax ? 7 - above : 8 + above;
+}
+
+// The nearest of -124, -116...; y is less than 128 in size.
+int even_code(float, float y) { return static_cast<int>((y + 128.0f) * 0.125f); }
+
 }  // namespace
 
 KvNibbles quantize_kv(const float* x) {
   KvNibbles out{};
-  const float amax = usable_amax(x);
-  out.scale = f32_to_bf16(amax);
-  if (!(amax > 0.0f)) return out;
-  const float step = amax * (0.9f / 127.0f), inverse = 127.0f / 0.9f / amax;
   int codes[kKvGroup];
-  float y[kKvGroup], levels[kKvGroup];
-  for (int i = 0; i < kKvGroup; ++i) {
-    y[i] = x[i] * inverse;
-    int above = 0;
-    for (int level = 8; level < 15; ++level)
-      above += std::abs(y[i]) > 0.5f * static_cast<float>(kKvLevels[level] + kKvLevels[level + 1]) ? 1 : 0;
-    // Not 0: whether denormals count as zero must not matter.
-    codes[i] = x[i] < -kSmallestAmax ? 7 - above : 8 + above;
-    levels[i] = static_cast<float>(kKvLevels[codes[i]]);
-  }
-  out.scale = f32_to_bf16(step * best_factor(y, levels));
+  out.scale = round_group(x, 0.9f, 127.0f, level_code, [](int code) { return kKvLevels[code]; }, codes);
   for (int i = 0; i < kKvGroup / 2; ++i) out.codes[i] = static_cast<uint8_t>(codes[i] | codes[i + kKvGroup / 2] << 4);
   return out;
 }
 
 KvKeyGroup quantize_kv_key(const float* x) {
   KvKeyGroup out{};
-  const float amax = usable_amax(x);
-  out.scale = f32_to_bf16(amax);
-  if (!(amax > 0.0f)) return out;
-  const float step = amax * (0.97f / 124.0f), inverse = 124.0f / 0.97f / amax;
   int codes[kKvGroup];
-  float y[kKvGroup], levels[kKvGroup];
-  for (int i = 0; i < kKvGroup; ++i) {
-    y[i] = x[i] * inverse;                                  // less than 128 in size
-    codes[i] = static_cast<int>((y[i] + 128.0f) * 0.125f);  // the nearest of -124, -116...
-    levels[i] = static_cast<float>(8 * codes[i] - 124);
-  }
-  out.scale = f32_to_bf16(step * best_factor(y, levels));
+  out.scale = round_group(x, 0.97f, 124.0f, even_code, [](int code) { return 8 * code - 124; }, codes);
   for (int i = 0; i < kKvGroup; ++i) {
     out.codes[i % 16] = static_cast<uint8_t>(out.codes[i % 16] | (codes[i] & 15) << i / 16 * 4);
     out.high[i % 4] = static_cast<uint8_t>(out.high[i % 4] | codes[i] >> 4 << i / 4);

@@ -1,20 +1,10 @@
 // Attention, plain and latent, against the reference on every ISA, and bit for bit against itself.
 #include "cpu_scenarios.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
 
-using test::AttentionInput;
-using test::isas_under_test;
-using test::LatentInput;
-using test::LatentShape;
-using test::Machine;
-using test::Part;
-using test::random_latent_input;
-using test::random_values;
-using test::run_attention;
-using test::run_latent;
-using Shape = test::AttentionShape;
+using Shape = AttentionShape;
 
 constexpr int64_t kTokens = 600;
 constexpr int kSequences = 3;
@@ -40,18 +30,6 @@ std::vector<Shape> shapes() {
   return all;
 }
 
-// f32: scores add at most 64 products, exp() is good to 2e-7 and sees a score of up to 40 whose own error is 1e-6 or
-// so; outputs add 600 values. Other types: the stored keys and values are rounded alike on both sides, but rope and
-// norms in float32 may move a value across a rounding border: one step of 2^-8 or 1/127 of its head in one column.
-// A step of q4 is larger, but values that lie so near to a border are as few.
-double tolerance(KvType type) { return type == KvType::f32 ? 1e-4 : 2e-2; }
-
-// amx rounds queries, keys, values and weights to bf16: four errors of 2^-8 at most and 1.6e-3 by root mean
-// square, 3.3e-3 together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close
-// scores differ most.
-constexpr double kTilesRms = 1e-2, kTilesLargest = 1e-1;
-bool in_tiles(KvType type) { return type == KvType::bf16 || type == KvType::q8; }
-
 TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
   for (KvType type : kKvTypes) {
     for (size_t i = 0; i < shapes().size(); ++i) {
@@ -64,10 +42,10 @@ TEST(CpuAttention, AgreesWithTheReferenceForEveryShapeAndCache) {
       for (const std::string& isa : isas_under_test()) {
         Machine machine(isa);
         const std::vector<float> got = run(machine, shape, steps)[0];
-        const bool tiles = isa == "amx" && in_tiles(type);
-        EXPECT_LE(test::distance(got, expected), tiles ? kTilesLargest : tolerance(type))
+        const AttentionTolerance tolerance = attention_tolerance(isa, type);
+        EXPECT_LE(distance(got, expected), tolerance.largest)
             << isa << " shape " << i << " type " << static_cast<int>(type);
-        EXPECT_LE(test::rms_distance(got, expected), tiles ? kTilesRms : tolerance(type))
+        EXPECT_LE(rms_distance(got, expected), tolerance.rms)
             << isa << " shape " << i << " type " << static_cast<int>(type);
       }
     }
@@ -145,7 +123,7 @@ TEST(CpuAttention, LaterTokensMayOutweighTheFirstByFar) {
     for (const std::string& isa : isas_under_test()) {
       Machine one(isa), two(isa, 2);
       const std::vector<float> whole = run_attention(one, shape, {&input, 1}, {{{0, kRows}}})[0];
-      EXPECT_LE(test::distance(whole, expected), kTilesLargest) << isa << " type " << static_cast<int>(type);
+      EXPECT_LE(distance(whole, expected), 0.1) << isa << " type " << static_cast<int>(type);
       const std::vector<std::vector<Part>> single(kRows, {{0, 1}});
       EXPECT_EQ(run_attention(two, shape, {&input, 1}, single)[0], whole) << isa << " type " << static_cast<int>(type);
     }
@@ -192,7 +170,7 @@ TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {
       for (const std::string& isa : isas_under_test()) {
         Machine one(isa), two(isa, 2);
         const std::vector<float> got = run_latent(one, shape, input, steps);
-        EXPECT_LE(test::distance(got, expected), exact ? 1e-4 : 5e-2) << isa << " type " << static_cast<int>(type);
+        EXPECT_LE(distance(got, expected), exact ? 1e-4 : 5e-2) << isa << " type " << static_cast<int>(type);
         EXPECT_EQ(run_latent(two, shape, input, {273}), got) << isa << " type " << static_cast<int>(type);
       }
     }
@@ -200,4 +178,4 @@ TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -4,14 +4,8 @@
 
 #include "cpu_scenarios.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
-
-using test::isas_under_test;
-using test::limits_for;
-using test::Machine;
-using test::random_values;
-using test::random_weight;
 
 constexpr int64_t kRows = 130, kCols = 256;  // more rows than any block has
 
@@ -154,4 +148,4 @@ TEST(CpuBlocking, WhatIsLeftInTheFormOfItsReaderIsTheSame) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

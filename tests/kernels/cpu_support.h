@@ -32,16 +32,9 @@ class Machine {
   }
 
   Buffer buffer(int64_t rows, int64_t cols, const std::vector<float>& values = {}) {
-    Buffer buffer = backend_->make_buffer(rows, cols);
-    if (!values.empty()) backend_->write(buffer, 0, values);
-    return buffer;
+    return filled_buffer(*backend_, rows, cols, values);
   }
-
-  std::vector<float> read(const Buffer& buffer) {
-    std::vector<float> values(static_cast<size_t>(buffer.rows * buffer.cols));
-    backend_->read(buffer, 0, values);
-    return values;
-  }
+  std::vector<float> read(const Buffer& buffer) { return read_buffer(*backend_, buffer); }
 
   void begin(int64_t rows, int64_t first = 0) {
     std::vector<int32_t> positions(static_cast<size_t>(rows));

@@ -2,14 +2,8 @@
 #include "cpu_scenarios.h"
 #include "kernels/tuning.h"
 
-namespace autoglm {
+namespace autoglm::test {
 namespace {
-
-using test::isas_under_test;
-using test::limits_for;
-using test::Machine;
-using test::random_values;
-using test::random_weight;
 
 constexpr int64_t kRows = 70, kCols = 256, kTokens = 40;
 
@@ -31,7 +25,7 @@ std::vector<float> product(Machine& m, const Weight& weight, const std::vector<f
 TEST(CpuTuning, EveryTuningGivesTheSameBits) {
   const std::vector<float> x = random_values(kTokens * kCols, 1);
   for (const std::string& isa : isas_under_test()) {
-    for (const Type type : test::quantized_types()) {
+    for (const Type type : quantized_types()) {
       Machine m(isa, 2);
       m.reserve(limits_for(kTokens, kCols));
       const Weight weight = m.load(random_weight(type, kRows, kCols, 2), type, kRows, kCols, Precision::automatic);
@@ -91,4 +85,4 @@ TEST(KernelTuning, AShapeHasWhatWasSetLastAndOthersTheDefault) {
 }
 
 }  // namespace
-}  // namespace autoglm
+}  // namespace autoglm::test

@@ -26,6 +26,19 @@ inline std::vector<float> random_values(size_t n, uint32_t seed, float deviation
   return values;
 }
 
+/// `values` may be empty: zeros.
+inline Buffer filled_buffer(Backend& backend, int64_t rows, int64_t cols, const std::vector<float>& values) {
+  Buffer buffer = backend.make_buffer(rows, cols);
+  if (!values.empty()) backend.write(buffer, 0, values);
+  return buffer;
+}
+
+inline std::vector<float> read_buffer(Backend& backend, const Buffer& buffer) {
+  std::vector<float> values(static_cast<size_t>(buffer.rows * buffer.cols));
+  backend.read(buffer, 0, values);
+  return values;
+}
+
 /// A reference backend that keeps the bytes of its weights.
 class RefFixture {
  public:
@@ -46,16 +59,9 @@ class RefFixture {
   }
 
   Buffer buffer(int64_t rows, int64_t cols, const std::vector<float>& values = {}) {
-    Buffer buffer = backend_->make_buffer(rows, cols);
-    if (!values.empty()) backend_->write(buffer, 0, values);
-    return buffer;
+    return filled_buffer(*backend_, rows, cols, values);
   }
-
-  std::vector<float> read(const Buffer& buffer) {
-    std::vector<float> values(static_cast<size_t>(buffer.rows * buffer.cols));
-    backend_->read(buffer, 0, values);
-    return values;
-  }
+  std::vector<float> read(const Buffer& buffer) { return read_buffer(*backend_, buffer); }
 
   void begin(int64_t rows) {
     std::vector<int32_t> positions(static_cast<size_t>(rows));

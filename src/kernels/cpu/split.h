@@ -39,8 +39,10 @@ struct UnitPieces {
   UnitPieces(const AttentionTask& task, const SplitUnit& unit) : bytes(task.store->layout(task.layer).head_bytes) {
     if (unit.tile == nullptr) return;
     const auto& blocks = task.segments[static_cast<size_t>(unit.tile->segment)].blocks;
-    for (int64_t b = unit.split * std::ssize(at); b < std::ssize(blocks) && count < std::ssize(at); ++b) {
-      at[count++] = task.store->head(task.layer, blocks[static_cast<size_t>(b)], unit.tile->kv_head);
+    const int64_t first = unit.split * std::ssize(at);
+    for (int64_t b = first; b < std::min(std::ssize(blocks), first + std::ssize(at)); ++b) {
+      const int32_t block = blocks[static_cast<size_t>(b)];
+      if (block >= 0) at[count++] = task.store->head(task.layer, block, unit.tile->kv_head);  // else it was dropped
     }
   }
   Ahead ahead() const { return {at, count, bytes}; }

@@ -11,41 +11,12 @@ namespace avx2 {
 #include "kernels/cpu/simd/attention.inl"
 #include "kernels/cpu/simd/probe.inl"
 #include "kernels/cpu/simd/probe_bf16.inl"
+#include "kernels/cpu/simd/table.inl"
 // clang-format on
-void gemm_quant(const QuantPanelArgs& args);  // gemm_quant.cpp
 }  // namespace avx2
 
 const IsaTable& avx2_table() {
-  using namespace avx2;
-  static constexpr IsaTable table = {
-      .name = "avx2",
-      .expand = nullptr,
-      .gemm_quant = gemm_quant,
-      .gemm_signed = nullptr,
-      .gemm_f32 = gemm_f32,
-      .gemm_f16 = gemm_f16,
-      .gemm_bf16 = gemm_bf16,
-      .quantize = quantize,
-      .quantize_twice = quantize_twice,
-      .quantize_query = quantize_query,
-      .to_bf16 = to_bf16,
-      .rms_norm = rms_norm,
-      .activate = activate,
-      .softcap = softcap,
-      .axpy = axpy,
-      .divide = divide,
-      .add_tile = add_tile,
-      .scores = scores,
-      .softmax = softmax,
-      .weighted_sum = weighted_sum,
-      .merge = merge,
-      .kv_tiles = nullptr,
-      .attend = nullptr,
-      .attend_few = nullptr,
-      .probe_int8 = probe_int8,
-      .probe_bf16 = probe_bf16,
-      .probe_read = probe_read,
-  };
+  static constexpr IsaTable table = avx2::plain_table("avx2");
   return table;
 }
 

@@ -28,45 +28,24 @@ static inline F load_f16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
-using Codes = I;
-using Quad = I;
-using Sum = I;
-using ZeroShift = I;
-
 /// Bytes 0..15 to book[i] + 128.
 template <const int8_t (&book)[16]>
 static inline I look_up(I indices) {
   const __m128i table = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(book)), _mm_set1_epi8(-128));
   return (I)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (__m512i)indices);
 }
-template <int bits>
-static inline Codes codes_of(I unsigned_codes) {
-  return unsigned_codes;
-}
-static inline Quad load_quad(const int8_t* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, 4);
-  return splat_int(four);
-}
-static inline ZeroShift zero_shift(int shift) { return splat_int(shift < 0 ? 32 : shift); }  // by 32: 0
-static inline I zero_term(int32_t neg_sum, ZeroShift shift) {
-  return (I)_mm512_sllv_epi32((__m512i)splat_int(neg_sum), (__m512i)shift);
-}
-template <int bits>
-static inline Sum start(I zero) {
-  return zero;
-}
+static inline I shifted_left(I value, I by) { return (I)_mm512_sllv_epi32((__m512i)value, (__m512i)by); }
+
+// clang-format off: later parts use earlier ones.
+#include "kernels/cpu/simd/x86_quads.inl"
+#include "kernels/cpu/simd/vnni.inl"
+// clang-format on
+
 template <int bits>
 static inline Sum dot(Sum sum, Codes w, Quad x) {
   return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 }
 /// Sums of products of pairs of int16, added to `sum`.
 static inline I dot_pairs(I sum, I a, I b) { return (I)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
-constexpr int fold_quads(int) { return 8; }
-static inline Sum fold(Sum sum) { return sum; }
-template <int bits>
-static inline I finish(Sum sum, I) {
-  return sum;
-}
 
 }  // namespace autoglm::cpu::avx512
