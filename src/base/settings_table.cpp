@@ -465,10 +465,17 @@ constexpr Setting kTable[] = {
      .commands = "quantize",
      .help = {"the same for the size of the file", "同上，但限制文件大小"}},
     {.key = "quantize.method", .flag = "--method", .type = choice, .default_value = "auto",
-     .choices = "rtn|importance|gptq", .commands = "quantize",
-     .help = {"how weights are rounded: to the nearest; weighed by what reaches them; or with errors made up for in later "
-              "columns. auto: importance with --imatrix, else gptq",
-              "权重如何取整：就近；按输入的重要性加权；或在后续列中补偿误差。auto：有 --imatrix 时为 importance，否则为 gptq"}},
+     .choices = "rtn|importance|gptq|awq", .commands = "quantize",
+     .help = {"how weights are rounded: to the nearest; weighed by what reaches them; with errors made up for in later "
+              "columns; or weighed with --scaling awq. auto: importance with --imatrix, else gptq",
+              "权重如何取整：就近；按输入的重要性加权；在后续列中补偿误差；或加权并使用 --scaling awq。auto：有 --imatrix 时为 "
+              "importance，否则为 gptq"}},
+    {.key = "quantize.scaling", .flag = "--scaling", .type = choice, .default_value = "auto",
+     .choices = "awq|none", .commands = "quantize",
+     .help = {"awq: scales of channels, folded into the tensors before, wherever they make rounding cost less by "
+              "measure; none: nowhere. auto: as --method and --recipe say, else none",
+              "awq：在测量表明能减小舍入误差之处缩放通道（并入前一个张量）；none：不缩放。auto：按 --method 和 --recipe，"
+              "否则为 none"}},
     {.key = "quantize.calibration", .flag = "--calib", .type = path, .commands = "quantize",
      .help = {"a text like what the model will read, to weigh errors with; chats if it ends in .jsonl. Without it the "
               "model writes one itself",

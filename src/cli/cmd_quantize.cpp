@@ -104,6 +104,7 @@ Recipe find_recipe(Context& context, const ModelSource& source, Runtime& runtime
       bytes ? *bytes - bytes_beside(source, costs, options.tokenizer)
             : static_cast<int64_t>(*context.settings().real_if("quantize.bits") * static_cast<double>(values) / 8);
   Recipe recipe = choose_recipe(costs, budget);
+  recipe.scaling = options.scaling;
   const std::string path = context.argument("OUT") + ".recipe.yaml";
   const std::string text = recipe.yaml();
   OutputFile file(path);
@@ -120,12 +121,31 @@ QuantizeMethod read_method(const Context& context) {
     fail(Code::bad_flag, "--calib and --imatrix both say what matters", "give one of them");
   }
   if (imatrix && wanted == "auto") return QuantizeMethod::importance;
-  if (imatrix && wanted != "importance") {
-    fail(Code::bad_flag, "--imatrix is for --method importance", "use --calib TEXT for gptq");
+  // AWQ: rounding to the nearest, of channels that were scaled for it.
+  const bool importance = wanted == "importance" || wanted == "awq";
+  if (imatrix && !importance) {
+    fail(Code::bad_flag, "--imatrix is for --method importance and awq", "use --calib TEXT for gptq");
   }
   if (wanted == "rtn") return QuantizeMethod::rtn;
-  if (wanted == "importance") return QuantizeMethod::importance;
+  if (importance) return QuantizeMethod::importance;
   return QuantizeMethod::gptq;
+}
+
+// None unless somebody says so. A recipe may say what it was made with.
+Scaling read_scaling(const Context& context, const std::optional<Recipe>& recipe) {
+  const Settings& settings = context.settings();
+  std::optional<Scaling> out;
+  const auto say = [&](std::string_view who, std::optional<Scaling> what) {
+    if (what && out && *what != *out) {
+      fail(Code::bad_flag, fmt::format("{} says scaling {}, another flag says {}", who, name(*what), name(*out)),
+           "leave --scaling out");
+    }
+    if (what) out = what;
+  };
+  say("--scaling", scaling_from_name(settings.text_if("quantize.scaling").value_or("auto")));
+  if (recipe) say("the recipe", recipe->scaling);
+  if (settings.text_if("quantize.method").value_or("auto") == "awq") say("--method awq", Scaling::awq);
+  return out.value_or(Scaling::none);
 }
 
 nlohmann::json report_of(const QuantizeResult& result, const QuantizeOptions& options, const Calibration& calibration) {
@@ -138,6 +158,7 @@ nlohmann::json report_of(const QuantizeResult& result, const QuantizeOptions& op
   }
   nlohmann::json report = {
       {"method", name(options.method)}, {"tensors", std::move(tensors)}, {"resumed", result.resumed}};
+  report["scaling"] = {{"mode", name(options.scaling)}, {"scaled", result.scaled}, {"sites", result.sites}};
   if (!calibration.windows.empty()) {
     report["calibration"] = {{"from", calibration.from},
                              {"file", calibration.file},
@@ -183,7 +204,9 @@ int run(Context& context) {
   Runtime runtime = open_runtime(context);
   Calibration calibration;
   const bool imatrix = context.settings().text_if("quantize.imatrix").has_value();
-  if (!recipe || (options.method != QuantizeMethod::rtn && !imatrix)) {
+  options.scaling = read_scaling(context, recipe);
+  const bool measures = options.method != QuantizeMethod::rtn || options.scaling != Scaling::none;
+  if (!recipe || (measures && !imatrix)) {
     calibration = read_calibration(context, source, runtime);
   }
   options.windows = calibration.windows;

@@ -143,6 +143,17 @@ GptqFactor::GptqFactor(WorkerPool& pool, const Moments& moments, const Grid& gri
   }
 }
 
+// With S = diag(columns) the inputs' moments become S^-1 H S^-1, whose inverse is (U S)^T (U S).
+void GptqFactor::scale(std::span<const float> columns) {
+  const int64_t n = width();
+  AUTOGLM_CHECK(std::ssize(columns) == n, "a factor a column");
+  for (int64_t k = 0; k < n; ++k) {
+    float* row = factor_.data() + k * n;
+    for (int64_t j = k; j < n; ++j) row[j] *= columns[static_cast<size_t>(order_[static_cast<size_t>(j)])];
+  }
+  for (size_t j = 0; j < importance_.size(); ++j) importance_[j] /= columns[j] * columns[j];
+}
+
 namespace {
 
 constexpr int64_t kRows = 8;  // rounded together: a row of U is read once for all of them

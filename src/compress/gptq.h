@@ -32,6 +32,8 @@ class GptqFactor {
   /// 1 / U_jj^2 of each column, by its place in the row.
   std::span<const float> importance() const { return importance_; }
   bool fits(const Grid& grid) const { return grid.columns == columns_ && grid.group == group_; }
+  /// From now on of inputs that are divided by these factors, one a column, for weights that are multiplied by them.
+  void scale(std::span<const float> columns);
 
  private:
   int columns_;

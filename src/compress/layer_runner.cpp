@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "model/channel_scales.h"
 #include "model/families/family.h"
 #include "model/forward.h"
 #include "model/memory_plan.h"
@@ -15,15 +16,19 @@ namespace {
 
 constexpr int64_t kBatchRows = 1024;  // or one window, if that is longer
 
+// `scales`: see EncodedTensor::columns.
 std::vector<std::byte> bytes_as_bf16(WorkerPool& pool, const LocatedTensor& tensor, Type type,
-                                     std::span<const std::byte> data) {
+                                     std::span<const std::byte> data, const std::vector<float>& scales) {
   const int64_t cols = tensor.shape.cols;
   const int64_t stride = row_bytes(type, cols);
   std::vector<std::byte> out(static_cast<size_t>(tensor.shape.elements() * 2));
+  TensorScales inverse;
+  for (const float scale : scales) inverse.columns.push_back(1.0f / scale);
   pool.parallel_for(tensor.shape.elements() / cols, 16, [&](int64_t begin, int64_t end) {
     std::vector<float> values(static_cast<size_t>(cols));
     for (int64_t r = begin; r < end; ++r) {
       info(type).decode(data.data() + r * stride, values.data(), cols);
+      inverse.apply(tensor, r, values);
       info(Type::bf16).encode(values.data(), out.data() + r * cols * 2, cols);
     }
   });
@@ -131,10 +136,12 @@ LoadedMatrix LayerRunner::load_matrix(const LocatedTensor& tensor) {
   return out;
 }
 
-LoadedMatrix LayerRunner::load_matrix(const LocatedTensor& tensor, Type type, std::span<const std::byte> data) {
+LoadedMatrix LayerRunner::load_matrix(const LocatedTensor& tensor, Type type, std::span<const std::byte> data,
+                                      const std::vector<float>& columns) {
   LoadedMatrix out;
-  if (type != Type::bf16) out.copy = bytes_as_bf16(*runtime_.pool, tensor, type, data);
-  WeightSource source = weight_source(tensor, type == Type::bf16 ? data : out.copy);
+  const bool as_it_is = type == Type::bf16 && columns.empty();
+  if (!as_it_is) out.copy = bytes_as_bf16(*runtime_.pool, tensor, type, data, columns);
+  WeightSource source = weight_source(tensor, as_it_is ? data : out.copy);
   source.type = Type::bf16;
   out.weight = observer_.load(source, Precision::automatic);
   if (observer_.weight_bytes(source, Precision::automatic) > 0) out.copy = {};  // it has a form of its own
@@ -147,9 +154,8 @@ void LayerRunner::put(RunnableLayer& layer, const LocatedTensor& tensor, LoadedM
   layer.copies[slot] = std::move(matrix.copy);
 }
 
-void LayerRunner::replace(RunnableLayer& layer, const LocatedTensor& tensor, Type type,
-                          std::span<const std::byte> data) {
-  put(layer, tensor, load_matrix(tensor, type, data));
+void LayerRunner::replace(RunnableLayer& layer, const LocatedTensor& tensor, const EncodedTensor& encoded) {
+  put(layer, tensor, load_matrix(tensor, encoded.type, encoded.bytes, encoded.columns));
 }
 
 void LayerRunner::run(RunnableLayer& layer, const Batch& batch) {

@@ -23,6 +23,9 @@ namespace autoglm {
 struct EncodedTensor {
   Type type = Type::f32;
   std::vector<std::byte> bytes;
+  /// What its columns were multiplied by (ChannelScales::columns); who computes with it divides by them, since its
+  /// inputs are not scaled. Empty: nothing.
+  std::vector<float> columns{};
 };
 
 /// A layer that can be run, as layer 0 of a model of its own.
@@ -58,16 +61,17 @@ class LayerRunner {
   std::vector<float> embed(int batch, const EncodedTensor* table) const;
 
   RunnableLayer load(int index);
-  /// From now on the layer computes with `data`, which is to outlive it, instead of that tensor of its own.
-  void replace(RunnableLayer& layer, const LocatedTensor& tensor, Type type, std::span<const std::byte> data);
+  /// From now on the layer computes with this, which is to outlive it, instead of that tensor of its own.
+  void replace(RunnableLayer& layer, const LocatedTensor& tensor, const EncodedTensor& encoded);
   void restore(RunnableLayer& layer, const LocatedTensor& tensor) { put(layer, tensor, load_matrix(tensor)); }
   /// A batch through the layer. `rows` becomes what comes out, if `keep`.
   void step(RunnableLayer& layer, int batch, std::span<float> rows, bool keep);
   /// One row of zeros through the layer, for who only wants to know its phases.
   void trial(RunnableLayer& layer);
 
-  /// The matrix as BF16. `data` is to outlive it.
-  LoadedMatrix load_matrix(const LocatedTensor& tensor, Type type, std::span<const std::byte> data);
+  /// The matrix as BF16. `data` is to outlive it. `columns`: as EncodedTensor.
+  LoadedMatrix load_matrix(const LocatedTensor& tensor, Type type, std::span<const std::byte> data,
+                           const std::vector<float>& columns = {});
   /// The source's own.
   LoadedMatrix load_matrix(const LocatedTensor& tensor);
 

@@ -72,7 +72,7 @@ void LayerWalk::replace(RunnableLayer& layer, const std::vector<const LocatedTen
   if (!options_.replaces) return;
   for (const LocatedTensor* tensor : tensors) {
     const EncodedTensor* encoded = options_.replacement(*tensor);
-    if (encoded) runner_.replace(layer, *tensor, encoded->type, encoded->bytes);
+    if (encoded) runner_.replace(layer, *tensor, *encoded);
   }
 }
 

@@ -167,7 +167,7 @@ Probe::Variant Probe::altered(RunnableLayer& layer, size_t group, const Encode& 
   std::vector<EncodedTensor> encoded;  // outlives what reads it
   for (const LocatedTensor* tensor : of.maps.tensors) {
     encoded.push_back(encode(*tensor, of.importance));
-    runner_.replace(layer, *tensor, encoded.back().type, encoded.back().bytes);
+    runner_.replace(layer, *tensor, encoded.back());
   }
   Variant variant{.group = group, .rows = before};
   step(layer, variant.rows);

@@ -52,7 +52,8 @@ Json side(const SideFigures& s) {
           {"planned_bytes", s.planned_bytes},
           {"prefill_tps", s.prefill_tps},
           {"decode_tps", s.decode_tps ? Json(*s.decode_tps) : Json()},
-          {"types", std::move(types)}};
+          {"types", std::move(types)},
+          {"scaling", s.scaling.empty() ? Json() : Json(s.scaling)}};
 }
 
 Json fault(const std::optional<TensorFault>& f) {

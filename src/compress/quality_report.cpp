@@ -12,6 +12,7 @@
 #include "compress/quality_partings.h"
 #include "compress/quality_statistics.h"
 #include "compress/quality_tasks.h"
+#include "compress/scaling.h"
 #include "model/families/family.h"
 #include "model/memory_plan.h"
 
@@ -46,6 +47,7 @@ SideFigures describe(const QualityModel& side) {
   if (out.file_bytes == 0) out.file_bytes = out.weight_bytes;  // weights made in memory
   out.bits_per_weight = 8.0 * static_cast<double>(out.weight_bytes) / static_cast<double>(out.parameters);
   out.planned_bytes = side.model->memory().total_bytes;
+  out.scaling = side.source->metadata().text(kScalingKey, "");
   return out;
 }
 

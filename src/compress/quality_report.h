@@ -96,6 +96,7 @@ struct SideFigures {
   double prefill_tps = 0;                              // over the windows
   std::optional<double> decode_tps;                    // median of single steps, none with speed = false
   std::vector<std::pair<std::string, int64_t>> types;  // bytes by type, largest first
+  std::string scaling;                                 // of channels, as the file says (compress/scaling.h), or empty
 };
 
 struct TextFigures {

@@ -10,6 +10,7 @@
 //  * GPTQ moves a block by what other columns lost, which has nothing to do with the block itself: B = A + d, d at a
 //    right angle to A, so that the cosine is 1 / sqrt(1 + r). Damage looks otherwise: nothing is left, or A times a
 //    factor (cosine near 1), or what does not resemble A at all (kBlockStranger, r of 10 if it were GPTQ).
+//  * where a file says that channels were scaled, the scales are found and undone first (compress/scales_between.h).
 #include "compress/quality_tensors.h"
 
 #include <algorithm>
@@ -18,8 +19,10 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "compress/scales_between.h"
+#include "compress/scaling.h"
+#include "compress/tensor_values.h"
 #include "model/families/family.h"
-#include "model/gguf_values.h"
 #include "model/tensor_table.h"
 
 namespace autoglm {
@@ -35,37 +38,6 @@ constexpr double kNothingLeft = 0.1;
 constexpr int64_t kBlock = 32;
 constexpr int64_t kSpan = 256;  // columns that share scales in the widest type
 constexpr int64_t kPieceValues = int64_t{1} << 16;
-
-/// A tensor's values, a row at a time.
-class TensorValues {
- public:
-  TensorValues(const ArchSpec& spec, Container container, const LocatedTensor& tensor)
-      : tensor_(&tensor), vector_(tensor.row->form != Form::matrix) {
-    if (vector_) {
-      values_ = gguf_vector(spec, container, tensor);
-    } else {
-      rows_.emplace(spec, container, tensor);
-    }
-  }
-  int64_t rows() const { return vector_ ? 1 : rows_->rows(); }
-  int64_t cols() const { return vector_ ? std::ssize(values_) : tensor_->shape.cols; }
-  Type type() const { return vector_ ? Type::f32 : tensor_->type; }
-  const LocatedTensor& located() const { return *tensor_; }
-  /// Thread-safe.
-  void read(int64_t row, float* out) const {
-    if (vector_) {
-      std::copy(values_.begin(), values_.end(), out);
-    } else {
-      info(tensor_->type).decode(rows_->row(row).data(), out, tensor_->shape.cols);
-    }
-  }
-
- private:
-  const LocatedTensor* tensor_;
-  bool vector_;
-  std::vector<float> values_;
-  std::optional<GgufRows> rows_;
-};
 
 struct Sums {
   double aa = 0, bb = 0, ab = 0, dd = 0;
@@ -149,17 +121,22 @@ bool looks_damaged(const Sums& block, double least) {
 }
 
 /// What the noise of rounding makes of A's block among what B has beside it (with which it shares scales), as r.
-double rounding_noise(Type type, const float* a, const float* b, int64_t cols, int64_t column, int64_t n,
-                      double weight) {
-  const TypeInfo& t = info(type);
+double rounding_noise(const TensorValues& stored, int64_t row, const float* a, const float* b, int64_t column,
+                      int64_t n, double weight) {
+  const TypeInfo& t = info(stored.type());
+  const int64_t cols = stored.cols();
   const int64_t begin = t.block_columns > 1 ? column / kSpan * kSpan : column;
   const int64_t end = t.block_columns > 1 ? std::min(cols, begin + kSpan) : column + n;
-  std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(type, end - begin)));
+  std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(stored.type(), end - begin)));
   std::vector<float> back(static_cast<size_t>(end - begin));
   std::vector<float> span(b + begin, b + end);
   std::copy_n(a + column, n, span.begin() + (column - begin));
+  const std::span<const float> factors = stored.stored_with(row);
+  const auto factor = [&](size_t i) { return factors.empty() ? 1.0f : factors[static_cast<size_t>(begin) + i]; };
+  for (size_t i = 0; i < span.size(); ++i) span[i] *= factor(i);
   t.encode(span.data(), bytes.data(), end - begin);
   t.decode(bytes.data(), back.data(), end - begin);
+  for (size_t i = 0; i < back.size(); ++i) back[i] /= factor(i);
   Sums sums;
   sums.add(a + column, back.data() + (column - begin), n);
   return sums.dd / weight;
@@ -170,7 +147,6 @@ BlockFaults look_at_blocks(const TensorValues& a, const TensorValues& b, const S
   const int64_t blocks_a_row = (cols + kBlock - 1) / kBlock;
   const double blocks = static_cast<double>(a.rows()) * static_cast<double>(blocks_a_row);
   const double least = 0.25 * sums.aa / blocks;
-  const Type type = b.type();
   const auto visit = [&](int64_t row, const float* x, const float* y, BlockFaults& part) {
     for (int64_t column = 0; column < cols; column += kBlock) {
       const int64_t n = std::min(kBlock, cols - column);
@@ -181,7 +157,7 @@ BlockFaults look_at_blocks(const TensorValues& a, const TensorValues& b, const S
       const double r = block.dd / weight;
       part.any_worst = std::max(part.any_worst, r);
       if (r <= kBadBlock || !looks_damaged(block, least)) continue;
-      if (rounding_noise(type, x, y, cols, column, n, weight) > 0.5 * r) continue;
+      if (rounding_noise(b, row, x, y, column, n, weight) > 0.5 * r) continue;
       BlockFaults one;
       one.count = 1;
       one.worst = r;
@@ -206,6 +182,7 @@ struct Side {
   std::vector<LocatedTensor> tensors;
   explicit Side(const ModelSource& from) : source(&from), spec(read_spec(from)), tensors(locate_tensors(spec, from)) {}
   std::string name(const LocatedTensor& tensor) const { return gguf_name(spec, *tensor.row, tensor.layer); }
+  ScaledForm form() const { return {.spec = &spec, .container = source->container(), .tensors = &tensors}; }
 };
 
 struct Pair {
@@ -220,7 +197,10 @@ bool same_shape(const TensorShape& x, const TensorShape& y) {
 
 class Comparer {
  public:
-  Comparer(const ModelSource& a, const ModelSource& b, WorkerPool& pool) : a_(a), b_(b), pool_(pool) {}
+  Comparer(const ModelSource& a, const ModelSource& b, WorkerPool& pool) : a_(a), b_(b), pool_(pool) {
+    const bool scaled = a.metadata().has(kScalingKey) || b.metadata().has(kScalingKey);
+    if (scaled) scales_.emplace(scales_between(a_.form(), b_.form(), pool));
+  }
 
   TensorComparison run(const std::function<void(int64_t, int64_t)>& progress) {
     match();
@@ -265,6 +245,12 @@ class Comparer {
     }
   }
 
+  // B's tensor as it was before its channels were scaled: by its own scales, or those of a tensor of the same shape.
+  TensorValues values_of_b(const LocatedTensor& tensor, const LocatedTensor& scaled_as) const {
+    const TensorScales undo = scales_ ? TensorScales(*scales_, scaled_as) : TensorScales();
+    return {b_.spec, b_.source->container(), tensor, undo};
+  }
+
   // A tensor without a partner: only its values can be bad.
   void check_alone(const Side& side, const LocatedTensor& tensor) {
     const TensorValues values(side.spec, side.source->container(), tensor);
@@ -273,7 +259,7 @@ class Comparer {
 
   void judge(const Pair& pair) {
     const TensorValues a(a_.spec, a_.source->container(), *pair.a);
-    const TensorValues b(b_.spec, b_.source->container(), *pair.b);
+    const TensorValues b = values_of_b(*pair.b, *pair.b);
     const Sums sums = whole(a, b, pool_);
     const std::string name = a_.name(*pair.a);
     if (!sums.finite_a) fail_not_finite(name, *a_.source);
@@ -322,11 +308,11 @@ class Comparer {
     for (const Pair& pair : pairs_) {
       std::optional<TensorFault>& fault = out_.tensors[pair.figures].fault;
       if (!fault || fault->kind != TensorFaultKind::differs) continue;
-      const TensorValues b(b_.spec, b_.source->container(), *pair.b);
       for (const Pair& other : pairs_) {
         if (other.figures == pair.figures || !same_shape(other.a->shape, pair.b->shape)) continue;
         if (!out_.tensors[other.figures].fault) continue;
         const TensorValues a(a_.spec, a_.source->container(), *other.a);
+        const TensorValues b = values_of_b(*pair.b, *other.b);
         if (whole(a, b, pool_).cosine() < kSame) continue;
         fault->kind = TensorFaultKind::swapped;
         fault->other = out_.tensors[other.figures].name;
@@ -337,6 +323,7 @@ class Comparer {
 
   Side a_, b_;
   WorkerPool& pool_;
+  std::optional<ChannelScales> scales_;  // of B against A
   std::vector<Pair> pairs_;
   TensorComparison out_;
 };

@@ -93,6 +93,9 @@ class Tables {
     };
     out.rows.push_back({say("model", "模型"), a.name, b.name, ""});
     out.rows.push_back({say("types", "类型"), types(a), types(b), ""});
+    if (!a.scaling.empty() || !b.scaling.empty()) {
+      out.rows.push_back({say("scaling of channels", "通道缩放"), a.scaling, b.scaling, ""});
+    }
     bytes(say("weights in the file", "文件中的权重"), a.weight_bytes, b.weight_bytes);
     bytes(say("file", "文件"), a.file_bytes, b.file_bytes);
     out.rows.push_back({say("bits a weight", "每个权重的位数"), fmt::format("{:.2f}", a.bits_per_weight),

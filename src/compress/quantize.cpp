@@ -10,6 +10,9 @@
 #include "compress/gptq.h"
 #include "compress/grid.h"
 #include "compress/layer_walk.h"
+#include "compress/scale_search.h"
+#include "compress/scaled_row.h"
+#include "compress/tensor_encoder.h"
 #include "compress/tensor_store.h"
 #include "model/convert.h"
 #include "model/families/family.h"
@@ -20,44 +23,6 @@ namespace {
 
 bool is_matrix(const LocatedTensor& t) { return t.row->form == Form::matrix && t.row->role != Role::router; }
 
-// llama.cpp's general.file_type of a file that is mostly of this type.
-int64_t file_type(Type type) {
-  switch (type) {
-    case Type::f32:
-      return 0;
-    case Type::f16:
-      return 1;
-    case Type::q4_0:
-      return 2;
-    case Type::q4_1:
-      return 3;
-    case Type::q8_0:
-      return 7;
-    case Type::q5_0:
-      return 8;
-    case Type::q5_1:
-      return 9;
-    case Type::q2_k:
-      return 10;
-    case Type::q3_k:
-      return 11;
-    case Type::q4_k:
-      return 14;
-    case Type::q5_k:
-      return 16;
-    case Type::q6_k:
-      return 18;
-    case Type::iq4_nl:
-      return 25;
-    case Type::iq4_xs:
-      return 30;
-    case Type::q8_a:
-      return info(type).ggml_id;  // llama.cpp has no number for it
-    default:
-      return 32;
-  }
-}
-
 class Quantizer {
  public:
   Quantizer(const ModelSource& source, Runtime& runtime, const QuantizeOptions& options)
@@ -65,7 +30,8 @@ class Quantizer {
         runtime_(runtime),
         options_(options),
         spec_(read_spec(source)),
-        tensors_(locate_tensors(spec_, source)) {
+        tensors_(locate_tensors(spec_, source)),
+        search_(spec_, tensors_, source.container(), [this](const LocatedTensor& t) { return type_of(t); }) {
     if (!options.requantize) refuse_quantized(source);
   }
 
@@ -104,23 +70,28 @@ class Quantizer {
     total_ -= t.shape.elements();
   }
 
-  /// Calls body(values, rows, first_row) for pieces of at most `most` rows of the tensor.
-  template <typename F>
-  void for_rows(const LocatedTensor& t, int64_t most, F&& body);
-  std::vector<std::byte> encode(const LocatedTensor& t, const std::vector<float>& importance);
-  std::vector<std::byte> encode_gptq(const LocatedTensor& t, const GptqFactor& factor);
+  bool scaling() const { return options_.scaling != Scaling::none; }
+
+  EncodeTarget target_of(const LocatedTensor& t) const {
+    return {.type = type_of(t), .grid = grid_for(t), .columns = search_.scales().columns(t), .check = options_.check};
+  }
   std::string store_key() const;
   void collect_importance();
+  void scale_by_importance();
+  void scale_group(const MapGroup& group, const Moments& moments, std::optional<GptqFactor>& factor);
   void run_gptq();
   void quantize_group(const MapGroup& group, const Moments& moments);
   const EncodedTensor* finished(const LocatedTensor& t);
   std::vector<std::byte> encoded(const LocatedTensor& t);
+  std::vector<std::byte> for_file(const LocatedTensor& t);
+  void require_text() const;
 
   const ModelSource& source_;
   Runtime& runtime_;
   const QuantizeOptions& options_;
   ArchSpec spec_;
   std::vector<LocatedTensor> tensors_;
+  ScaleSearch search_;
   Importance importance_;
   std::map<std::string, QuantizeMethod> methods_;
   std::optional<TensorStore> store_;
@@ -152,82 +123,6 @@ QuantizeResult Quantizer::plan() const {
   return result;
 }
 
-template <typename F>
-void Quantizer::for_rows(const LocatedTensor& t, int64_t most, F&& body) {
-  const int64_t cols = t.shape.cols;
-  const int64_t stride = row_bytes(t.type, cols);
-  std::vector<std::byte> scratch;
-  std::vector<float> values;
-  int64_t first = 0;
-  for (size_t piece = 0; piece < t.pieces.size(); ++piece) {
-    const std::span<const std::byte> data = t.piece(piece, scratch);
-    const int64_t rows = std::ssize(data) / stride;
-    for (int64_t begin = 0; begin < rows; begin += most) {
-      check();
-      const int64_t count = std::min(most, rows - begin);
-      values.resize(static_cast<size_t>(count * cols));
-      runtime_.pool->parallel_for(count, 8, [&](int64_t from, int64_t to) {
-        for (int64_t r = from; r < to; ++r) {
-          info(t.type).decode(data.data() + (begin + r) * stride, values.data() + r * cols, cols);
-        }
-      });
-      body(values.data(), count, first + begin);
-    }
-    first += rows;
-  }
-}
-
-constexpr int64_t kValuesAtOnce = 8 << 20;  // 32 MiB of float32
-
-std::vector<std::byte> Quantizer::encode(const LocatedTensor& t, const std::vector<float>& importance) {
-  const Type type = type_of(t);
-  const int64_t cols = t.shape.cols;
-  const int64_t stride = row_bytes(type, cols);
-  const Grid* grid = grid_for(t);
-  std::vector<std::byte> out(static_cast<size_t>(bytes_of(t, type)));
-  if (!importance.empty() && std::ssize(importance) != cols && std::ssize(importance) != t.shape.count * cols) {
-    fail(Code::bad_file,
-         fmt::format("the importance of {} has {} columns; its rows have {}", t.name, importance.size(), cols),
-         "the importance file is of another model");
-  }
-  const bool by_expert = std::ssize(importance) == t.shape.count * cols && t.shape.count > 1;
-  for_rows(t, std::max<int64_t>(1, kValuesAtOnce / cols), [&](const float* values, int64_t count, int64_t first) {
-    runtime_.pool->parallel_for(count, 8, [&](int64_t from, int64_t to) {
-      for (int64_t r = from; r < to; ++r) {
-        std::byte* to_row = out.data() + (first + r) * stride;
-        const float* weights = importance.empty() ? nullptr : importance.data();
-        if (weights && by_expert) weights += (first + r) / t.shape.rows * cols;
-        if (grid) {
-          encode_row(*grid, values + r * cols, weights, cols, to_row);
-        } else {
-          info(type).encode(values + r * cols, to_row, cols);
-        }
-      }
-    });
-  });
-  return out;
-}
-
-std::vector<std::byte> Quantizer::encode_gptq(const LocatedTensor& t, const GptqFactor& factor) {
-  const Type type = type_of(t);
-  const int64_t stride = row_bytes(type, t.shape.cols);
-  std::vector<std::byte> out(static_cast<size_t>(bytes_of(t, type)));
-  for_rows(t, std::max<int64_t>(8, kValuesAtOnce / t.shape.cols / 8 * 8),
-           [&](const float* values, int64_t count, int64_t first) {
-             gptq(*runtime_.pool, *grid_for(t), factor, values, count, out.data() + first * stride);
-           });
-  return out;
-}
-
-// Columns that no input ever reached count a little, so that they are rounded sensibly all the same.
-std::vector<float> with_floor(std::vector<float> importance) {
-  const double sum = std::accumulate(importance.begin(), importance.end(), 0.0);
-  const auto floor = static_cast<float>(1e-6 * sum / static_cast<double>(std::max<size_t>(importance.size(), 1)));
-  for (float& value : importance) value = std::max(value, floor);
-  if (!(sum > 0)) importance.clear();
-  return importance;
-}
-
 void Quantizer::collect_importance() {
   WalkOptions walk;
   walk.windows = options_.windows;
@@ -239,14 +134,16 @@ void Quantizer::collect_importance() {
       importance_[name_of(*t)] = moments.diagonal();
       weights += t->shape.elements();
     }
+    std::optional<GptqFactor> none;
+    scale_group(group, moments, none);
     step("calibrating", weights);
   };
   LayerWalk(source_, runtime_, walk).run();
 }
 
 std::string Quantizer::store_key() const {
-  std::string key = fmt::format("{} 2\n{}\n{} {}\n", name(options_.method), options_.recipe.yaml(), options_.damping,
-                                options_.ordered);
+  std::string key = fmt::format("{} 3\n{}\n{} {} {}\n", name(options_.method), options_.recipe.yaml(), options_.damping,
+                                options_.ordered, name(options_.scaling));
   for (const auto& [tensor, values] : options_.importance) {
     key +=
         tensor + " " + hex_hash({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}) + "\n";
@@ -256,14 +153,64 @@ std::string Quantizer::store_key() const {
 
 const EncodedTensor* Quantizer::finished(const LocatedTensor& t) {
   if (const auto found = layer_.find(key(t)); found != layer_.end()) return &found->second;
+  if (scaling() && !search_.known(t, *store_)) return nullptr;
   const Type type = type_of(t);
   auto bytes = store_->read(kept_name(t), type, bytes_of(t, type));
   if (!bytes) return nullptr;
-  return &layer_.emplace(key(t), EncodedTensor{type, std::move(*bytes)}).first->second;
+  EncodedTensor encoded{.type = type, .bytes = std::move(*bytes), .columns = search_.scales().columns(t)};
+  return &layer_.emplace(key(t), std::move(encoded)).first->second;
+}
+
+// The factor is made here where GPTQ will need it, and scaled.
+void Quantizer::scale_group(const MapGroup& group, const Moments& moments, std::optional<GptqFactor>& factor) {
+  if (!scaling()) return;
+  if (moments.rows() == 0) {  // maps of several sites, whose inputs nobody saw
+    for (const LocatedTensor* t : group.tensors) {
+      if (!search_.known(*t, *store_)) search_.decide(*runtime_.pool, *t, {}, *store_);
+    }
+    return;
+  }
+  if (search_.known(*group.tensors.front(), *store_)) return;
+  std::vector<ReaderPlan> readers;
+  for (const LocatedTensor* t : group.tensors) {
+    ReaderPlan& reader = readers.emplace_back();
+    reader = {.tensor = t, .type = type_of(*t), .grid = grid_for(*t), .squares = moments.diagonal(), .cost = {}};
+    reader.weighted = options_.method != QuantizeMethod::rtn;
+    if (moments.full() && reader.grid && t->shape.count == 1) {
+      if (!factor) factor.emplace(*runtime_.pool, moments, *reader.grid, options_.damping, options_.ordered);
+      reader.cost.assign(factor->importance().begin(), factor->importance().end());
+    } else {
+      reader.cost = with_floor(moments.diagonal());
+      if (reader.cost.empty()) reader.cost.assign(reader.squares.size(), 1.0f);
+    }
+  }
+  search_.decide(*runtime_.pool, *group.tensors.front(), readers, *store_);
+  const std::vector<float> columns = search_.scales().columns(*group.tensors.front());
+  if (factor && !columns.empty()) factor->scale(columns);
+}
+
+// What a file says of inputs, for all sites whose readers it names.
+void Quantizer::scale_by_importance() {
+  std::map<std::string, std::vector<ReaderPlan>> readers;  // by site
+  for (const LocatedTensor& t : tensors_) {
+    const auto site = channels_read_by(spec_, t.row->role, t.layer);
+    const auto found = importance_.find(name_of(t));
+    if (!is_matrix(t) || !site || found == importance_.end()) continue;
+    check_importance(t, found->second);
+    ReaderPlan reader{.tensor = &t, .type = type_of(t), .grid = grid_for(t), .squares = found->second, .cost = {}};
+    reader.cost = with_floor(found->second);
+    reader.weighted = options_.method != QuantizeMethod::rtn;
+    if (!reader.cost.empty()) readers[site->name()].push_back(std::move(reader));
+  }
+  for (const auto& [site, plans] : readers) {
+    check();
+    search_.decide(*runtime_.pool, *plans.front().tensor, plans, *store_);
+  }
 }
 
 void Quantizer::quantize_group(const MapGroup& group, const Moments& moments) {
   std::optional<GptqFactor> factor;
+  scale_group(group, moments, factor);
   for (const LocatedTensor* t : group.tensors) {
     check();
     const Type type = type_of(*t);
@@ -273,14 +220,18 @@ void Quantizer::quantize_group(const MapGroup& group, const Moments& moments) {
       count_resumed(*t);
       continue;
     }
-    EncodedTensor encoded{.type = type, .bytes = {}};
+    EncodedTensor encoded{.type = type, .bytes = {}, .columns = search_.scales().columns(*t)};
     if (moments.full() && grid && t->shape.count == 1) {
-      if (!factor || !factor->fits(*grid))
+      if (!factor || !factor->fits(*grid)) {
         factor.emplace(*runtime_.pool, moments, *grid, options_.damping, options_.ordered);
-      encoded.bytes = encode_gptq(*t, *factor);
+        if (!encoded.columns.empty()) factor->scale(encoded.columns);
+      }
+      encoded.bytes = encode_tensor_gptq(*runtime_.pool, *t, target_of(*t), *factor);
     } else {
       methods_[name_of(*t)] = moments.rows() > 0 ? QuantizeMethod::importance : QuantizeMethod::rtn;
-      encoded.bytes = encode(*t, moments.rows() > 0 ? with_floor(moments.diagonal()) : std::vector<float>{});
+      std::vector<float> importance;
+      if (moments.rows() > 0) importance = with_floor(moments.diagonal());
+      encoded.bytes = encode_tensor(*runtime_.pool, *t, target_of(*t), std::move(importance));
     }
     keep(*t, type, encoded.bytes);
     layer_[key(*t)] = std::move(encoded);
@@ -321,58 +272,85 @@ void Quantizer::run_gptq() {
   }
 }
 
-// A tensor for the file, from the work folder or made now.
+// A tensor from the work folder, or made now.
 std::vector<std::byte> Quantizer::encoded(const LocatedTensor& t) {
   check();
   const Type type = type_of(t);
   const bool gptq = options_.method == QuantizeMethod::gptq;
-  const auto found = importance_.find(name_of(t));
-  if (!gptq && found != importance_.end()) methods_[name_of(t)] = QuantizeMethod::importance;
+  const auto found = options_.method == QuantizeMethod::importance ? importance_.find(name_of(t)) : importance_.end();
+  if (found != importance_.end()) methods_[name_of(t)] = QuantizeMethod::importance;
   if (auto kept = store_->read(kept_name(t), type, bytes_of(t, type))) {
     if (!gptq) count_resumed(t);
     return std::move(*kept);
   }
   if (gptq) fail(Code::work_failed, "a finished tensor has gone from the work folder", "run the command again");
-  std::vector<std::byte> bytes =
-      encode(t, found == importance_.end() ? std::vector<float>{} : with_floor(found->second));
+  std::vector<float> importance;
+  if (found != importance_.end()) importance = with_floor(found->second);
+  std::vector<std::byte> bytes = encode_tensor(*runtime_.pool, t, target_of(t), std::move(importance));
   keep(t, type, bytes);
   return bytes;
+}
+
+// The same as it is written: what its rows write is divided by its scales.
+std::vector<std::byte> Quantizer::for_file(const LocatedTensor& t) {
+  std::vector<std::byte> bytes = encoded(t);
+  const std::vector<float> rows = search_.scales().rows(t);
+  const int64_t stride = row_bytes(type_of(t), t.shape.cols);
+  runtime_.pool->parallel_for(std::ssize(rows), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      scale_row(type_of(t), bytes.data() + r * stride, t.shape.cols, rows[static_cast<size_t>(r)]);
+    }
+  });
+  return bytes;
+}
+
+void Quantizer::require_text() const {
+  const bool importance = options_.method == QuantizeMethod::importance || scaling();
+  const bool gptq = options_.method == QuantizeMethod::gptq;
+  if (!options_.windows.empty() || (!gptq && !importance) || (!gptq && !options_.importance.empty())) return;
+  const bool method = options_.method != QuantizeMethod::rtn;
+  fail(Code::bad_flag, fmt::format("{} needs a calibration text", method ? name(options_.method) : "scaling"),
+       "give one with --calib FILE");
 }
 
 QuantizeResult Quantizer::run(const std::filesystem::path& out) {
   QuantizeResult result = plan();
   for (const QuantizedTensor& row : result.tensors) total_ += row.values;
-  const bool needs_text = options_.method != QuantizeMethod::rtn;
-  if (needs_text && options_.windows.empty() &&
-      (options_.importance.empty() || options_.method == QuantizeMethod::gptq)) {
-    fail(Code::bad_flag, fmt::format("{} needs a calibration text", name(options_.method)),
-         "give one with --calib FILE");
-  }
+  require_text();
   const std::filesystem::path beside = out.string() + ".work";
   store_.emplace(options_.work.empty() ? beside : options_.work, store_key());
   importance_ = options_.importance;
-  if (options_.method == QuantizeMethod::importance && importance_.empty()) {
+  if (options_.method == QuantizeMethod::gptq) {
+    run_gptq();
+  } else if (!importance_.empty()) {
+    if (scaling()) scale_by_importance();
+  } else if (options_.method == QuantizeMethod::importance || scaling()) {
     total_ *= 2;
     collect_importance();
   }
-  if (options_.method == QuantizeMethod::gptq) run_gptq();
   std::vector<std::byte> bytes;
   ConvertOptions convert;
   convert.tokenizer = options_.tokenizer;
   convert.name = options_.model_name;
-  convert.file_type = file_type(options_.recipe.matrix);
+  convert.file_type = gguf_file_type(options_.recipe.matrix);
   convert.type_of = [&](const LocatedTensor& t) { return type_of(t); };
   convert.encoded = [&](const LocatedTensor& t) -> std::span<const std::byte> {
     bytes = {};  // before the next one is made
-    bytes = encoded(t);
+    bytes = for_file(t);
     return bytes;
   };
+  convert.adjust = [&](const LocatedTensor& t, int64_t row, std::span<float> values) {
+    TensorScales(search_.scales(), t).apply(t, row, values);
+  };
+  if (search_.scaled() > 0) convert.metadata.set(std::string(kScalingKey), std::string(name(options_.scaling)));
   result.bytes = convert_model(source_, out, convert);
   store_->remove();
   for (QuantizedTensor& row : result.tensors) {
     if (const auto found = methods_.find(row.name); found != methods_.end()) row.method = found->second;
   }
   result.resumed = resumed_;
+  result.scaled = search_.scaled();
+  result.sites = search_.sites();
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compress/recipe.h"
+#include "compress/scaling.h"
 #include "format/model_source.h"
 #include "model/runtime.h"
 
@@ -29,6 +30,9 @@ using Importance = std::map<std::string, std::vector<float>>;
 struct QuantizeOptions {
   Recipe recipe;
   QuantizeMethod method = QuantizeMethod::rtn;
+  /// awq: channels are scaled so that rounding costs less (compress/scaling.h), wherever that is so; needs `windows` or
+  /// `importance`, whatever the method.
+  Scaling scaling = Scaling::none;
   std::vector<std::vector<int32_t>> windows{};  // of calibration text; importance may come from a file instead
   Importance importance{};
   double damping = 0.01;
@@ -58,6 +62,8 @@ struct QuantizeResult {
   double bits_per_weight = 0;
   std::vector<QuantizedTensor> tensors;
   int64_t resumed = 0;  // tensors that an earlier, interrupted run had finished
+  int64_t scaled = 0;   // sets of channels that were scaled,
+  int64_t sites = 0;    // of so many that could have been
 };
 
 /// bad_flag if a matrix of `source` is quantized. All below ask it unless `requantize`.

@@ -44,6 +44,9 @@ void read_key(Recipe& recipe, const YAML::Node& key, const YAML::Node& value) {
   } else if (key.Scalar() == "scales") {
     if (!value.IsScalar() || value.Scalar() != "row") refuse(value, "`scales` is `row` or left out");
     recipe.row_scales = true;
+  } else if (key.Scalar() == "scaling") {
+    recipe.scaling = value.IsScalar() ? scaling_from_name(value.Scalar()) : std::nullopt;
+    if (!recipe.scaling) refuse(value, "`scaling` is awq, none or left out");
   } else if (key.Scalar() == "tensors") {
     if (!value.IsMap()) refuse(value, "`tensors` maps names to types");
     if (value.size() > kMaxTensors) refuse(value, "too many tensors");
@@ -104,6 +107,7 @@ bool Recipe::row_scaled(std::string_view name) const {
 std::string Recipe::yaml() const {
   std::string out = fmt::format("version: 1\ndefault: {}\n", info(matrix).name);
   if (row_scales) out += "scales: row\n";
+  if (scaling) out += fmt::format("scaling: {}\n", name(*scaling));
   if (tensors.empty()) return out;
   out += "tensors:\n";
   // Quoted: a name that begins with a star would be an alias.
@@ -170,6 +174,43 @@ Type type_for_columns(Type type, int64_t columns) {
     }
   }
   return type;
+}
+
+int64_t gguf_file_type(Type type) {
+  switch (type) {
+    case Type::f32:
+      return 0;
+    case Type::f16:
+      return 1;
+    case Type::q4_0:
+      return 2;
+    case Type::q4_1:
+      return 3;
+    case Type::q8_0:
+      return 7;
+    case Type::q5_0:
+      return 8;
+    case Type::q5_1:
+      return 9;
+    case Type::q2_k:
+      return 10;
+    case Type::q3_k:
+      return 11;
+    case Type::q4_k:
+      return 14;
+    case Type::q5_k:
+      return 16;
+    case Type::q6_k:
+      return 18;
+    case Type::iq4_nl:
+      return 25;
+    case Type::iq4_xs:
+      return 30;
+    case Type::q8_a:
+      return info(type).ggml_id;  // llama.cpp has no number for it
+    default:
+      return 32;
+  }
 }
 
 }  // namespace autoglm

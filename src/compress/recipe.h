@@ -4,17 +4,20 @@
 //   default: Q4_0            # of matrices that nothing below names
 //   scales: row              # INT8 by channel: tensors of Q8_0 and Q8_A that no line names have one scale along each
 //                            # row; may be left out
+//   scaling: awq             # of channels (compress/scaling.h), or none; may be left out: as --scaling says
 //   tensors:                 # GGUF names; * stands for any text; the first line that fits counts
 //     token_embd.weight: Q8_0
 //     blk.*.ffn_down.weight: Q5_0
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "compress/scaling.h"
 #include "format/type.h"
 
 namespace autoglm {
@@ -22,6 +25,7 @@ namespace autoglm {
 struct Recipe {
   Type matrix = Type::f16;
   bool row_scales = false;
+  std::optional<Scaling> scaling{};
   std::vector<std::pair<std::string, Type>> tensors;
 
   /// Of the tensor with this GGUF name, before fallbacks.
@@ -49,6 +53,9 @@ Recipe recipe_of_name(const std::string& name);
 /// `type`, or where rows of `columns` do not fill its blocks the nearest type that takes them and is no coarser: Q2_K,
 /// Q3_K, IQ4_XS and Q4_K become IQ4_NL, Q5_K becomes Q5_0, Q6_K Q8_0; columns that are no multiple of 32 become F16.
 Type type_for_columns(Type type, int64_t columns);
+
+/// llama.cpp's general.file_type of a file that is mostly of this type.
+int64_t gguf_file_type(Type type);
 
 /// Whether a recipe may name it; all that it may, coarsest first.
 bool is_target(Type type);

@@ -114,6 +114,41 @@ AUTOGLM_WIDEST float table_error(const float* x, const float* h, int n, float sc
   return total(sum);
 }
 
+AUTOGLM_WIDEST float add_smooth_maximum(const float* x, const float* t, int n, float* to) {
+  float tops[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float value = x[i + l] * x[i + l] * t[i + l];
+      tops[l] = value > tops[l] ? value : tops[l];
+    }
+  }
+  float top = 0.0f;
+  for (const float value : tops) top = value > top ? value : top;
+  if (!(top > 0.0f) || !std::isfinite(1.0f / top) || !std::isfinite(top)) return 0.0f;
+  const float inverse = 1.0f / top;
+  float sums[kLanes] = {};
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float v1 = x[i + l] * x[i + l] * t[i + l] * inverse;
+      const float v2 = v1 * v1;
+      const float v4 = v2 * v2;
+      sums[l] += v4 * v4;
+    }
+  }
+  const float sum = total(sums);
+  const float norm = top * std::sqrt(std::sqrt(std::sqrt(sum)));
+  const float share = norm / sum;
+  for (int i = 0; i < n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float v1 = x[i + l] * x[i + l] * t[i + l] * inverse;
+      const float v2 = v1 * v1;
+      const float v4 = v2 * v2;
+      to[i + l] += share * (v4 * v4);
+    }
+  }
+  return norm;
+}
+
 AUTOGLM_WIDEST void subtract_scaled(float* y, const float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
 }

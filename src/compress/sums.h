@@ -49,6 +49,10 @@ void subtract_rows(float* y, const float* factors, int64_t step, const float* ro
 void subtract_rows(double* y, const double* factors, int64_t step, const double* rows, int64_t stride, int64_t count,
                    int64_t n);
 
+/// The largest of x[i]^2 t[i] (n of them, a multiple of 16, t not negative), made smooth: the norm of power 8 over
+/// them. to[i] += that norm's derivative by log t[i]. 0, and nothing added, where all are 0 or one is not finite.
+float add_smooth_maximum(const float* x, const float* t, int n, float* to);
+
 double dot(const float* x, const float* y, int64_t n);
 
 /// log of the sum of e^x[i], in nats; the exponentials are right to about 2e-7. Not finite if an x is not.

@@ -77,13 +77,19 @@ class Converter {
   }
 
  private:
-  void write_vector(const LocatedTensor& t) { put(gguf_vector(spec_, source_.container(), t), Type::f32); }
+  // Vectors that are adjusted have GGUF's order in every source: norms, and biases of v and up.
+  void write_vector(const LocatedTensor& t) {
+    std::vector<float> values = gguf_vector(spec_, source_.container(), t);
+    if (options_.adjust) options_.adjust(t, 0, values);
+    put(values, Type::f32);
+  }
 
   void write_matrix(const LocatedTensor& t, Type type) {
     std::vector<float> values(static_cast<size_t>(t.shape.cols));
     const GgufRows rows(spec_, source_.container(), t);
     for (int64_t row = 0; row < rows.rows(); ++row) {
       info(t.type).decode(rows.row(row).data(), values.data(), t.shape.cols);
+      if (options_.adjust) options_.adjust(t, gguf_source_row(spec_, source_.container(), t, row), values);
       put(values, type);
     }
   }
@@ -134,6 +140,7 @@ bool rewritten(const std::string& key, const std::string& architecture) {
 
 Metadata output_metadata(const ArchSpec& spec, const ModelSource& source, const ConvertOptions& options) {
   Metadata out = gguf_metadata(spec);
+  for (const auto& [key, value] : options.metadata.all()) out.set(key, value);
   out.set("general.type", std::string("model"));
   out.set("general.file_type", options.type_of ? options.file_type : file_type(options.type));
   if (options.type_of) out.set("general.quantization_version", int64_t{2});

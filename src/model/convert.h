@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 
 #include "format/model_source.h"
@@ -21,6 +22,10 @@ struct ConvertOptions {
   std::function<Type(const LocatedTensor&)> type_of{};
   std::function<std::span<const std::byte>(const LocatedTensor&)> encoded{};
   int64_t file_type = 0;
+  /// Changes the values of a row (as the source counts them; a vector is one) of a tensor that `encoded` does not give,
+  /// before they are stored. May be empty.
+  std::function<void(const LocatedTensor&, int64_t row, std::span<float> values)> adjust{};
+  Metadata metadata{};  // further keys of the file
 };
 
 /// Returns the bytes of the file. Layers for multi-token prediction are left out. Errors: bad_flag (a type that is not

@@ -297,6 +297,7 @@ TEST(Recipe, WhatIsWrongIsNamed) {
       {"a: [", "YAML"},
       {"default: [Q4_0]", "word"},
       {"default: Q8_0\nscales: column", "scales"},
+      {"default: Q8_0\nscaling: some", "scaling"},
   };
   for (const auto& [text, word] : cases) {
     try {
