@@ -1,11 +1,10 @@
 // Quantizing with scaled channels: better where channels are loud, the same function, the same file every time.
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "compress/altered_model.h"
 #include "compress/quality_tensors.h"
 #include "compress/quantize.h"
+#include "compress/random_windows.h"
 #include "model/families/family.h"
 #include "model/model_support.h"
 #include "support/errors.h"
@@ -15,15 +14,7 @@ namespace autoglm {
 namespace {
 
 using test::AlteredModel;
-
-std::vector<std::vector<int32_t>> random_windows(int64_t vocabulary) {
-  std::mt19937 random(5);
-  std::vector<std::vector<int32_t>> windows(6);
-  for (auto& window : windows) {
-    for (int i = 0; i < 40; ++i) window.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocabulary)));
-  }
-  return windows;
-}
+using test::random_windows;
 
 /// A model some of whose channels are loud: their norms hand on thirty times as much.
 std::shared_ptr<const ModelSource> loud_model(const ModelShape& shape) {

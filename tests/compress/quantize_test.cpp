@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
+#include "compress/random_windows.h"
 #include "model/model_support.h"
 #include "support/temporary_folder.h"
 
@@ -11,19 +10,11 @@ namespace autoglm {
 namespace {
 
 using test::Golden;
+using test::random_windows;
 
 std::string bytes_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::vector<std::vector<int32_t>> random_windows(int64_t vocabulary) {
-  std::mt19937 random(5);
-  std::vector<std::vector<int32_t>> windows(6);
-  for (auto& window : windows) {
-    for (int i = 0; i < 40; ++i) window.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocabulary)));
-  }
-  return windows;
 }
 
 struct Fixture : ::testing::Test {

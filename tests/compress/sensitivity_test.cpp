@@ -12,6 +12,7 @@
 #include "compress/grid.h"
 #include "compress/probe.h"
 #include "compress/quantize.h"
+#include "compress/random_windows.h"
 #include "compress/sums.h"
 #include "model/families/family.h"
 #include "model/model_support.h"
@@ -20,16 +21,8 @@
 namespace autoglm {
 namespace {
 
+using test::random_windows;
 using Windows = std::vector<std::vector<int32_t>>;
-
-Windows random_windows(int64_t vocabulary) {
-  std::mt19937 random(11);
-  Windows windows(4);
-  for (auto& window : windows) {
-    for (int i = 0; i < 40; ++i) window.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocabulary)));
-  }
-  return windows;
-}
 
 /// Each value to the nearest, all columns alike: what quantize's rtn does.
 EncodedTensor plain(const LocatedTensor& t) {
@@ -92,7 +85,7 @@ TEST_F(Sensitivity, DivergencesAreThoseOfWholeModels) {
     if (name.starts_with("chatglm")) continue;  // has no GGUF of its own
     const auto source = test::open_golden(name, "config.json", folder.path());
     const int64_t vocabulary = test::read_golden(name).vocabulary;
-    const Windows windows = random_windows(vocabulary);
+    const Windows windows = random_windows(vocabulary, 4);
     std::vector<std::map<size_t, double>> rounds;
     for (const int64_t room : {Probe::kRoom, int64_t{1}}) {
       Runtime runtime = test::test_runtime("auto", 2);
@@ -132,7 +125,7 @@ TEST_F(Sensitivity, ChoosesFinerTypesForMoreBytes) {
   const auto source = test::open_golden("llama-b", "config.json", folder.path());
   Runtime runtime = test::test_runtime("auto");
   SensitivityOptions options;
-  options.windows = random_windows(192);
+  options.windows = random_windows(192, 4);
   options.file = folder.path() / "costs.json";
   const std::vector<TensorCost> costs = measure_sensitivity(*source, runtime, options);
   int64_t least = 0;
@@ -173,7 +166,7 @@ TEST_F(Sensitivity, GoesOnAfterAnInterruption) {
   const auto source = test::open_golden("llama-b", "config.json", folder.path());
   Runtime runtime = test::test_runtime("auto");
   SensitivityOptions options;
-  options.windows = random_windows(192);
+  options.windows = random_windows(192, 4);
   const std::vector<TensorCost> expected = measure_sensitivity(*source, runtime, options);
   options.file = folder.path() / "costs.json";
   CostFile some;  // as after the first round
