@@ -80,9 +80,8 @@ Arithmetic arithmetic_of(const ArchSpec& spec, const ModelSource& source, Precis
 
 double prefill_gops(const TokenWork& work, int64_t prompt, double tokens_per_second) {
   if (prompt <= 0) return 0;
-  const double a_token =
-      static_cast<double>(work.layer_weights) + static_cast<double>(work.head_weights) / static_cast<double>(prompt);
-  return 2 * a_token * tokens_per_second / 1e9;
+  const auto tokens = static_cast<double>(prompt);
+  return 2 * work.products(tokens, 1) / tokens * tokens_per_second / 1e9;
 }
 
 double decode_gbps(const StepBytes& bytes, int64_t batch, double tokens_per_second) {

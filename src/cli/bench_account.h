@@ -40,8 +40,8 @@ double experts_read(int top_k, int experts, int64_t tokens);
 /// with a window at most that many.
 double tokens_read(int64_t window, int64_t depth, int64_t steps);
 
-/// 1e9 operations a second: 2 x the weights multiplied for every prompt token, the head for one row of each prompt;
-/// attention not. 1 multiply-add = 2 operations.
+/// 1e9 operations a second: 2 x the weights multiplied for every prompt token, the head and most of the last layer for
+/// one row of each prompt; attention not. 1 multiply-add = 2 operations.
 double prefill_gops(const TokenWork& work, int64_t prompt, double tokens_per_second);
 
 /// 1e9 bytes a second of steps that decode `tokens_per_second` of `batch` sequences together.

@@ -79,8 +79,7 @@ class RoofTime {
     double computing = 0, reading = 0, taken = 0;
     for (const WorkloadStep& step : steps_) {
       const auto rows = static_cast<double>(step.shape.prefill_rows + step.shape.decode_rows);
-      const double operations = 2 * (rows * static_cast<double>(work_.layer_weights) +
-                                     static_cast<double>(step.shape.logit_rows * work_.head_weights));
+      const double operations = 2 * work_.products(rows, static_cast<double>(step.shape.logit_rows));
       const double bytes = bytes_.weights + kv_token_ * static_cast<double>(step.shape.decode_depth);
       const double compute = operations / gops / 1e9, read = bytes / gbps / 1e9;
       (compute > read ? computing : reading) += std::max(compute, read);

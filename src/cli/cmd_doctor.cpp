@@ -35,9 +35,7 @@ RunFacts run_facts(const ShortRun& run, const OpenedModel& opened, const Setting
   if (run.prefill_seconds > 0) {
     const double prompt = static_cast<double>(run.prompt);
     facts.prefill_tps = prompt / run.prefill_seconds;
-    facts.prefill_gops = 2e-9 *
-                         (static_cast<double>(work.layer_weights) * prompt + static_cast<double>(work.head_weights)) /
-                         run.prefill_seconds;
+    facts.prefill_gops = 2e-9 * work.products(prompt, 1) / run.prefill_seconds;
   }
   if (run.decode_seconds > 0) {
     const double decoded = static_cast<double>(run.decoded);

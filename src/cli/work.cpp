@@ -4,6 +4,16 @@
 
 namespace autoglm {
 
+namespace {
+
+/// Whether the last layer multiplies it for rows with logits only (model/forward.cpp).
+bool only_wanted(const ArchSpec& spec, Role role) {
+  if (role == Role::q) return !spec.latent();
+  return role == Role::attention_output || role >= Role::ffn_norm;
+}
+
+}  // namespace
+
 TokenWork token_work(const ArchSpec& spec, const ModelSource& source) {
   TokenWork work;
   double total_bytes = 0;
@@ -21,6 +31,7 @@ TokenWork token_work(const ArchSpec& spec, const ModelSource& source) {
     const double values = static_cast<double>(tensor.shape.elements()) * share;
     const double bytes = static_cast<double>(tensor.bytes()) * share;
     (head ? work.head_weights : work.layer_weights) += static_cast<int64_t>(values);
+    if (tensor.layer + 1 == spec.layers && only_wanted(spec, role)) work.last_weights += static_cast<int64_t>(values);
     work.bytes += static_cast<int64_t>(bytes);
     total_bytes += bytes;
     total_values += values;

@@ -73,6 +73,10 @@ void Observer::latent_attention(const LatentAttentionArgs& args) {
   if (!stopped_) inner_.latent_attention(args);
 }
 
+void Observer::keep_rows(const KeepRowsArgs& args) {
+  if (!stopped_) inner_.keep_rows(args);
+}
+
 void Observer::project_add(const ProjectAddArgs& args) {
   if (enter(*args.x, args.rows, 0, args.weight->cols, nullptr, {args.weight})) inner_.project_add(args);
 }

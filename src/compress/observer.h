@@ -51,6 +51,7 @@ class Observer final : public Backend {
   void project(const ProjectArgs& args) override;
   void attention(const AttentionArgs& args) override;
   void latent_attention(const LatentAttentionArgs& args) override;
+  void keep_rows(const KeepRowsArgs& args) override;
   void project_add(const ProjectAddArgs& args) override;
   void gate_up(const GateUpArgs& args) override;
   void experts(const ExpertsArgs& args) override;

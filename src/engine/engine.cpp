@@ -332,10 +332,11 @@ std::span<const float> Engine::forward(const Plan& plan) {
   tokens_.clear();
   sequences_.clear();
   logit_rows_.clear();
-  bool decodes = true;
+  bool decodes = true, hidden = false;
   for (const Work& work : plan.work) {
     Live& live = *live_.at(work.id);
     const int64_t rows = work.rows + live.drafted;
+    hidden = hidden || live.embeds();
     AUTOGLM_CHECK(stepper_->append(live.sequence, rows), "the scheduler counted blocks that the cache has not");
     sequences_.push_back(
         {.sequence = live.sequence, .row_begin = static_cast<int64_t>(tokens_.size()), .rows = rows, .adapter = 0});
@@ -357,8 +358,12 @@ std::span<const float> Engine::forward(const Plan& plan) {
     }
     decodes = decodes && work.rows == 1;
   }
-  const std::span<const float> logits = stepper_->forward(
-      {.tokens = tokens_, .embeddings = {}, .positions = {}, .sequences = sequences_, .logit_rows = logit_rows_});
+  const std::span<const float> logits = stepper_->forward({.tokens = tokens_,
+                                                           .embeddings = {},
+                                                           .positions = {},
+                                                           .sequences = sequences_,
+                                                           .logit_rows = logit_rows_,
+                                                           .hidden = hidden});
   if (decodes && options_.speculation == Speculation::automatic) {
     costs_.observe(static_cast<int64_t>(tokens_.size()), options_.clock() - began);
   }

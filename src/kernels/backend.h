@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -162,9 +163,11 @@ struct ProjectArgs {
 };
 
 /// qk-norm (per head, before rope), rope, append to the KV, attention.
-/// q [n, heads*key_dim], k [n, kv_heads*key_dim], v [n, kv_heads*value_dim]; out [n, heads*value_dim].
+/// q [m, heads*key_dim], k [n, kv_heads*key_dim], v [n, kv_heads*value_dim]; out [m, heads*value_dim].
 struct AttentionArgs {
-  int64_t rows;
+  int64_t rows;  // n: those that are appended
+  /// The m rows that attend, ascending: rows of q and out lie side by side. Not given: all.
+  std::optional<std::span<const int32_t>> queries;
   Buffer* q;
   Buffer* k;
   Buffer* v;
@@ -203,6 +206,12 @@ struct LatentAttentionArgs {
   float scale = 0.0f;
   KvView kv;
   Buffer* out = nullptr;
+};
+
+/// Row i of each buffer becomes what row rows[i] was; rows ascend.
+struct KeepRowsArgs {
+  std::span<const int32_t> rows;
+  std::span<Buffer* const> buffers;
 };
 
 /// residual += post_norm(x . weight^T + bias) * scale. Closes attention and FFN. (An all-reduce stands between the
@@ -338,6 +347,7 @@ class Backend {
   virtual void project(const ProjectArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void latent_attention(const LatentAttentionArgs& args) = 0;
+  virtual void keep_rows(const KeepRowsArgs& args) = 0;
   virtual void project_add(const ProjectAddArgs& args) = 0;
   virtual void gate_up(const GateUpArgs& args) = 0;
   virtual void experts(const ExpertsArgs& args) = 0;

@@ -17,13 +17,15 @@ struct BatchSequence {
 };
 
 /// n rows. Either `tokens` (n ids) or `embeddings` (n * hidden floats) is given. `positions` is [1 or 3][n]; empty
-/// means each sequence counts on from its length. `logit_rows` says which rows need logits, ascending.
+/// means each sequence counts on from its length. `logit_rows` says which rows need logits, ascending; the last layer's
+/// result is computed for them only, unless `hidden` says that Model::hidden() will be asked for rows of this step.
 struct Batch {
   std::span<const int32_t> tokens;
   std::span<const float> embeddings;
   std::span<const int32_t> positions;
   std::span<const BatchSequence> sequences;
   std::span<const int32_t> logit_rows;
+  bool hidden = false;
   int64_t rows() const;
 };
 

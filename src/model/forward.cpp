@@ -1,6 +1,9 @@
-// The only inference layer loop. Shapes in comments: n rows (tokens of all sequences of the step), H hidden,
-// h query heads, g KV heads, d head dimension, F feed-forward width. Weights are [outputs, inputs].
+// The only inference layer loop. Shapes in comments: n rows (tokens of all sequences of the step), m of them whose
+// result is wanted in the last layer (before it m is n), H hidden, h query heads, g KV heads, d head dimension, F
+// feed-forward width. Weights are [outputs, inputs].
 #include "model/forward.h"
+
+#include <array>
 
 #include "base/zone.h"
 
@@ -14,26 +17,46 @@ const Buffer* if_set(const Buffer& buffer) { return buffer ? &buffer : nullptr; 
 struct Step {
   const ArchSpec& spec;
   Backend& backend;
-  Buffer& x;  // [n, H]
-  int64_t rows;
+  Buffer& x;     // [m, H]
+  int64_t rows;  // m: n, or fewer from the last layer's attention on
+  int64_t all;   // n
+  /// The rows that are left when this layer's keys and values are stored; not given: all.
+  std::optional<std::span<const int32_t>> wanted;
   KvView kv;
   int rope;  // the backend's number, -1: none
   ZoneStamp& zone;
 };
 
-// a.attended [n, h*d] = attention of all heads over the sequence so far.
-void attend(const Step& s, const LayerWeights& w, LayerActivations& a) {
+/// Goes on with the rows that are wanted.
+void narrow(Step& s, std::span<Buffer* const> buffers) {
+  s.backend.keep_rows({.rows = *s.wanted, .buffers = buffers});
+  s.rows = std::ssize(*s.wanted);
+}
+
+// a.attended [m, h*d] = attention of all heads over the sequence so far.
+void attend(Step& s, const LayerWeights& w, LayerActivations& a) {
   const auto l = static_cast<size_t>(s.kv.layer);
-  const Projection qkv[] = {
+  const Projection all[] = {
       {.weight = &w.q, .bias = if_set(w.q_bias), .out = &a.q},  // w.q [h*d, H]
       {.weight = &w.k, .bias = if_set(w.k_bias), .out = &a.k},  // w.k [g*d, H]
       {.weight = &w.v, .bias = if_set(w.v_bias), .out = &a.v},  // w.v [g*d, H]
   };
+  const std::span<const Projection> qkv(all);
+  const auto project = [&](std::span<const Projection> maps) {
+    s.backend.project({.rows = s.rows, .x = &s.x, .norm = if_set(w.attention_norm), .projections = maps});
+  };
   s.zone.next(Zone::norm_qkv);
-  s.backend.project({.rows = s.rows, .x = &s.x, .norm = if_set(w.attention_norm), .projections = qkv});
+  if (s.wanted) {
+    project(qkv.last(2));
+    narrow(s, std::array{&s.x});
+    if (s.rows > 0) project(qkv.first(1));
+  } else {
+    project(qkv);
+  }
   s.zone.next(Zone::attention);
-  s.backend.attention({.rows = s.rows,
-                       .q = &a.q,  // [n, h*d]
+  s.backend.attention({.rows = s.all,
+                       .queries = s.wanted,
+                       .q = &a.q,  // [m, h*d]
                        .k = &a.k,  // [n, g*d]
                        .v = &a.v,  // [n, g*d]
                        .q_norm = if_set(w.q_norm),
@@ -52,7 +75,7 @@ void attend(const Step& s, const LayerWeights& w, LayerActivations& a) {
 }
 
 // The same with multi-head latent attention: r = kv_rank, p = rope_dim, o = nope_dim, t = q_rank, e = value_dim.
-void attend_latent(const Step& s, const LayerWeights& w, LayerActivations& a) {
+void attend_latent(Step& s, const LayerWeights& w, LayerActivations& a) {
   const bool low_rank = s.spec.q_rank > 0;
   const Projection down[] = {
       {.weight = &w.kv_a, .out = &a.latent},                                    // w.kv_a [r+p, H]
@@ -80,6 +103,7 @@ void attend_latent(const Step& s, const LayerWeights& w, LayerActivations& a) {
                               .scale = s.spec.attention_scale,
                               .kv = s.kv,
                               .out = &a.attended});  // [n, h*e]
+  if (s.wanted) narrow(s, std::array{&s.x, &a.attended});
 }
 
 // x += norm(down(act(gate n(x)) * up n(x)))
@@ -128,14 +152,24 @@ void mixture(const Step& s, const LayerWeights& w) {
 }  // namespace
 
 void forward_layers(const ArchSpec& spec, const ModelWeights& weights, Backend& backend, Activations& a,
-                    std::span<const int> ropes, int64_t rows, KvView kv) {
+                    std::span<const int> ropes, int64_t rows, KvView kv,
+                    std::optional<std::span<const int32_t>> wanted) {
   ZoneStamp zone(Zone::other);
-  Step step{.spec = spec, .backend = backend, .x = a.x, .rows = rows, .kv = kv, .rope = -1, .zone = zone};
+  Step step{.spec = spec,
+            .backend = backend,
+            .x = a.x,
+            .rows = rows,
+            .all = rows,
+            .wanted = {},
+            .kv = kv,
+            .rope = -1,
+            .zone = zone};
   for (int layer = 0; layer < spec.layers; ++layer) {
     const auto l = static_cast<size_t>(layer);
     const LayerWeights& w = weights.layers[l];
     LayerActivations& act = a.layers[l];
     step.kv.layer = layer;
+    if (layer + 1 == spec.layers) step.wanted = wanted;
     step.rope = spec.rope[l] < 0 ? -1 : ropes[static_cast<size_t>(spec.rope[l])];
 
     if (spec.latent()) {
@@ -143,9 +177,10 @@ void forward_layers(const ArchSpec& spec, const ModelWeights& weights, Backend& 
     } else {
       attend(step, w, act);
     }
+    if (step.rows == 0) return;
     zone.next(Zone::output);
     // x += norm(attention_output(attended)). With tensor parallelism an all-reduce stands inside this phase.
-    backend.project_add({.rows = rows,
+    backend.project_add({.rows = step.rows,
                          .x = &act.attended,
                          .weight = &w.attention_output,  // [H, h*d]
                          .bias = if_set(w.attention_output_bias),

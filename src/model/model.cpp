@@ -1,6 +1,8 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "base/zone.h"
@@ -35,6 +37,8 @@ struct Model::State {
   std::vector<KvSegment> segments;
   std::vector<float> logits;
   std::vector<float> hidden;
+  std::vector<int32_t> first_rows;  // 0, 1, 2, ...: of activations.x, where it holds the rows with logits only
+  bool all_rows = false;            // whether it holds all rows of the last step
 
   void prepare_step(const Batch& batch, const KvCache& kv, int64_t rows);
 };
@@ -88,6 +92,8 @@ std::unique_ptr<Model> Model::load(std::shared_ptr<const ModelSource> source, Ru
   s.segments.reserve(static_cast<size_t>(s.options.batch_rows));
   s.logits.resize(static_cast<size_t>(s.options.logit_rows * s.spec.vocabulary));
   s.hidden.resize(static_cast<size_t>(s.options.logit_rows * s.spec.hidden));
+  s.first_rows.resize(static_cast<size_t>(s.options.logit_rows));
+  std::iota(s.first_rows.begin(), s.first_rows.end(), 0);
   return std::unique_ptr<Model>(new Model(std::move(state)));
 }
 
@@ -156,18 +162,20 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
   }
 
   const KvView view{.store = &kv.store(), .layer = 0, .segments = s.segments};
-  forward_layers(s.spec, s.weights, *s.backend, s.activations, s.ropes, rows, view);
-
   const int64_t wanted = std::ssize(batch.logit_rows);
   AUTOGLM_CHECK(wanted <= s.options.logit_rows, "more logit rows than the model was loaded for");
+  s.all_rows = batch.hidden || wanted == rows;
+  const auto last_rows = s.all_rows ? std::nullopt : std::optional(batch.logit_rows);
+  forward_layers(s.spec, s.weights, *s.backend, s.activations, s.ropes, rows, view, last_rows);
   if (wanted == 0) return {};
   zone.next(Zone::head);
-  s.backend->head({.x = &s.activations.x,
-                   .rows = batch.logit_rows,
-                   .norm = &s.weights.output_norm,
-                   .head = &s.weights.output,
-                   .softcap = s.spec.logit_softcap,
-                   .logits = &s.activations.logits});
+  s.backend->head(
+      {.x = &s.activations.x,
+       .rows = s.all_rows ? batch.logit_rows : std::span<const int32_t>(s.first_rows).first(batch.logit_rows.size()),
+       .norm = &s.weights.output_norm,
+       .head = &s.weights.output,
+       .softcap = s.spec.logit_softcap,
+       .logits = &s.activations.logits});
   const std::span<float> logits(s.logits.data(), static_cast<size_t>(wanted * s.spec.vocabulary));
   s.backend->read(s.activations.logits, 0, logits);
   return logits;
@@ -176,6 +184,7 @@ std::span<const float> Model::forward(const Batch& batch, KvCache& kv) {
 std::span<const float> Model::hidden(std::span<const int32_t> rows) {
   State& s = *state_;
   AUTOGLM_CHECK(std::ssize(rows) <= s.options.logit_rows, "more hidden rows than the model was loaded for");
+  AUTOGLM_CHECK(s.all_rows, "hidden rows of a step that did not say so (Batch::hidden)");
   s.backend->head({.x = &s.activations.x,
                    .rows = rows,
                    .norm = &s.weights.output_norm,

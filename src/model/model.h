@@ -101,8 +101,8 @@ class Model {
   /// also what moves the length: past = length - rows) and computes logits of batch.logit_rows.
   /// Returns [logit_rows, vocabulary] floats, valid until the next call. Throws nothing for valid batches.
   std::span<const float> forward(const Batch& batch, KvCache& kv);
-  /// Final normed hidden states of rows of the last forward, at most max_logit_rows(): [rows, hidden], valid until the
-  /// next call.
+  /// Final normed hidden states of rows of the last forward, whose batch said `hidden`, at most max_logit_rows():
+  /// [rows, hidden], valid until the next call.
   std::span<const float> hidden(std::span<const int32_t> rows);
 
  private:

@@ -67,6 +67,23 @@ class SameBits : public testing::TestWithParam<Case> {
   std::shared_ptr<const ModelSource> source_;
 };
 
+// Continues `id` with one token at a time and returns the logits.
+std::vector<float> continue_with(Model& model, KvCache& kv, SequenceId id, std::span<const int32_t> tokens) {
+  std::vector<float> out;
+  const int32_t row = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    AUTOGLM_CHECK(kv.append(id, 1), "the test's cache is too small");
+    const BatchSequence sequence{.sequence = id, .row_begin = 0, .rows = 1};
+    Batch batch;
+    batch.tokens = tokens.subspan(i, 1);
+    batch.sequences = {&sequence, 1};
+    batch.logit_rows = {&row, 1};
+    const auto logits = model.forward(batch, kv);
+    out.insert(out.end(), logits.begin(), logits.end());
+  }
+  return out;
+}
+
 TEST_P(SameBits, WholeOrInChunks) {
   const auto tokens = random_tokens(50, 1);
   for_each_setup(1, [&](Model& model, const std::string& what) {
@@ -105,6 +122,45 @@ TEST_P(SameBits, AloneOrInABatch) {
   });
 }
 
+// The last layer leaves out rows without logits; what it stores for them is used by the tokens that follow.
+TEST_P(SameBits, LogitsOfSomeRowsOrOfAll) {
+  const auto tokens = random_tokens(44, 9), more = random_tokens(3, 10);
+  const std::vector<std::vector<int32_t>> choices = {{}, {43}, {0, 3, 4, 5, 29, 30, 43}};
+  for_each_setup(1, [&](Model& model, const std::string& what) {
+    const auto kv = model.make_kv_cache();
+    const auto whole = all_logits(model, *kv, tokens);
+    const size_t width = whole.size() / tokens.size();
+    std::vector<float> after;
+    for (const bool hidden : {true, false}) {
+      for (const std::vector<int32_t>& rows : choices) {
+        const SequenceId ids[] = {kv->create(), kv->create()};  // two sequences of the same tokens: 20 rows and all
+        ASSERT_TRUE(kv->append(ids[0], 20) && kv->append(ids[1], std::ssize(tokens)));
+        const BatchSequence sequences[] = {{.sequence = ids[0], .row_begin = 0, .rows = 20},
+                                           {.sequence = ids[1], .row_begin = 20, .rows = std::ssize(tokens)}};
+        std::vector<int32_t> both(tokens.begin(), tokens.begin() + 20), wanted;
+        both.insert(both.end(), tokens.begin(), tokens.end());
+        for (const int32_t row : rows) wanted.push_back(20 + row);
+        Batch batch;
+        batch.tokens = both;
+        batch.sequences = sequences;
+        batch.logit_rows = wanted;
+        batch.hidden = hidden;
+        const auto logits = model.forward(batch, *kv);
+        std::vector<float> expected;
+        for (const int32_t row : rows) {
+          const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(row) * width);
+          expected.insert(expected.end(), begin, begin + static_cast<std::ptrdiff_t>(width));
+        }
+        EXPECT_TRUE(same_bits(expected, logits)) << what << ", rows " << rows.size() << (hidden ? ", hidden" : "");
+        const auto next = continue_with(model, *kv, ids[1], more);
+        if (after.empty()) after = next;
+        EXPECT_TRUE(same_bits(after, next)) << what << " after rows " << rows.size();
+        for (const SequenceId id : ids) kv->free(id);
+      }
+    }
+  });
+}
+
 TEST_P(SameBits, OneThreadOrMore) {
   const auto tokens = random_tokens(40, 5);
   std::vector<std::vector<float>> one;
@@ -118,23 +174,6 @@ TEST_P(SameBits, OneThreadOrMore) {
           << what << ", " << threads;
     });
   }
-}
-
-// Continues `id` with one token at a time and returns the logits.
-std::vector<float> continue_with(Model& model, KvCache& kv, SequenceId id, std::span<const int32_t> tokens) {
-  std::vector<float> out;
-  const int32_t row = 0;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    AUTOGLM_CHECK(kv.append(id, 1), "the test's cache is too small");
-    const BatchSequence sequence{.sequence = id, .row_begin = 0, .rows = 1};
-    Batch batch;
-    batch.tokens = tokens.subspan(i, 1);
-    batch.sequences = {&sequence, 1};
-    batch.logit_rows = {&row, 1};
-    const auto logits = model.forward(batch, kv);
-    out.insert(out.end(), logits.begin(), logits.end());
-  }
-  return out;
 }
 
 TEST_P(SameBits, AfterForkTruncateAndImport) {

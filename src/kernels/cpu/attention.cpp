@@ -29,6 +29,29 @@ Splits splits_of(const AttentionTask& task, const AttentionTile& tile) {
   return {seen / kKvSplit, (begin + tile.rows - 1) / kKvSplit};
 }
 
+/// Where the output of a tile goes as codes: `groups` of the tile's first row from `first` on, rows `stride` apart.
+struct CodePlaces {
+  ActGroup* first;
+  int64_t groups, stride;
+};
+constexpr int64_t kFloats = sizeof(ActGroup) / sizeof(float);
+CodePlaces places_of(const AttentionTask& task, const AttentionTile& tile) {
+  const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
+  const int64_t row = segment.row_begin + tile.first - tile.before, stride = task.codes.code_stride();
+  const int64_t groups = task.group * task.value_dim / kGroup;  // of the query heads that share a KV head
+  return {task.codes.codes + row * stride + tile.kv_head * groups, groups, stride};
+}
+
+/// Another core may have turned the queries last.
+void ask_queries(const AttentionTask& task, const AttentionTile& tile) {
+  const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
+  const int64_t width = int64_t{task.group} * task.key_dim;
+  const float* from = task.q + (segment.row_begin + tile.first - tile.before) * task.q_stride + tile.kv_head * width;
+  for (int r = 0; r < tile.rows; ++r, from += task.q_stride) {
+    for (int64_t i = 0; i < width; i += 16) __builtin_prefetch(from + i, 0, 2);
+  }
+}
+
 }  // namespace
 
 void CpuBackend::norm_head(const Norm* norm, float* values, int64_t n) const {
@@ -43,41 +66,43 @@ void CpuBackend::rotate(int rope, int64_t row, float* values) const {
   const int pairs = r.spec.dims / 2;
   const float* cosines = reinterpret_cast<const float*>(r.table.data()) + row * r.spec.dims;
   const float* sines = cosines + pairs;
-  if (r.spec.interleaved) {
-    for (int i = 0; i < pairs; ++i) {
-      const float a = values[2 * i], b = values[2 * i + 1];
-      values[2 * i] = a * cosines[i] - b * sines[i];
-      values[2 * i + 1] = a * sines[i] + b * cosines[i];
-    }
-  } else {
-    for (int i = 0; i < pairs; ++i) {
-      const float a = values[i], b = values[i + pairs];
-      values[i] = a * cosines[i] - b * sines[i];
-      values[i + pairs] = a * sines[i] + b * cosines[i];
-    }
+  if (!r.spec.interleaved) return isa_.rotate(values, cosines, sines, pairs);
+  for (int i = 0; i < pairs; ++i) {
+    const float a = values[2 * i], b = values[2 * i + 1];
+    values[2 * i] = a * cosines[i] - b * sines[i];
+    values[2 * i + 1] = a * sines[i] + b * cosines[i];
   }
 }
 
 void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
   const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
   const KvLayout& layout = task.store->layout(task.layer);
-  const int64_t width = layout.value_width;
+  const int64_t width = layout.value_width, first_row = segment.row_begin + tile.first - tile.before;
+  const bool codes = task.codes.codes != nullptr;
   for (int n = 0; n < tile.rows * task.group; ++n) {
-    const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
     const int64_t column = (tile.kv_head * task.group + n % task.group) * task.value_dim;
     float* from = worker.out + n * width;
     if (layout.rotated()) rotate_kv(from, width);
     // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
     isa_.divide(from, worker.sum[n], task.value_dim,
-                task.codes.codes != nullptr ? from : task.out + row * task.out_stride + column);
-    if (task.codes.codes == nullptr) continue;
-    isa_.quantize(from, task.value_dim / kGroup, task.codes.codes + row * task.codes.code_stride() + column / kGroup);
+                codes ? from : task.out + (first_row + n / task.group) * task.out_stride + column);
   }
+  if (!codes) return;
+  // All heads of all rows at once (a value of whole groups is as wide as its place), then row by row to their places.
+  const CodePlaces to = places_of(task, tile);
+  auto* all = reinterpret_cast<ActGroup*>(worker.part);  // done with
+  isa_.quantize(worker.out, tile.rows * to.groups, all);
+  for (int r = 0; r < tile.rows; ++r) std::copy_n(all + r * to.groups, to.groups, to.first + r * to.stride);
 }
 
 void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& tile, const AttentionTile* after,
                              Worker& worker) const {
   load_queries(task, tile, worker);
+  if (task.codes.codes != nullptr) {
+    const CodePlaces to = places_of(task, tile);
+    own_lines(reinterpret_cast<const float*>(to.first), tile.rows, to.groups * kFloats, to.stride * kFloats);
+  }
+  if (after != nullptr) ask_queries(task, *after);
   const Splits splits = splits_of(task, tile);
   for (int64_t split = splits.first; split <= splits.last; ++split) {
     SplitUnit next{&tile, split + 1};
@@ -95,23 +120,45 @@ int64_t CpuBackend::tile_rows(const AttentionTask& task, int64_t rows) const {
   return std::max<int64_t>(1, std::clamp<int64_t>(fair, kTileQueries / task.group, most / task.group));
 }
 
+/// Calls f(begin, end, before) for each run of neighbours among the batch rows [first, last) that attend; `before`: how
+/// far their rows of q and out lie before them.
+template <typename F>
+void for_queries(const AttentionTask& task, int64_t first_row, int64_t first, int64_t last, F&& f) {
+  if (!task.queries) {
+    if (first < last) f(first, last, first_row);
+    return;
+  }
+  const std::span<const int32_t> rows = *task.queries;
+  auto at = std::ranges::lower_bound(rows, first);
+  while (at != rows.end() && *at < last) {
+    const int64_t begin = *at, place = at - rows.begin();
+    int64_t end = begin;
+    for (; at != rows.end() && *at == end && end < last; ++at) ++end;
+    f(begin, end, begin - place);
+  }
+}
+
+/// Of batch rows [first_row, first_row + rows), the first of which is the first row of q.
 int64_t CpuBackend::list_tiles(const AttentionTask& task, int64_t first_row, int64_t rows) {
   auto* tiles = reinterpret_cast<AttentionTile*>(tile_pages_.data());
   const int64_t capacity = tile_pages_.size() / static_cast<int64_t>(sizeof(AttentionTile));
-  const int64_t most = tile_rows(task, rows);
+  const int64_t most = tile_rows(task, task.queries ? std::ssize(*task.queries) : rows);
   int64_t count = 0;
   for (size_t s = 0; s < task.segments.size(); ++s) {
     const KvSegment& segment = task.segments[s];
-    const int64_t begin = std::max<int64_t>(0, first_row - segment.row_begin);
-    const int64_t end = std::min(segment.rows, first_row + rows - segment.row_begin);
+    const int64_t first = std::max(segment.row_begin, first_row);
+    const int64_t last = std::min(segment.row_begin + segment.rows, first_row + rows);
     // Head by head, so that its keys and values stay in the cache; long tiles first, so that workers finish together.
     for (int h = 0; h < task.heads / task.group; ++h) {
-      for (int64_t tail = end; tail > begin;) {
-        const int64_t head = std::max(begin, tail - most);
-        AUTOGLM_CHECK(count < capacity, "more attention tiles than reserve() foresaw");
-        tiles[count++] = {static_cast<int32_t>(s), h, static_cast<int32_t>(head), static_cast<int32_t>(tail - head)};
-        tail = head;
-      }
+      for_queries(task, first_row, first, last, [&](int64_t begin, int64_t end, int64_t before) {
+        for (int64_t tail = end; tail > begin;) {
+          const int64_t head = std::max(begin, tail - most);
+          AUTOGLM_CHECK(count < capacity, "more attention tiles than reserve() foresaw");
+          tiles[count++] = {static_cast<int32_t>(s), h, static_cast<int32_t>(head - segment.row_begin),
+                            static_cast<int32_t>(tail - head), before};
+          tail = head;
+        }
+      });
     }
   }
   return count;
@@ -203,9 +250,11 @@ void CpuBackend::attention(const AttentionArgs& args) {
   task.store = &store;
   task.layer = args.kv.layer;
   task.segments = args.kv.segments;
+  task.queries = args.queries;
+  const int64_t queries = args.queries ? std::ssize(*args.queries) : args.rows;
   task.q = row_of(*args.q, 0);
   task.q_stride = args.q->cols;
-  const bool codes = args.value_dim % kGroup == 0 && leaves_codes(*args.out, args.next, args.rows);
+  const bool codes = args.value_dim % kGroup == 0 && leaves_codes(*args.out, args.next, queries);
   hold_codes(*args.out, codes);
   task.codes = coded(*args.out);
   task.out = codes ? nullptr : row_of(*args.out, 0);
@@ -219,18 +268,18 @@ void CpuBackend::attention(const AttentionArgs& args) {
   task.window = args.window;
   const int64_t tiles = list_tiles(task, 0, args.rows);
   const bool splits = by_splits(task, tiles);
-  const int64_t units = args.kv_heads + args.heads;
+  const int64_t units = args.kv_heads + (args.queries ? 0 : args.heads);  // of a row: it is brought once for all heads
+  const auto turn_query = [&](int64_t place, int64_t row, int64_t head) {
+    float* query = row_of(*args.q, place) + head * args.key_dim;
+    norm_head(args.q_norm, query, args.key_dim);
+    rotate(args.rope, row, query);
+  };
   parallel([&](Worker& worker) {
     if (splits) prefetch_unit(task, tiles, worker);
     share(worker, 0, args.rows * units, args.rows < 4 ? 1 : units, [&](int64_t unit) {
       const int64_t row = unit / units;
       const auto head = static_cast<int>(unit % units);
-      if (head >= args.kv_heads) {
-        float* query = row_of(*args.q, row) + (head - args.kv_heads) * args.key_dim;
-        norm_head(args.q_norm, query, args.key_dim);
-        rotate(args.rope, row, query);
-        return;
-      }
+      if (head >= args.kv_heads) return turn_query(row, row, head - args.kv_heads);
       const KvSegment* segment = segment_of(args.kv, row);
       if (segment == nullptr) return;
       float* key = row_of(*args.k, row) + head * args.key_dim;
@@ -241,8 +290,13 @@ void CpuBackend::attention(const AttentionArgs& args) {
                    static_cast<int>(position % kKvBlock), head, key, row_of(*args.v, row) + head * args.value_dim,
                    worker.row);
     });
+    if (args.queries) {
+      share(worker, 1, queries, grain_of(queries), [&](int64_t place) {
+        for (int h = 0; h < args.heads; ++h) turn_query(place, (*args.queries)[static_cast<size_t>(place)], h);
+      });
+    }
     barrier();
-    attend(task, tiles, splits, 1, worker);
+    attend(task, tiles, splits, 2, worker);
   });
 }
 

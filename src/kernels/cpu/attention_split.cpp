@@ -103,7 +103,7 @@ void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& ti
   const int64_t padded = query_stride(layout), groups = padded / kScaleGroup;
   const bool tiles = in_tiles(layout);
   for (int n = 0; n < tile.rows * task.group; ++n) {
-    const int64_t row = segment.row_begin + tile.first + n / task.group - task.q_first_row;
+    const int64_t row = segment.row_begin + tile.first + n / task.group - tile.before;
     const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + n % task.group) * task.key_dim;
     float* to = worker.q + (tiles ? 0 : n * padded);
     std::copy_n(from, task.key_dim, to);

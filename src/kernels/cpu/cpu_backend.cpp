@@ -160,6 +160,15 @@ void CpuBackend::read(const Buffer& from, int64_t row, std::span<float> out) con
   if (size > 0) std::copy_n(row_of(from, row), size, out.begin());
 }
 
+void CpuBackend::keep_rows(const KeepRowsArgs& args) {
+  for (const Buffer* buffer : args.buffers) {
+    for (size_t i = 0; i < args.rows.size(); ++i) {
+      const float* from = row_of(*buffer, args.rows[i]);
+      std::memmove(row_of(*buffer, static_cast<int64_t>(i)), from, static_cast<size_t>(buffer->cols) * sizeof(float));
+    }
+  }
+}
+
 int64_t CpuBackend::kv_block_bytes(std::span<const KvLayerSpec> layers) const { return kv_bytes(layers); }
 
 std::unique_ptr<KvStore> CpuBackend::make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) {

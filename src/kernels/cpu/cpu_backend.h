@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -83,12 +84,13 @@ struct Worker {
   float* keys = nullptr;  // [key_dim][16]: a latent block, transposed
 };
 
-/// Query rows of one KV head that are computed together.
+/// Query rows of one KV head that are computed together: neighbours in the batch.
 struct AttentionTile {
   int32_t segment;
   int32_t kv_head;
   int32_t first;  // row of the segment
   int32_t rows;
+  int64_t before;  // a row of q and out is the batch's less this
 };
 
 /// One attention over a layer, plain or latent.
@@ -96,10 +98,10 @@ struct AttentionTask {
   const CpuKvStore* store = nullptr;
   int layer = 0;
   std::span<const KvSegment> segments;
-  const float* q = nullptr;  // [rows][q_stride]: head h at h * key_dim
+  std::optional<std::span<const int32_t>> queries;  // batch rows that attend; not given: all
+  const float* q = nullptr;                         // [rows][q_stride]: head h at h * key_dim
   int64_t q_stride = 0;
-  int64_t q_first_row = 0;  // batch row of q's first row
-  float* out = nullptr;     // [rows][out_stride]: head h at h * value_dim
+  float* out = nullptr;  // [rows][out_stride]: head h at h * value_dim
   int64_t out_stride = 0;
   Activations codes;  // instead of `out`, where there are any
   int heads = 0;
@@ -142,6 +144,8 @@ inline constexpr int64_t kBlockRows = 12;
 
 /// Asks for the lines of a tile that will be written, as this core's own: another core wrote or read them last.
 void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride);
+/// The same for the codes of a row of activations.
+void own_row(const Activations& x, int64_t row);
 
 class CpuBackend final : public Backend {
  public:
@@ -167,6 +171,7 @@ class CpuBackend final : public Backend {
   int64_t scratch_bytes(const StepLimits& limits) const override;
   void reserve(const StepLimits& limits) override;
   void settle(bool wait) override;
+  void keep_rows(const KeepRowsArgs& args) override;
   int64_t row_tile() const override { return isa_.gemm_signed != nullptr ? ActTile::kRows : 1; }
   void begin_step(int64_t rows, std::span<const int32_t> positions) override;
 

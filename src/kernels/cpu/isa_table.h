@@ -333,6 +333,8 @@ struct IsaTable {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
   /// gate = act(gate) * up; gelu: the tanh form, otherwise silu.
   void (*activate)(bool gelu, float* gate, const float* up, int64_t n);
+  /// Turns the pairs (values[i], values[i + pairs]) by angles of these cosines and sines.
+  void (*rotate)(float* values, const float* cosines, const float* sines, int64_t pairs);
   /// x = cap * tanh(x / cap).
   void (*softcap)(float* x, int64_t n, float cap);
   /// y += a * x.

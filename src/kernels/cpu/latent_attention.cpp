@@ -81,7 +81,6 @@ void CpuBackend::latent_chunk(const LatentAttentionArgs& args, int64_t first, in
   task.segments = args.kv.segments;
   task.q = absorbed;
   task.q_stride = heads * key_dim;
-  task.q_first_row = first;
   task.out = mixed;
   task.out_stride = heads * args.kv_rank;
   task.heads = args.heads;

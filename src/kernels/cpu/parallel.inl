@@ -43,7 +43,10 @@ void CpuBackend::share_ranges(Worker& worker, int loop, int64_t n, int64_t grain
 template <typename F>
 Activations CpuBackend::prepare(Worker& worker, int64_t rows, const Activations& x, F&& one) {
   if (copies_of(rows) == 1 && pool_size() > 1) {
-    share(worker, 0, rows, grain_of(rows), [&](int64_t row) { one(row, x); });
+    share(worker, 0, rows, grain_of(rows), [&](int64_t row) {
+      own_row(x, row + 2);
+      one(row, x);
+    });
     barrier();
     return x;
   }

@@ -48,6 +48,12 @@ void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride) {
   }
 }
 
+void own_row(const Activations& x, int64_t row) {
+  if (x.codes == nullptr) return;
+  const ActGroup* codes = x.codes + row * x.code_stride();
+  for (int64_t g = 0; g < x.groups(); ++g) __builtin_prefetch(codes + g, 1, 3);
+}
+
 unsigned form_of(const CpuWeight& weight) {
   switch (weight.kind) {
     case Kind::quant:

@@ -72,15 +72,21 @@ void RefBackend::attention(const AttentionArgs& args) {
     }
     for (int64_t r = 0; r < segment.rows; ++r) {
       const int64_t row = segment.row_begin + r;
+      int64_t place = row;  // in q and out
+      if (args.queries) {
+        const auto found = std::ranges::lower_bound(*args.queries, row);
+        if (found == args.queries->end() || *found != row) continue;
+        place = found - args.queries->begin();
+      }
       for (int h = 0; h < args.heads; ++h) {
-        float* query = row_of(*args.q, row) + h * args.key_dim;
+        float* query = row_of(*args.q, place) + h * args.key_dim;
         normalize(args.q_norm, query, args.key_dim);
         rotate(args.rope, row, query);
         const Attend one{query, segment.past + r, args.scale, args.softcap, args.window, args.value_dim};
         const std::vector<double> out = attend(
             one, [&](int64_t p) { return store.key(layer, segment, p, h / group); },
             [&](int64_t p) { return store.value(layer, segment, p, h / group); });
-        float* to = row_of(*args.out, row) + h * args.value_dim;
+        float* to = row_of(*args.out, place) + h * args.value_dim;
         for (size_t d = 0; d < out.size(); ++d) to[d] = static_cast<float>(out[d]);
       }
     }

@@ -47,6 +47,7 @@ class RefBackend final : public Backend {
   void experts(const ExpertsArgs& args) override;                   // ref_experts.cpp
   void embed(const EmbedArgs& args) override;                       // ref_head.cpp
   void head(const HeadArgs& args) override;
+  void keep_rows(const KeepRowsArgs& args) override;
 
  private:
   /// Rotates the first spec.dims values of one head of batch row `row`.

@@ -1,6 +1,7 @@
 // The two ends: token embeddings, and the final norm with the logits.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "kernels/ref/ref_backend.h"
@@ -32,6 +33,15 @@ void RefBackend::head(const HeadArgs& args) {
     std::copy_n(logits[r], logits.cols, out);
     for (int64_t c = 0; c < logits.cols && args.softcap > 0.0f; ++c) {
       out[c] = args.softcap * std::tanh(out[c] / args.softcap);
+    }
+  }
+}
+
+void RefBackend::keep_rows(const KeepRowsArgs& args) {
+  for (const Buffer* buffer : args.buffers) {
+    for (size_t i = 0; i < args.rows.size(); ++i) {
+      const float* from = row_of(*buffer, args.rows[i]);
+      std::memmove(row_of(*buffer, static_cast<int64_t>(i)), from, static_cast<size_t>(buffer->cols) * 4);
     }
   }
 }

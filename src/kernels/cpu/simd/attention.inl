@@ -293,11 +293,11 @@ void softmax(SoftmaxArgs& args) {
   const auto fill = [s](int begin, int end, float value) {
     for (int i = begin; i < end; ++i) s[i] = value;
   };
-  fill(from, args.begin, -__builtin_inff());
-  fill(args.end, to, -__builtin_inff());
   if (args.softcap > 0.0f) {
     for (int i = from; i < to; i += W) store(s + i, soft_cap(load(s + i), args.softcap));
   }
+  fill(from, args.begin, -__builtin_inff());  // after the cap, which would make it finite
+  fill(args.end, to, -__builtin_inff());
   const auto larger = [](F a, F b) { return b > a ? b : a; };  // a NaN is passed over here and comes back in the sum
   F largest[4];
   for (F& chain : largest) chain = splat(-__builtin_inff());
@@ -305,21 +305,19 @@ void softmax(SoftmaxArgs& args) {
     AUTOGLM_UNROLL
     for (int k = 0; k < 4; ++k) largest[k] = larger(largest[k], load(s + i + k * W));
   }
-  const F either = larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
-  const F max = bits_to_float(reduce_all(
-      float_to_bits(either), [&](I a, I b) { return float_to_bits(larger(bits_to_float(a), bits_to_float(b))); }));
+  const F max = reduce_all(larger(larger(largest[0], largest[1]), larger(largest[2], largest[3])), larger);
+  F sums[4] = {};
   for (int i = from; i < to; i += kStride) {
     ask(*args.ahead, 5);
     AUTOGLM_UNROLL
-    for (int k = 0; k < 4; ++k) store(s + i + k * W, weight_of(load(s + i + k * W) - max));
+    for (int k = 0; k < 4; ++k) {
+      const F weight = weight_of(load(s + i + k * W) - max);
+      store(s + i + k * W, weight);
+      sums[k] = sums[k] + weight;  // of what is not seen 2^-125 is added, the same for every tile
+    }
   }
   fill(args.first < from ? args.first : from, args.begin, 0.0f);
   fill(args.end, args.last > to ? args.last : to, 0.0f);
-  F sums[4] = {};
-  for (int i = from; i < to; i += kStride) {
-    AUTOGLM_UNROLL
-    for (int k = 0; k < 4; ++k) sums[k] = sums[k] + load(s + i + k * W);
-  }
   args.max = max[0];
   args.sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
@@ -462,8 +460,6 @@ struct ValueGroup {
 };
 
 typedef uint32_t Bits __attribute__((vector_size(W * 4)));
-typedef int16_t Words __attribute__((vector_size(W * 2)));
-typedef int16_t WordsUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
 
 /// Integer weights of NQ queries, and what one of them is worth: NaN where the values that it sees are not finite.
 template <int NQ, typename Group>

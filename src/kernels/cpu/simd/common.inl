@@ -10,6 +10,8 @@ typedef int8_t Bytes __attribute__((vector_size(W)));
 typedef int8_t BytesUnaligned __attribute__((vector_size(W), aligned(1), may_alias));
 typedef uint8_t UnsignedBytes __attribute__((vector_size(W), aligned(1), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(W * 2)));
+typedef int16_t Words __attribute__((vector_size(W * 2)));
+typedef int16_t WordsUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
 typedef uint16_t HalvesUnaligned __attribute__((vector_size(W * 2), aligned(2), may_alias));
 
 static inline F load(const float* p) { return *reinterpret_cast<const FloatUnaligned*>(p); }
@@ -104,6 +106,12 @@ static inline I fold_lanes(I x, I y, Op op, Lanes<i...>) {
   return op(__builtin_shufflevector(x, y, from(i)...), __builtin_shufflevector(x, y, (from(i) + h)...));
 }
 
+/// Lanes 0, h, 2 h, ...: the first W / h lanes of the result.
+template <int h, int... i>
+static inline I every_lane(I v, Lanes<i...>) {
+  return __builtin_shufflevector(v, v, (i * h % W)...);
+}
+
 /// Lane g of the result is op over the lanes of vector g of v; W / (2 h) is the number of vectors, h is halved each
 /// step: x and y hold items of 2 h lanes each, the result those of x and then those of y, of h lanes each.
 template <int n, typename Op>
@@ -117,12 +125,22 @@ static inline I reduce_each(const I* v, Op op) {
 }
 
 /// In every lane: op over all of them.
-template <typename Op>
-static inline I reduce_all(I v, Op op) {
+template <typename V, typename Op>
+static inline V reduce_all(V v, Op op) {
   if constexpr (W >= 16) v = op(v, swap_lanes<8>(v));
   if constexpr (W >= 8) v = op(v, swap_lanes<4>(v));
   v = op(v, swap_lanes<2>(v));
   return op(v, swap_lanes<1>(v));
+}
+/// Lane g < n of the result is op over the lanes of vector g of v.
+template <int n, typename Op>
+static inline I reduce_lanes(const I* v, Op op) {
+  I all = reduce_each<n>(v, op);  // W / n lanes of each
+  if constexpr (n == W) return all;
+  if constexpr (W / n > 4) all = op(all, swap_lanes<4>(all));
+  if constexpr (W / n > 2) all = op(all, swap_lanes<2>(all));
+  all = op(all, swap_lanes<1>(all));
+  return every_lane<W / n>(all, typename LanesTo<W>::Type());
 }
 static inline int32_t max_lane(I v) {
   return reduce_all(v, [](I a, I b) { return a > b ? a : b; })[0];
@@ -131,6 +149,5 @@ static inline int32_t sum_lanes(I v) {
   return reduce_all(v, [](I a, I b) { return a + b; })[0];
 }
 static inline float sum_lanes(F v) {
-  return bits_to_float(
-      reduce_all(float_to_bits(v), [](I a, I b) { return float_to_bits(bits_to_float(a) + bits_to_float(b)); }))[0];
+  return reduce_all(v, [](F a, F b) { return a + b; })[0];
 }

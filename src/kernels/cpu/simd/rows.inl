@@ -36,24 +36,26 @@ AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
   out->neg_sum128 = -128 * (low + high);
 }
 
-/// Lanes g of a, b, c and d, 16 bytes, to the place of group g: `to`, and one ActGroup further for each group.
+/// Lanes g < n of a, b, c and d, 16 bytes, to the place of group g: `to`, and one ActGroup further for each group.
+template <int n>
 AUTOGLM_INLINE void store_each(I a, I b, I c, I d, float* to) {
   constexpr auto place = [](auto* at, int g) { return reinterpret_cast<char*>(at) + g * sizeof(ActGroup); };
   const I low = zip_low<1>(a, b), high = zip_high<1>(a, b), low2 = zip_low<1>(c, d), high2 = zip_high<1>(c, d);
   const I fours[4] = {zip_low<2>(low, low2), zip_high<2>(low, low2), zip_low<2>(high, high2), zip_high<2>(high, high2)};
   AUTOGLM_UNROLL
-  for (int g = 0; g < W; ++g) {
+  for (int g = 0; g < n; ++g) {
     const I four = fours[g / (W / 4)];
     __builtin_memcpy(place(to, g), reinterpret_cast<const char*>(&four) + g % (W / 4) * 16, 16);
   }
 }
 
-/// quantize_group() on W groups at once: the reductions and divisions of all in one. False (nothing done) if a value is
+/// quantize_group() on n groups at once: the reductions and divisions of all in one. False (nothing done) if a value is
 /// not finite. Same bits.
+template <int n>
 AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
   constexpr int V = 32 / W;
-  I largest[W];
-  for (int g = 0; g < W; ++g) {
+  I largest[n];
+  for (int g = 0; g < n; ++g) {
     largest[g] = I{};
     AUTOGLM_UNROLL
     for (int i = 0; i < V; ++i) {
@@ -61,15 +63,15 @@ AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
       largest[g] = bits > largest[g] ? bits : largest[g];
     }
   }
-  const I bits = reduce_each<W>(largest, [](I a, I b) { return a > b ? a : b; });
+  const I bits = reduce_lanes<n>(largest, [](I a, I b) { return a > b ? a : b; });
   if (max_lane(bits) >= 0x7f800000) return false;
   const F amax = bits_to_float(bits);
   const auto usable = amax >= splat(1e-30f);
   float inverse[W];
   const F scales = usable ? amax / splat(127.0f) : F{};
   store(inverse, usable ? splat(127.0f) / amax : F{});
-  I half[2][W];
-  for (int g = 0; g < W; ++g) {
+  I half[2][n];
+  for (int g = 0; g < n; ++g) {
     half[0][g] = half[1][g] = I{};
     AUTOGLM_UNROLL
     for (int i = 0; i < V; ++i) {
@@ -79,12 +81,12 @@ AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
     }
   }
   const auto add = [](I a, I b) { return a + b; };
-  const I low = reduce_each<W>(half[0], add), high = reduce_each<W>(half[1], add), both = low + high;
+  const I low = reduce_lanes<n>(half[0], add), high = reduce_lanes<n>(half[1], add), both = low + high;
   // The groups' last 32 bytes, in the order of ActGroup. Written as a whole: a line of its own for each group of a row
   // that another core read last takes long to come, and the more stores wait for it the fewer lines can be on their way.
-  store_each(float_to_bits(scales), -both, -low, -high, &out->scale);
-  store_each(float_to_bits(scales * to_float(both)), float_to_bits(scales * to_float(low)),
-             float_to_bits(scales * to_float(high)), splat_int(-128) * both, &out->fsum);
+  store_each<n>(float_to_bits(scales), -both, -low, -high, &out->scale);
+  store_each<n>(float_to_bits(scales * to_float(both)), float_to_bits(scales * to_float(low)),
+                float_to_bits(scales * to_float(high)), splat_int(-128) * both, &out->fsum);
   return true;
 }
 
@@ -96,7 +98,10 @@ AUTOGLM_INLINE void load_group(const float* x, F (&v)[32 / W]) {
 void quantize(const float* x, int64_t groups, ActGroup* out) {
   int64_t g = 0;
   for (; g + W <= groups; g += W) {
-    if (!quantize_groups(x + 32 * g, out + g)) break;
+    if (!quantize_groups<W>(x + 32 * g, out + g)) break;
+  }
+  for (; g + 2 <= groups; g += 2) {  // the rest of a row, or one head
+    if (!quantize_groups<2>(x + 32 * g, out + g)) break;
   }
   for (; g < groups; ++g) {
     F v[32 / W];
@@ -114,6 +119,12 @@ void quantize_twice(const float* x, int64_t groups, ActGroup* high, ActGroup* lo
   }
 }
 
+/// Lanes 0, 2, 1, 3 of every four.
+template <int... i>
+AUTOGLM_INLINE I swap_middles(I v, Lanes<i...>) {
+  return __builtin_shufflevector(v, v, ((i & ~3) + (i & 1) * 2 + (i >> 1 & 1))...);
+}
+
 void quantize_query(const float* x, int64_t groups, QueryGroup* out) {
   for (int64_t g = 0; g < groups; ++g, x += 32, ++out) {
     I largest = {}, sum = {};
@@ -125,13 +136,12 @@ void quantize_query(const float* x, int64_t groups, QueryGroup* out) {
     const float amax = bits_to_float(splat_int(bits))[0];
     const bool finite = bits < 0x7f800000, usable = finite && amax >= 1e-30f;
     const F inverse = splat(usable ? 32767.0f / amax : 0.0f);
-    int32_t codes[32];
     for (int i = 0; i < 32; i += W) {
       const I code = usable ? __builtin_convertvector(round_even(load(x + i) * inverse), I) : I{};
-      *reinterpret_cast<IntUnaligned*>(codes + i) = code;
+      *reinterpret_cast<WordsUnaligned*>(out->codes + i) =
+          __builtin_convertvector(swap_middles(code, typename LanesTo<W>::Type()), Words);
       sum += code;
     }
-    for (int i = 0; i < 32; ++i) out->codes[(i & ~3) + (i & 1) * 2 + (i >> 1 & 1)] = static_cast<int16_t>(codes[i]);
     out->scale = usable ? amax / 32767.0f : finite ? 0.0f : __builtin_nanf("");
     out->start = -128 * sum_lanes(sum);
   }
@@ -196,6 +206,20 @@ void activate(bool use_gelu, float* gate, const float* up, int64_t n) {
       const F g = load_part(gate + i, n - i);
       store_part(gate + i, (use_gelu ? gelu(g) : silu(g)) * load_part(up + i, n - i), n - i);
     }
+  }
+}
+
+void rotate(float* values, const float* cosines, const float* sines, int64_t pairs) {
+  int64_t i = 0;
+  for (; i + W <= pairs; i += W) {
+    const F a = load(values + i), b = load(values + i + pairs), c = load(cosines + i), s = load(sines + i);
+    store(values + i, a * c - b * s);
+    store(values + i + pairs, a * s + b * c);
+  }
+  for (; i < pairs; ++i) {
+    const float a = values[i], b = values[i + pairs];
+    values[i] = a * cosines[i] - b * sines[i];
+    values[i + pairs] = a * sines[i] + b * cosines[i];
   }
 }
 

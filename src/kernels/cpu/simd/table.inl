@@ -17,6 +17,7 @@ static constexpr IsaTable plain_table(const char* name) {
       .to_bf16 = to_bf16,
       .rms_norm = rms_norm,
       .activate = activate,
+      .rotate = rotate,
       .softcap = softcap,
       .axpy = axpy,
       .divide = divide,
