@@ -91,6 +91,14 @@ TEST_F(BenchWork, AStepReadsTheHeadOnceAndNotTheEmbedding) {
   EXPECT_DOUBLE_EQ(bytes("Q8_0", shape).file, (2 * kLayer + 512 * 256) * 34 / 32);
 }
 
+TEST_F(BenchWork, OfTheLastLayerOnlyKeysAndValuesAreMadeForEveryRow) {
+  make("Q8_0");
+  const TokenWork work = token_work(read_spec(*source_), *source_);
+  EXPECT_DOUBLE_EQ(static_cast<double>(work.layer_weights), 2 * kLayer);
+  EXPECT_DOUBLE_EQ(static_cast<double>(work.last_weights), kLayer - 2 * 128 * 256);
+  EXPECT_DOUBLE_EQ(work.products(10, 3), 10 * (kLayer + 2 * 128 * 256) + 3 * (kLayer - 2 * 128 * 256 + 512 * 256));
+}
+
 TEST_F(BenchWork, KeysAndValuesGrowWithDepthAndBatch) {
   const auto kv = [&](int64_t depth, int64_t batch) {
     return bytes("Q4_0", {.prompt = 8, .gen = 1, .depth = depth, .batch = batch}).kv;

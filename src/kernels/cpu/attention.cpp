@@ -88,11 +88,9 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
                 codes ? from : task.out + (first_row + n / task.group) * task.out_stride + column);
   }
   if (!codes) return;
-  // All heads of all rows at once (a value of whole groups is as wide as its place), then row by row to their places.
+  // All heads of all rows at once: values of whole groups lie side by side.
   const CodePlaces to = places_of(task, tile);
-  auto* all = reinterpret_cast<ActGroup*>(worker.part);  // done with
-  isa_.quantize(worker.out, tile.rows * to.groups, all);
-  for (int r = 0; r < tile.rows; ++r) std::copy_n(all + r * to.groups, to.groups, to.first + r * to.stride);
+  isa_.quantize(worker.out, tile.rows * to.groups, to.first, to.groups, to.stride);
 }
 
 void CpuBackend::attend_tile(const AttentionTask& task, const AttentionTile& tile, const AttentionTile* after,

@@ -105,6 +105,10 @@ void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& ti
   for (int n = 0; n < tile.rows * task.group; ++n) {
     const int64_t row = segment.row_begin + tile.first + n / task.group - tile.before;
     const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + n % task.group) * task.key_dim;
+    if (layout.integer_keys() && !tiles && !layout.rotated() && padded == task.key_dim) {
+      isa_.quantize_query(from, groups, worker.q_codes + n * groups);
+      continue;
+    }
     float* to = worker.q + (tiles ? 0 : n * padded);
     std::copy_n(from, task.key_dim, to);
     std::fill(to + task.key_dim, to + padded, 0.0f);

@@ -324,7 +324,8 @@ struct IsaTable {
   void (*gemm_bf16)(const Bf16PanelArgs& args);
 
   // Rows.
-  void (*quantize)(const float* x, int64_t groups, ActGroup* out);  // n = 32 * groups
+  /// 32 * groups values. `in_row` groups go side by side from `out` on, the next ones `stride` further, and so on.
+  void (*quantize)(const float* x, int64_t groups, ActGroup* out, int64_t in_row, int64_t stride);
   /// The same, and what it leaves over (x - scale * code) quantized in its turn.
   void (*quantize_twice)(const float* x, int64_t groups, ActGroup* high, ActGroup* low);
   void (*quantize_query)(const float* x, int64_t groups, QueryGroup* out);

@@ -142,7 +142,7 @@ const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, uin
     std::fill(padded + n, padded + round_up(n, kScaleGroup), 0.0f);
     x = padded;
   }
-  quantize_(x, groups, codes);
+  quantize_(x, groups, codes, groups, 0);
   for (int g = 0; g < groups; ++g) std::memcpy(scales + g * kBlockTokens * 4, &codes[g].scale, 4);
   return codes;
 }

@@ -50,7 +50,7 @@ struct KvLayout {
 /// the hardware prefetches. An exported block is all layers and heads in order.
 class CpuKvStore final : public KvStore {
  public:
-  using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out);  // an ISA's
+  using Quantize = decltype(IsaTable::quantize);
 
   CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize,
              const std::shared_ptr<PageFiller>& filler);

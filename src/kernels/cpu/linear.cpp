@@ -8,6 +8,8 @@
 namespace autoglm::cpu {
 namespace {
 
+constexpr int64_t kFloats = sizeof(ActGroup) / sizeof(float);
+
 const float* bias_of(const Buffer* bias) { return bias != nullptr && *bias ? row_of(*bias, 0) : nullptr; }
 
 void add_bias(const float* bias, int64_t at, int64_t m, int64_t width, float* tile) {
@@ -155,7 +157,6 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
   RowsOut out;
   if (codes) {
     const Activations rows = coded(*args.out);
-    constexpr int64_t kFloats = sizeof(ActGroup) / sizeof(float);
     out = {reinterpret_cast<float*>(rows.codes), rows.code_stride() * kFloats, kFloats};
   } else {
     out = {row_of(*args.out, 0), args.out->cols};
@@ -173,10 +174,7 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
                            isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1],
                                          m * kPanel);
                            if (!codes) return copy_rows(worker.tile[0], m, width, to, out.stride);
-                           auto* groups = reinterpret_cast<ActGroup*>(worker.tile[1]);  // done with
-                           isa_.quantize(worker.tile[0], m, groups);
-                           for (int64_t t = 0; t < m; ++t)
-                             std::memcpy(to + t * out.stride, groups + t, sizeof(*groups));
+                           isa_.quantize(worker.tile[0], m, reinterpret_cast<ActGroup*>(to), 1, out.stride / kFloats);
                          });
     });
   });

@@ -129,7 +129,7 @@ void CpuBackend::prepare_row(const float* x, const Norm* norm, int64_t row, cons
   } else if (to.f32 != nullptr) {
     std::memcpy(copy, x, static_cast<size_t>(cols) * sizeof(float));
   }
-  if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.code_stride());
+  if (to.codes != nullptr) isa_.quantize(x, to.groups(), to.codes + row * to.code_stride(), to.groups(), 0);
   if (to.tiles != nullptr) copy_to_tiles(to, row);
   if (to.bf16 != nullptr) {
     uint16_t* out = to.bf16 + row * to.bf16_stride();

@@ -275,8 +275,8 @@ void scores(const ScoreArgs& args) {
 /// exp(x) for x <= 0, 2^-125 where it is less: 2^n by place in the bits, and a polynomial in what is left, within half,
 /// whose relative error is 7.5e-8 (minimax by the Remez algorithm). NaN stays NaN.
 AUTOGLM_INLINE F weight_of(F x) {
-  const F t = at_least(x * splat(1.44269504088896341f), -125.0f), magic = splat(12582912.0f), rounded = t + magic;
-  const F f = t - (rounded - magic);
+  const F t = at_least(x * splat(1.44269504088896341f), -125.0f), rounded = t + splat(kMagic);
+  const F f = t - (rounded - splat(kMagic));
   F p = splat(1.327647199e-3f);
   p = fma(p, f, splat(9.675541334e-3f));
   p = fma(p, f, splat(5.550713273e-2f));
@@ -459,8 +459,6 @@ struct ValueGroup {
   }
 };
 
-typedef uint32_t Bits __attribute__((vector_size(W * 4)));
-
 /// Integer weights of NQ queries, and what one of them is worth: NaN where the values that it sees are not finite.
 template <int NQ, typename Group>
 AUTOGLM_INLINE void integer_weights(const Group& group, int first, int16_t (&out)[NQ][kSplitTokens],
@@ -494,7 +492,7 @@ AUTOGLM_INLINE void integer_weights(const Group& group, int first, int16_t (&out
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
       const F weight = load(p + n * stride + j) * scale;
-      const I words = __builtin_convertvector(fma(weight, per_step[n], splat(0.5f)), I);
+      const I words = float_to_bits(fma(weight, per_step[n], splat(kMagic)));  // in their low halves
       *reinterpret_cast<WordsUnaligned*>(out[n] + j) = __builtin_convertvector(words, Words);
     }
   }

@@ -6,6 +6,7 @@ typedef float F __attribute__((vector_size(W * 4)));
 typedef int32_t I __attribute__((vector_size(W * 4)));
 typedef float FloatUnaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));
 typedef int32_t IntUnaligned __attribute__((vector_size(W * 4), aligned(1), may_alias));
+typedef uint32_t Bits __attribute__((vector_size(W * 4)));
 typedef int8_t Bytes __attribute__((vector_size(W)));
 typedef int8_t BytesUnaligned __attribute__((vector_size(W), aligned(1), may_alias));
 typedef uint8_t UnsignedBytes __attribute__((vector_size(W), aligned(1), may_alias));
@@ -47,11 +48,11 @@ static inline void store_part(float* p, F v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
 }
 
-/// Nearest integer, ties to even, for |v| < 2^22 (the sum has no fraction bits left).
-static inline F round_even(F v) {
-  const F magic = splat(12582912.0f);
-  return (v + magic) - magic;
-}
+/// 1.5 x 2^23: added to |v| < 2^22 it leaves no fraction bits, so the sum is rounded to the nearest integer, ties to
+/// even, and the low 22 bits of its bits are that integer's. kMagicBits are its own.
+constexpr float kMagic = 12582912.0f;
+constexpr uint32_t kMagicBits = 0x4b400000u;
+static inline F round_even(F v) { return (v + splat(kMagic)) - splat(kMagic); }
 
 // A NaN compares false and passes through.
 static inline F at_most(F v, float limit) { return v > splat(limit) ? splat(limit) : v; }

@@ -36,23 +36,22 @@ AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
   out->neg_sum128 = -128 * (low + high);
 }
 
-/// Lanes g < n of a, b, c and d, 16 bytes, to the place of group g: `to`, and one ActGroup further for each group.
+/// Lanes g < n of a, b, c and d, 16 bytes, to byte `at` of group g.
 template <int n>
-AUTOGLM_INLINE void store_each(I a, I b, I c, I d, float* to) {
-  constexpr auto place = [](auto* at, int g) { return reinterpret_cast<char*>(at) + g * sizeof(ActGroup); };
+AUTOGLM_INLINE void store_each(I a, I b, I c, I d, ActGroup* const (&to)[n], size_t at) {
   const I low = zip_low<1>(a, b), high = zip_high<1>(a, b), low2 = zip_low<1>(c, d), high2 = zip_high<1>(c, d);
   const I fours[4] = {zip_low<2>(low, low2), zip_high<2>(low, low2), zip_low<2>(high, high2), zip_high<2>(high, high2)};
   AUTOGLM_UNROLL
   for (int g = 0; g < n; ++g) {
     const I four = fours[g / (W / 4)];
-    __builtin_memcpy(place(to, g), reinterpret_cast<const char*>(&four) + g % (W / 4) * 16, 16);
+    __builtin_memcpy(reinterpret_cast<char*>(to[g]) + at, reinterpret_cast<const char*>(&four) + g % (W / 4) * 16, 16);
   }
 }
 
 /// quantize_group() on n groups at once: the reductions and divisions of all in one. False (nothing done) if a value is
 /// not finite. Same bits.
 template <int n>
-AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
+AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* const (&out)[n]) {
   constexpr int V = 32 / W;
   I largest[n];
   for (int g = 0; g < n; ++g) {
@@ -70,23 +69,27 @@ AUTOGLM_INLINE bool quantize_groups(const float* x, ActGroup* out) {
   float inverse[W];
   const F scales = usable ? amax / splat(127.0f) : F{};
   store(inverse, usable ? splat(127.0f) / amax : F{});
+  const auto add = [](I a, I b) { return (I)((Bits)a + (Bits)b); };
   I half[2][n];
   for (int g = 0; g < n; ++g) {
     half[0][g] = half[1][g] = I{};
     AUTOGLM_UNROLL
     for (int i = 0; i < V; ++i) {
-      const I code = __builtin_convertvector(round_even(load(x + g * 32 + i * W) * splat(inverse[g])), I);
-      half[i * 2 / V][g] += code;
-      *reinterpret_cast<BytesUnaligned*>(out[g].codes + i * W) = __builtin_convertvector(code, Bytes);
+      // Bits whose low bytes are the codes (kMagic); what they have too much is taken from their sums.
+      const I code = float_to_bits(load(x + g * 32 + i * W) * splat(inverse[g]) + splat(kMagic));
+      half[i * 2 / V][g] = add(half[i * 2 / V][g], code);
+      *reinterpret_cast<BytesUnaligned*>(out[g]->codes + i * W) = __builtin_convertvector(code, Bytes);
     }
   }
-  const auto add = [](I a, I b) { return a + b; };
-  const I low = reduce_lanes<n>(half[0], add), high = reduce_lanes<n>(half[1], add), both = low + high;
+  const I too_much = splat_int(static_cast<int32_t>(16 * kMagicBits));
+  const I low = add(reduce_lanes<n>(half[0], add), -too_much), high = add(reduce_lanes<n>(half[1], add), -too_much);
+  const I both = low + high;
   // The groups' last 32 bytes, in the order of ActGroup. Written as a whole: a line of its own for each group of a row
   // that another core read last takes long to come, and the more stores wait for it the fewer lines can be on their way.
-  store_each<n>(float_to_bits(scales), -both, -low, -high, &out->scale);
+  store_each<n>(float_to_bits(scales), -both, -low, -high, out, __builtin_offsetof(ActGroup, scale));
   store_each<n>(float_to_bits(scales * to_float(both)), float_to_bits(scales * to_float(low)),
-                float_to_bits(scales * to_float(high)), splat_int(-128) * both, &out->fsum);
+                float_to_bits(scales * to_float(high)), splat_int(-128) * both, out,
+                __builtin_offsetof(ActGroup, fsum));
   return true;
 }
 
@@ -95,18 +98,46 @@ AUTOGLM_INLINE void load_group(const float* x, F (&v)[32 / W]) {
   for (int i = 0; i < 32 / W; ++i) v[i] = load(x + i * W);
 }
 
-void quantize(const float* x, int64_t groups, ActGroup* out) {
-  int64_t g = 0;
-  for (; g + W <= groups; g += W) {
-    if (!quantize_groups<W>(x + 32 * g, out + g)) break;
+/// Where groups go: `in_row` side by side, then a row further.
+class GroupPlaces {
+ public:
+  AUTOGLM_INLINE_MEMBER GroupPlaces(ActGroup* out, int64_t in_row, int64_t stride)
+      : next_(out), in_row_(in_row), left_(in_row), over_(stride - in_row) {}
+  AUTOGLM_INLINE_MEMBER ActGroup* take() {
+    ActGroup* place = next_++;
+    if (--left_ == 0) left_ = in_row_, next_ += over_;
+    return place;
   }
-  for (; g + 2 <= groups; g += 2) {  // the rest of a row, or one head
-    if (!quantize_groups<2>(x + 32 * g, out + g)) break;
+
+ private:
+  ActGroup* next_;
+  int64_t in_row_, left_, over_;
+};
+
+/// n groups at a time, as many as there are; returns those that are left.
+template <int n>
+AUTOGLM_INLINE int64_t quantize_by(const float*& x, int64_t groups, GroupPlaces& places) {
+  while (groups >= n) {
+    const GroupPlaces before = places;
+    ActGroup* to[n];
+    for (ActGroup*& place : to) place = places.take();
+    if (!quantize_groups<n>(x, to)) {
+      places = before;
+      break;
+    }
+    x += 32 * n, groups -= n;
   }
-  for (; g < groups; ++g) {
+  return groups;
+}
+
+void quantize(const float* x, int64_t groups, ActGroup* out, int64_t in_row, int64_t stride) {
+  GroupPlaces places(out, in_row, stride);
+  groups = quantize_by<W>(x, groups, places);
+  groups = quantize_by<2>(x, groups, places);  // the rest of a row, or one head
+  for (; groups > 0; --groups, x += 32) {
     F v[32 / W];
-    load_group(x + 32 * g, v);
-    quantize_group(v, out + g);
+    load_group(x, v);
+    quantize_group(v, places.take());
   }
 }
 
