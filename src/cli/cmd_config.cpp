@@ -7,6 +7,7 @@
 #include "cli/help.h"
 #include "cli/open.h"
 #include "cli/profile.h"
+#include "cli/tuned_settings.h"
 #include "engine/chat.h"
 
 namespace autoglm {
@@ -75,7 +76,10 @@ int run(Context& context) {
     context.print(config_document(settings.text("docs") == "zh" ? Language::zh : Language::en));
     return 0;
   }
-  if (context.has_argument("MODEL")) suggest_from_model(context);
+  if (context.has_argument("MODEL")) {
+    apply_tuned(context);
+    suggest_from_model(context);
+  }
   const std::vector<std::string_view> keys = shown_keys();
   if (!context.json()) {
     context.print(settings.to_yaml(keys, context.language()));

@@ -80,7 +80,7 @@ class Chooser {
 
  private:
   void add(std::string_view key, std::string value, std::string reason) {
-    if (settings_.given(key)) return;
+    if (settings_.given(key) || settings_.origin(key) == Origin::machine) return;  // what was tuned stays as it is
     // A reason that is told better is no other origin.
     const Origin origin = std::min(settings_.origin(key), Origin::machine);
     out_.push_back({key, std::move(value), origin, std::move(reason)});

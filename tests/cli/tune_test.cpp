@@ -12,6 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 std::vector<std::string> with_cache(std::vector<std::string> arguments, const TemporaryFolder& folder) {
   arguments.insert(arguments.end(), {"--cache-dir", (folder / "cache").string()});
@@ -135,6 +136,19 @@ TEST(TuneCommand, WhatItFoundIsUsedWhereNothingElseIsSaid) {
   EXPECT_EQ(run({"--no-cache"}).json().value("kv_type", ""), "q8");
   EXPECT_EQ(run({"--precision", "f32"}).json().value("kv_type", ""), "f32");
   EXPECT_EQ(run({"--tuned", "none"}).json()["answers_hash"], untuned["answers_hash"]);
+
+  // `config` says what holds, and why.
+  const auto effective = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"config", tiny(), "--json"});
+    const nlohmann::json all = run_program(with_cache(std::move(more), folder)).json();
+    for (const nlohmann::json& row : all["settings"]) {
+      if (row["key"] == "kv_cache.type") return row;
+    }
+    return nlohmann::json::object();
+  };
+  EXPECT_EQ(effective({})["value"], "bf16");
+  EXPECT_THAT(effective({}).value("reason", ""), StartsWith("autoglm tune, 1.50x"));
+  EXPECT_EQ(effective({"--tuned", "none"})["value"], "q8");
 
   // A goal that is asked for goes before what is newer.
   ASSERT_EQ(change_results(path,
