@@ -62,6 +62,8 @@ class Chooser {
         .plan = [&](KvType type) {
           PlanQuestion with = asked_;
           with.kv_type = type;
+          // As `serve` judges: for all at once, where it was said how many.
+          if (settings.given("batching.max_batch_size")) with.requests = settings.integer("batching.max_batch_size");
           return model.plan(with);
         }};
     automatic_ = choose_kv_type(question, language);

@@ -151,6 +151,11 @@ TEST(Profile, EfficientTakesLess) {
   EXPECT_EQ(automatic.at("context").value, "8192") << "q4 holds it";
   EXPECT_EQ(automatic.at("kv_cache.type").value, "auto");
   EXPECT_THAT(automatic.at("kv_cache.type").reason, HasSubstr("here q4"));
+  const std::map<std::string, std::string> one = {{"kv_cache.type", "auto"}, {"context", "8192"}};
+  auto eight = one;
+  eight["batching.max_batch_size"] = "8";
+  EXPECT_THAT(choose("balanced", machine, 280 * kMiB, one).at("kv_cache.type").reason, HasSubstr("here q8"));
+  EXPECT_THAT(choose("balanced", machine, 280 * kMiB, eight).at("kv_cache.type").reason, HasSubstr("here q4"));
   EXPECT_EQ(choose("balanced", machine, 240 * kMiB).at("context").value, "4096")
       << "q8 does not, and q4 was not allowed";
 
