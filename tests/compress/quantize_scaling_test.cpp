@@ -168,6 +168,7 @@ TEST_F(QuantizeScaling, AnInterruptedRunGoesOnToTheSameFile) {
       };
       EXPECT_THROW(quantize(*source, options), Error);
       options.check = {};
+      options.progress = {};
       const QuantizeResult rest = quantize(*source, options);
       EXPECT_GE(rest.resumed, stop) << name(method);
       EXPECT_EQ(rest.scaled, whole.scaled) << name(method);
