@@ -38,7 +38,7 @@ AUTOGLM_INLINE void quantize_group(F (&v)[32 / W], ActGroup* out) {
 
 /// Lanes g < n of a, b, c and d, 16 bytes, to byte `at` of group g.
 template <int n>
-AUTOGLM_INLINE void store_each(I a, I b, I c, I d, ActGroup* const (&to)[n], size_t at) {
+AUTOGLM_INLINE void store_each(I a, I b, I c, I d, ActGroup* const (&to)[n], int64_t at) {
   const I low = zip_low<1>(a, b), high = zip_high<1>(a, b), low2 = zip_low<1>(c, d), high2 = zip_high<1>(c, d);
   const I fours[4] = {zip_low<2>(low, low2), zip_high<2>(low, low2), zip_low<2>(high, high2), zip_high<2>(high, high2)};
   AUTOGLM_UNROLL
