@@ -98,6 +98,27 @@ TEST(CpuLinear, SameBitsForEveryNumberOfRowsAndThreads) {
   }
 }
 
+// Many rows are cut into parts that workers take before those of others: 800 on three workers are three, and none of
+// them ends with a tile.
+TEST(CpuLinear, PartsOfManyRowsGiveTheBitsOfOneWorker) {
+  for (const std::string& isa : isas_under_test()) {
+    for (const Shape& shape :
+         {Shape{Type::q4_1, Precision::automatic, 150, 96}, Shape{Type::q4_k, Precision::automatic, 40, 256},
+          Shape{Type::bf16, Precision::automatic, 70, 40}}) {
+      const int64_t rows = 799;
+      const std::vector<std::byte> bytes = random_weight(shape.type, shape.rows, shape.cols, 14);
+      const std::vector<float> x = random_values(static_cast<size_t>(rows * shape.cols), 15);
+      Machine one(isa);
+      const std::vector<float> expected = multiply(one, shape, bytes, x, rows);
+      for (int threads : {2, 3}) {
+        Machine several(isa, threads);
+        EXPECT_TRUE(multiply(several, shape, bytes, x, rows) == expected)
+            << isa << " " << info(shape.type).name << " on " << threads << " workers";
+      }
+    }
+  }
+}
+
 // AMX multiplies what many rows meet, AVX-512 the rest: a user of one must get the answer of the other.
 TEST(CpuLinear, AmxGivesTheBitsOfAvx512) {
   const std::vector<std::string> isas = isas_under_test();

@@ -65,13 +65,7 @@ void CpuBackend::rotate(int rope, int64_t row, float* values) const {
   const Rope& r = ropes_[static_cast<size_t>(rope)];
   const int pairs = r.spec.dims / 2;
   const float* cosines = reinterpret_cast<const float*>(r.table.data()) + row * r.spec.dims;
-  const float* sines = cosines + pairs;
-  if (!r.spec.interleaved) return isa_.rotate(values, cosines, sines, pairs);
-  for (int i = 0; i < pairs; ++i) {
-    const float a = values[2 * i], b = values[2 * i + 1];
-    values[2 * i] = a * cosines[i] - b * sines[i];
-    values[2 * i + 1] = a * sines[i] + b * cosines[i];
-  }
+  isa_.rotate(values, cosines, cosines + pairs, pairs, r.spec.interleaved);
 }
 
 void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {

@@ -178,23 +178,24 @@ void CpuBackend::attend_by_blocks(const AttentionTask& task, const SplitBlocks& 
   Ahead ahead = blocks.next.ahead();
   if (layout.scale_bytes() == 0) ask_rest(ahead);
   score_blocks(task, blocks, first_block, blocks_end, queries, ahead, worker);
-  for (int n = 0; n < queries; ++n) {
-    SoftmaxArgs args;
-    args.scores = worker.scores + n * kSplitTokens;
-    args.begin = view.begin_of(n);
-    args.end = view.end_of(n);
-    args.first = first_block * kBlockTokens;
-    args.last = blocks_end * kBlockTokens;
-    args.softcap = task.softcap;
-    args.ahead = &ahead;
-    if (args.begin < args.end) {
-      isa_.softmax(args);
-    } else {
-      std::fill(args.scores + args.first, args.scores + std::max(args.first, args.last), 0.0f);
-      args.max = -std::numeric_limits<float>::infinity();
+  int begins[kAttendQueries], ends[kAttendQueries];
+  SoftmaxArgs softmax;
+  softmax.begin = begins;
+  softmax.end = ends;
+  softmax.first = first_block * kBlockTokens;
+  softmax.last = blocks_end * kBlockTokens;
+  softmax.softcap = task.softcap;
+  softmax.ahead = &ahead;
+  for (int at = 0; at < queries; at += kAttendQueries) {
+    softmax.nq = std::min(kAttendQueries, queries - at);
+    for (int n = 0; n < softmax.nq; ++n) {
+      begins[n] = view.begin_of(at + n);
+      ends[n] = view.end_of(at + n);
     }
-    worker.part_max[n] = args.max;
-    worker.part_sum[n] = args.sum;
+    softmax.scores = worker.scores + static_cast<int64_t>(at) * kSplitTokens;
+    softmax.max = worker.part_max + at;
+    softmax.sum = worker.part_sum + at;
+    isa_.softmax(softmax);
   }
   WeightedSumArgs sum;
   sum.code = layout.code();

@@ -126,10 +126,19 @@ struct SplitBlocks;
 inline constexpr int64_t kChunk = 96;
 
 /// How a product of many rows is cut so that both factors stay in the second-level cache: `panels` panels meet `rows`
-/// rows before the next rows are taken.
+/// rows before the next rows are taken. Before that the rows are cut into `parts`, and each part is first taken by
+/// workers of its own, in every phase the same ones: what one phase writes to a row and the next one reads of it then
+/// mostly stays in one core's cache, which counts where the cores share no cache.
 struct Blocking {
   int64_t panels = 1;
   int64_t rows = kChunk;
+  int64_t parts = 1;
+};
+
+/// Rows [begin, end) of a batch.
+struct RowRange {
+  int64_t begin;
+  int64_t end;
 };
 
 /// Rows that a product is written or added to.
@@ -141,6 +150,9 @@ struct RowsOut {
 
 /// Fewer rows than these meet one panel after the other.
 inline constexpr int64_t kBlockRows = 12;
+
+/// Rows that a part has at least: every part decodes each panel for itself.
+inline constexpr int64_t kPartRows = 256;
 
 /// Asks for the lines of a tile that will be written, as this core's own: another core wrote or read them last.
 void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride);
@@ -224,11 +236,16 @@ class CpuBackend final : public Backend {
   /// For a phase of `panels` panels, or of panels of several weights together, times `rows` rows.
   Blocking blocking(const Activations& x, std::span<const CpuWeight* const> together, int64_t panels,
                     int64_t rows) const;
-  /// Panels [begin, end) of each weight (one or two) times all rows of x: f(to, at, m, width) when the products of m
-  /// rows and `width` columns from column `at` on lie in Worker::tile, weight by weight; `to` is their place in `out`.
+  /// Inside parallel(): f(begin, end, range) for pieces of `panels` panels and `rows` rows, cut as `blocking` says.
+  template <typename F>
+  void share_products(Worker& worker, int loop, int64_t panels, int64_t rows, const Blocking& blocking, F&& f);
+  /// Panels [begin, end) of each weight (one or two) times a range of rows of x: f(to, at, m, width) when the products
+  /// of m rows and `width` columns from column `at` on lie in Worker::tile, weight by weight; `to` is their place in
+  /// `out`.
   template <size_t n, typename F>
   void multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin, int64_t end,
-                       const Activations& x, int64_t rows, const Blocking& blocking, const RowsOut& out, F&& f);
+                       const Activations& x, const RowRange& range, const Blocking& blocking, const RowsOut& out,
+                       F&& f);
   /// Asks for the first lines of what this worker will read in a loop over the weight's panels.
   void prefetch_range(const Worker& worker, const CpuWeight& weight) const;
 

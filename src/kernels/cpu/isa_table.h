@@ -222,18 +222,19 @@ struct ScoreArgs {
   int64_t out_stride = 0;
 };
 
-/// Scores of one query in one split of the KV, turned into exp(s - max) in place. Positions of [first, last) outside
-/// [begin, end) become 0, and others outside it may.
+/// Scores of nq queries in one split of the KV, turned into exp(s - max) in place. Query n sees [begin[n], end[n]), in
+/// which neither bound falls with n; what else lies in [first, last) becomes 0.
 struct SoftmaxArgs {
-  float* scores = nullptr;  // [kSplitTokens]
-  int begin = 0;
-  int end = 0;
-  int first = 0;
+  float* scores = nullptr;  // [nq][kSplitTokens]
+  int nq = 0;
+  const int* begin = nullptr;
+  const int* end = nullptr;
+  int first = 0;  // multiples of kBlockTokens
   int last = 0;
   float softcap = 0.0f;
   Ahead* ahead = nullptr;  // some of it is asked for
-  float max = 0.0f;        // out
-  float sum = 0.0f;        // out
+  float* max = nullptr;    // out, [nq]; minus infinity where nothing is seen
+  float* sum = nullptr;    // out, [nq]
 };
 
 /// o[q][d] = sum over tokens [begin, end) of a split of p[q][j] * value_j[d], in order of j.
@@ -334,8 +335,9 @@ struct IsaTable {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
   /// gate = act(gate) * up; gelu: the tanh form, otherwise silu.
   void (*activate)(bool gelu, float* gate, const float* up, int64_t n);
-  /// Turns the pairs (values[i], values[i + pairs]) by angles of these cosines and sines.
-  void (*rotate)(float* values, const float* cosines, const float* sines, int64_t pairs);
+  /// Turns the pairs (values[i], values[i + pairs]), interleaved: (values[2 i], values[2 i + 1]), by angles of these
+  /// cosines and sines.
+  void (*rotate)(float* values, const float* cosines, const float* sines, int64_t pairs, bool interleaved);
   /// x = cap * tanh(x / cap).
   void (*softcap)(float* x, int64_t n, float cap);
   /// y += a * x.
@@ -347,7 +349,7 @@ struct IsaTable {
 
   // Attention.
   void (*scores)(const ScoreArgs& args);
-  void (*softmax)(SoftmaxArgs& args);
+  void (*softmax)(const SoftmaxArgs& args);
   void (*weighted_sum)(const WeightedSumArgs& args);
   void (*merge)(const MergeArgs& args);
   /// Another way for bf16 and q8 caches, for any number of queries. Null: there is none.

@@ -84,12 +84,12 @@ void CpuBackend::project(const ProjectArgs& args) {
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row) + args.in_offset, args.norm, row, to, worker);
     });
-    share_ranges(worker, 1, panels, block.panels, [&](int64_t begin, int64_t end) {
+    share_products(worker, 1, panels, args.rows, block, [&](int64_t begin, int64_t end, const RowRange& rows) {
       for (const Projection& p : args.projections) {
         const CpuWeight& weight = weight_of(*p.weight);
         const int64_t last = std::min(end, weight.panels);
         if (begin < last) {
-          multiply_panels<1>(worker, {&weight}, begin, last, x, args.rows, block, {row_of(*p.out, 0), p.out->cols},
+          multiply_panels<1>(worker, {&weight}, begin, last, x, rows, block, {row_of(*p.out, 0), p.out->cols},
                              [&](float* to, int64_t at, int64_t m, int64_t width) {
                                add_bias(bias_of(p.bias), at, m, width, worker.tile[0]);
                                copy_rows(worker.tile[0], m, width, to, p.out->cols);
@@ -123,8 +123,8 @@ void CpuBackend::project_add(const ProjectAddArgs& args) {
       prepare_row(row_of(*args.x, row), nullptr, row, to, worker);
     };
     const Activations x = ready.codes != nullptr ? ready : prepare(worker, args.rows, all, round);
-    share_ranges(worker, 1, weight.panels, block.panels, [&](int64_t begin, int64_t end) {
-      multiply_panels<1>(worker, {&weight}, begin, end, x, args.rows, block, out,
+    share_products(worker, 1, weight.panels, args.rows, block, [&](int64_t begin, int64_t end, const RowRange& rows) {
+      multiply_panels<1>(worker, {&weight}, begin, end, x, rows, block, out,
                          [&](float* to, int64_t at, int64_t m, int64_t width) {
                            add_bias(bias_of(args.bias), at, m, width, worker.tile[0]);
                            if (normed) {
@@ -166,16 +166,15 @@ void CpuBackend::gate_up(const GateUpArgs& args) {
     const Activations x = prepare(worker, args.rows, all, [&](int64_t row, const Activations& to) {
       prepare_row(row_of(*args.x, row), args.norm, row, to, worker);
     });
-    share_ranges(worker, 1, gate.panels, block.panels, [&](int64_t begin, int64_t end) {
-      multiply_panels<2>(worker, {&gate, &up}, begin, end, x, args.rows, block, out,
-                         [&](float* to, int64_t at, int64_t m, int64_t width) {
-                           add_bias(bias_of(args.gate_bias), at, m, width, worker.tile[0]);
-                           add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
-                           isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1],
-                                         m * kPanel);
-                           if (!codes) return copy_rows(worker.tile[0], m, width, to, out.stride);
-                           isa_.quantize(worker.tile[0], m, reinterpret_cast<ActGroup*>(to), 1, out.stride / kFloats);
-                         });
+    share_products(worker, 1, gate.panels, args.rows, block, [&](int64_t begin, int64_t end, const RowRange& rows) {
+      multiply_panels<2>(
+          worker, {&gate, &up}, begin, end, x, rows, block, out, [&](float* to, int64_t at, int64_t m, int64_t width) {
+            add_bias(bias_of(args.gate_bias), at, m, width, worker.tile[0]);
+            add_bias(bias_of(args.up_bias), at, m, width, worker.tile[1]);
+            isa_.activate(args.activation == Activation::gelu_tanh, worker.tile[0], worker.tile[1], m * kPanel);
+            if (!codes) return copy_rows(worker.tile[0], m, width, to, out.stride);
+            isa_.quantize(worker.tile[0], m, reinterpret_cast<ActGroup*>(to), 1, out.stride / kFloats);
+          });
     });
   });
 }

@@ -55,10 +55,27 @@ Activations CpuBackend::prepare(Worker& worker, int64_t rows, const Activations&
   return own;
 }
 
+template <typename F>
+void CpuBackend::share_products(Worker& worker, int loop, int64_t panels, int64_t rows, const Blocking& blocking,
+                                F&& f) {
+  const int64_t parts = blocking.parts;
+  const auto row_of_part = [&](int64_t part) {
+    return part == parts ? rows : rows * part / parts / ActTile::kRows * ActTile::kRows;
+  };
+  share_ranges(worker, loop, panels * parts, blocking.panels, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t part = begin / panels, first = part * panels, last = std::min(end, first + panels);
+      f(begin - first, last - first, RowRange{row_of_part(part), row_of_part(part + 1)});
+      begin = last;
+    }
+  });
+}
+
 template <size_t n, typename F>
 void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeight*, n>& weights, int64_t begin,
-                                 int64_t end, const Activations& x, int64_t rows, const Blocking& blocking,
+                                 int64_t end, const Activations& x, const RowRange& range, const Blocking& blocking,
                                  const RowsOut& out, F&& f) {
+  const int64_t rows = range.end - range.begin;
   static_assert(n <= 2, "a worker has two tiles");
   PanelProduct products[n][kMaxPanels];
   for (size_t w = 0; w < n; ++w) {
@@ -68,7 +85,8 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
       products[w][i] = PanelProduct(isa_, *weights[w], 0, begin + i, rows, worker, room);
     }
   }
-  for_chunks(rows, blocking.rows, [&](int64_t first, int64_t m) {
+  for_chunks(rows, blocking.rows, [&](int64_t at, int64_t m) {
+    const int64_t first = range.begin + at;
     for (int64_t i = 0; i < end - begin; ++i) {
       const int64_t width = products[0][i].width();
       float* to = out.data + first * out.stride + (begin + i) * out.width;

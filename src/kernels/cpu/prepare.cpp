@@ -150,7 +150,8 @@ Blocking CpuBackend::blocking(const Activations& x, std::span<const CpuWeight* c
                               int64_t rows) const {
   Blocking blocking;
   if (rows < kBlockRows) return blocking;
-  int64_t bytes = 0, fit = std::min<int64_t>(kMaxPanels, panels / (kPiecesEach * pool_.size()));
+  blocking.parts = std::clamp<int64_t>(rows / kPartRows, 1, pool_.size());
+  int64_t bytes = 0, fit = std::min<int64_t>(kMaxPanels, panels * blocking.parts / (kPiecesEach * pool_.size()));
   for (const CpuWeight* weight : together) {
     const int64_t expanded = expanded_bytes(*weight);
     bytes += std::max(expanded, weight->panel_bytes);

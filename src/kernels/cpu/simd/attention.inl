@@ -272,10 +272,10 @@ void scores(const ScoreArgs& args) {
   }
 }
 
-/// exp(x) for x <= 0, 2^-125 where it is less: 2^n by place in the bits, and a polynomial in what is left, within half,
-/// whose relative error is 7.5e-8 (minimax by the Remez algorithm). NaN stays NaN.
+/// exp(x) for x <= 0, and 0 from 2^-126 down, minus infinity included: 2^n by place in the bits, and a polynomial in what
+/// is left, within half, whose relative error is 7.5e-8 (minimax by the Remez algorithm). NaN stays NaN.
 AUTOGLM_INLINE F weight_of(F x) {
-  const F t = at_least(x * splat(1.44269504088896341f), -125.0f), rounded = t + splat(kMagic);
+  const F t = at_least(x * splat(1.44269504088896341f), -127.0f), rounded = t + splat(kMagic);
   const F f = t - (rounded - splat(kMagic));
   F p = splat(1.327647199e-3f);
   p = fma(p, f, splat(9.675541334e-3f));
@@ -286,40 +286,82 @@ AUTOGLM_INLINE F weight_of(F x) {
   return p * bits_to_float((float_to_bits(rounded) << 23) + splat_int(127 << 23));
 }
 
-void softmax(SoftmaxArgs& args) {
-  constexpr int kStride = 4 * W;  // four chains, so that none waits for the one before it
-  float* s = args.scores;
-  const int from = args.begin / kStride * kStride, to = (args.end + kStride - 1) / kStride * kStride;
-  const auto fill = [s](int begin, int end, float value) {
-    for (int i = begin; i < end; ++i) s[i] = value;
-  };
-  if (args.softcap > 0.0f) {
-    for (int i = from; i < to; i += W) store(s + i, soft_cap(load(s + i), args.softcap));
+/// Lane r < n of the result is op over the lanes of v[r], in the order of reduce_all().
+template <int n, typename Op>
+AUTOGLM_INLINE F reduce_rows(const F (&v)[n], Op op) {
+  if constexpr (n == 1) {
+    return reduce_all(v[0], op);
+  } else {
+    I bits[n == 3 ? 4 : n];
+    for (int r = 0; r < n; ++r) bits[r] = float_to_bits(v[r]);
+    if constexpr (n == 3) bits[3] = bits[2];
+    return bits_to_float(reduce_lanes<n == 3 ? 4 : n>(
+        bits, [&](I a, I b) { return float_to_bits(op(bits_to_float(a), bits_to_float(b))); }));
   }
-  fill(from, args.begin, -__builtin_inff());  // after the cap, which would make it finite
-  fill(args.end, to, -__builtin_inff());
+}
+
+/// The rows of a softmax go together, so that none waits for the end of the one before it.
+constexpr int kSoftmaxRows = 4;
+
+/// NR rows. Scores that a row does not see become minus infinity first, whose weight adds nothing, so that the bits of a
+/// row are the same beside any others.
+template <int NR>
+AUTOGLM_INLINE void softmax_rows(const SoftmaxArgs& args, int row) {
+  const int *begin = args.begin + row, *end = args.end + row;
+  float* s = args.scores + static_cast<int64_t>(row) * kSplitTokens;
+  const int from = begin[0] / W * W, seen = (end[NR - 1] + W - 1) / W * W, to = seen > from ? seen : from;
+  const F lowest = splat(-__builtin_inff());
+  I lane;
+  for (int i = 0; i < W; ++i) lane[i] = i;
+  AUTOGLM_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    float* at = s + r * kSplitTokens;
+    if (args.softcap > 0.0f) {
+      for (int i = from; i < to; i += W) store(at + i, soft_cap(load(at + i), args.softcap));
+    }
+    const auto hide = [&](int i) __attribute__((always_inline)) {
+      const I position = lane + splat_int(i);
+      const F late = position < splat_int(end[r]) ? load(at + i) : lowest;
+      store(at + i, position < splat_int(begin[r]) ? lowest : late);
+    };
+    for (int i = from; i < begin[r] && i < to; i += W) hide(i);
+    for (int i = end[r] / W * W < from ? from : end[r] / W * W; i < to; i += W) hide(i);
+  }
   const auto larger = [](F a, F b) { return b > a ? b : a; };  // a NaN is passed over here and comes back in the sum
-  F largest[4];
-  for (F& chain : largest) chain = splat(-__builtin_inff());
-  for (int i = from; i < to; i += kStride) {
+  F most[NR];
+  for (F& m : most) m = lowest;
+  for (int i = from; i < to; i += W) {
     AUTOGLM_UNROLL
-    for (int k = 0; k < 4; ++k) largest[k] = larger(largest[k], load(s + i + k * W));
+    for (int r = 0; r < NR; ++r) most[r] = larger(most[r], load(s + r * kSplitTokens + i));
   }
-  const F max = reduce_all(larger(larger(largest[0], largest[1]), larger(largest[2], largest[3])), larger);
-  F sums[4] = {};
-  for (int i = from; i < to; i += kStride) {
-    ask(*args.ahead, 5);
+  const F largest = reduce_rows(most, larger);
+  F max[NR], sums[NR] = {};
+  AUTOGLM_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    args.max[row + r] = largest[r];
+    max[r] = splat(begin[r] < end[r] ? largest[r] : 0.0f);
+  }
+  for (int i = from; i < to; i += W) {
+    ask(*args.ahead, NR + 1);
     AUTOGLM_UNROLL
-    for (int k = 0; k < 4; ++k) {
-      const F weight = weight_of(load(s + i + k * W) - max);
-      store(s + i + k * W, weight);
-      sums[k] = sums[k] + weight;  // of what is not seen 2^-125 is added, the same for every tile
+    for (int r = 0; r < NR; ++r) {
+      float* at = s + r * kSplitTokens + i;
+      const F weight = weight_of(load(at) - max[r]);
+      store(at, weight);
+      sums[r] = sums[r] + weight;
     }
   }
-  fill(args.first < from ? args.first : from, args.begin, 0.0f);
-  fill(args.end, args.last > to ? args.last : to, 0.0f);
-  args.max = max[0];
-  args.sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  const F sum = reduce_rows(sums, [](F a, F b) { return a + b; });
+  AUTOGLM_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    args.sum[row + r] = sum[r];
+    for (int i = args.first; i < from; i += W) store(s + r * kSplitTokens + i, F{});
+    for (int i = to > args.first ? to : args.first; i < args.last; i += W) store(s + r * kSplitTokens + i, F{});
+  }
+}
+
+void softmax(const SoftmaxArgs& args) {
+  for_query_tiles<kSoftmaxRows>(args.nq, [&](int row, auto count) { softmax_rows<count.value>(args, row); });
 }
 
 template <KvCode code>

@@ -240,7 +240,8 @@ void activate(bool use_gelu, float* gate, const float* up, int64_t n) {
   }
 }
 
-void rotate(float* values, const float* cosines, const float* sines, int64_t pairs) {
+/// Pairs (i, i + pairs).
+AUTOGLM_INLINE void rotate_halves(float* values, const float* cosines, const float* sines, int64_t pairs) {
   int64_t i = 0;
   for (; i + W <= pairs; i += W) {
     const F a = load(values + i), b = load(values + i + pairs), c = load(cosines + i), s = load(sines + i);
@@ -252,6 +253,29 @@ void rotate(float* values, const float* cosines, const float* sines, int64_t pai
     values[i] = a * cosines[i] - b * sines[i];
     values[i + pairs] = a * sines[i] + b * cosines[i];
   }
+}
+
+/// Pairs (2 i, 2 i + 1).
+AUTOGLM_INLINE void rotate_neighbours(float* values, const float* cosines, const float* sines, int64_t pairs) {
+  int64_t i = 0;
+  for (; i + W <= pairs; i += W) {
+    const I c = load_int(cosines + i), s = load_int(sines + i), minus = float_to_bits(-load(sines + i));
+    const auto turn = [&](float* at, I cosine, I sine) __attribute__((always_inline)) {
+      const F v = load(at);  // a c + b (-s), b c + a s
+      store(at, v * bits_to_float(cosine) + swap_lanes<1>(v) * bits_to_float(sine));
+    };
+    turn(values + 2 * i, zip_low<1>(c, c), zip_low<1>(minus, s));
+    turn(values + 2 * i + W, zip_high<1>(c, c), zip_high<1>(minus, s));
+  }
+  for (; i < pairs; ++i) {
+    const float a = values[2 * i], b = values[2 * i + 1];
+    values[2 * i] = a * cosines[i] - b * sines[i];
+    values[2 * i + 1] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void rotate(float* values, const float* cosines, const float* sines, int64_t pairs, bool interleaved) {
+  (interleaved ? rotate_neighbours : rotate_halves)(values, cosines, sines, pairs);
 }
 
 void softcap(float* x, int64_t n, float cap) {
