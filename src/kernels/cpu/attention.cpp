@@ -136,21 +136,27 @@ int64_t CpuBackend::list_tiles(const AttentionTask& task, int64_t first_row, int
   const int64_t capacity = tile_pages_.size() / static_cast<int64_t>(sizeof(AttentionTile));
   const int64_t most = tile_rows(task, task.queries ? std::ssize(*task.queries) : rows);
   int64_t count = 0;
-  for (size_t s = 0; s < task.segments.size(); ++s) {
+  const auto add = [&](size_t s, int head, int64_t part_begin, int64_t part_end) {
     const KvSegment& segment = task.segments[s];
-    const int64_t first = std::max(segment.row_begin, first_row);
-    const int64_t last = std::min(segment.row_begin + segment.rows, first_row + rows);
-    // Head by head, so that its keys and values stay in the cache; long tiles first, so that workers finish together.
-    for (int h = 0; h < task.heads / task.group; ++h) {
-      for_queries(task, first_row, first, last, [&](int64_t begin, int64_t end, int64_t before) {
-        for (int64_t tail = end; tail > begin;) {
-          const int64_t head = std::max(begin, tail - most);
-          AUTOGLM_CHECK(count < capacity, "more attention tiles than reserve() foresaw");
-          tiles[count++] = {static_cast<int32_t>(s), h, static_cast<int32_t>(head - segment.row_begin),
-                            static_cast<int32_t>(tail - head), before};
-          tail = head;
-        }
-      });
+    const int64_t first = std::max(segment.row_begin, part_begin);
+    const int64_t last = std::min(segment.row_begin + segment.rows, part_end);
+    for_queries(task, first_row, first, last, [&](int64_t begin, int64_t end, int64_t before) {
+      for (int64_t tail = end; tail > begin;) {
+        const int64_t left = tail - begin, pieces = (left + most - 1) / most, take = (left + pieces - 1) / pieces;
+        AUTOGLM_CHECK(count < capacity, "more attention tiles than reserve() foresaw");
+        tail -= take;
+        tiles[count++] = {static_cast<int32_t>(s), head, static_cast<int32_t>(tail - segment.row_begin),
+                          static_cast<int32_t>(take), before};
+      }
+    });
+  };
+  // Of each part of the rows head by head, so that its keys and values stay in the cache; long tiles first, so that
+  // workers finish together.
+  const int64_t parts = parts_of(rows);
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t begin = first_row + part_row(rows, parts, part), end = first_row + part_row(rows, parts, part + 1);
+    for (size_t s = 0; s < task.segments.size(); ++s) {
+      for (int h = 0; h < task.heads / task.group; ++h) add(s, h, begin, end);
     }
   }
   return count;

@@ -126,13 +126,11 @@ struct SplitBlocks;
 inline constexpr int64_t kChunk = 96;
 
 /// How a product of many rows is cut so that both factors stay in the second-level cache: `panels` panels meet `rows`
-/// rows before the next rows are taken. Before that the rows are cut into `parts`, and each part is first taken by
-/// workers of its own, in every phase the same ones: what one phase writes to a row and the next one reads of it then
-/// mostly stays in one core's cache, which counts where the cores share no cache.
+/// rows before the next rows are taken.
 struct Blocking {
   int64_t panels = 1;
   int64_t rows = kChunk;
-  int64_t parts = 1;
+  int64_t parts = 1;  // of the rows, before that: parts_of()
 };
 
 /// Rows [begin, end) of a batch.
@@ -153,6 +151,11 @@ inline constexpr int64_t kBlockRows = 12;
 
 /// Rows that a part has at least: every part decodes each panel for itself.
 inline constexpr int64_t kPartRows = 256;
+
+/// The first row of a part; of part `parts`: the end of the last one.
+inline int64_t part_row(int64_t rows, int64_t parts, int64_t part) {
+  return part == parts ? rows : rows * part / parts / ActTile::kRows * ActTile::kRows;
+}
 
 /// Asks for the lines of a tile that will be written, as this core's own: another core wrote or read them last.
 void own_lines(const float* to, int64_t rows, int64_t width, int64_t stride);
@@ -217,6 +220,10 @@ class CpuBackend final : public Backend {
   /// Pieces of a size that gives every worker several.
   int64_t grain_of(int64_t n) const;
   int64_t pool_size() const;
+  /// Parts that the rows of a batch are cut into. Each is taken first by workers of its own, in every phase the same
+  /// ones: what one phase writes to a row and the next one reads of it then mostly stays in one core's cache, which
+  /// counts where the cores share no cache.
+  int64_t parts_of(int64_t rows) const;
   void fill_rope(const Rope& rope, int64_t row, std::span<const int32_t> positions) const;
 
   // prepare.cpp: activations and panels

@@ -59,13 +59,10 @@ template <typename F>
 void CpuBackend::share_products(Worker& worker, int loop, int64_t panels, int64_t rows, const Blocking& blocking,
                                 F&& f) {
   const int64_t parts = blocking.parts;
-  const auto row_of_part = [&](int64_t part) {
-    return part == parts ? rows : rows * part / parts / ActTile::kRows * ActTile::kRows;
-  };
   share_ranges(worker, loop, panels * parts, blocking.panels, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t part = begin / panels, first = part * panels, last = std::min(end, first + panels);
-      f(begin - first, last - first, RowRange{row_of_part(part), row_of_part(part + 1)});
+      f(begin - first, last - first, RowRange{part_row(rows, parts, part), part_row(rows, parts, part + 1)});
       begin = last;
     }
   });
@@ -95,6 +92,10 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
       f(to, (begin + i) * kPanel, m, width);
     }
   });
+}
+
+inline int64_t CpuBackend::parts_of(int64_t rows) const {
+  return std::clamp<int64_t>(rows / kPartRows, 1, pool_.size());
 }
 
 inline int64_t CpuBackend::pool_size() const { return pool_.size(); }

@@ -150,7 +150,7 @@ Blocking CpuBackend::blocking(const Activations& x, std::span<const CpuWeight* c
                               int64_t rows) const {
   Blocking blocking;
   if (rows < kBlockRows) return blocking;
-  blocking.parts = std::clamp<int64_t>(rows / kPartRows, 1, pool_.size());
+  blocking.parts = parts_of(rows);
   int64_t bytes = 0, fit = std::min<int64_t>(kMaxPanels, panels * blocking.parts / (kPiecesEach * pool_.size()));
   for (const CpuWeight* weight : together) {
     const int64_t expanded = expanded_bytes(*weight);
