@@ -22,7 +22,7 @@
 
 namespace autoglm {
 
-inline constexpr uint32_t kKvSegmentVersion = 1;
+inline constexpr uint32_t kKvSegmentVersion = 2;  // 2: q8 keys are rotated
 inline constexpr int64_t kSegmentHeaderBytes = 256;
 inline constexpr int64_t kRecordHeaderBytes = 128;
 inline constexpr int kRecordTokens = 16;

@@ -151,6 +151,35 @@ TEST(CpuAttention, BlocksAreCopiedExportedAndImportedWhole) {
   }
 }
 
+// A cache that one ISA has written another may read (a saved prompt, after the program was moved): rotated keys
+// included.
+TEST(CpuAttention, EveryIsaStoresTheSameBits) {
+  for (KvType type : {KvType::q8, KvType::q4}) {
+    std::vector<std::byte> first;
+    for (const std::string& isa : isas_under_test()) {
+      Machine m(isa);
+      m.reserve(limits_for(16, 160));
+      const KvLayerSpec layers[] = {{KvLayerSpec::Kind::kv, 2, 80, 48, type}};
+      const std::unique_ptr<KvStore> store = m->make_kv(layers, 1);
+      Buffer q = m.buffer(16, 160, random_values(16 * 160, 71)), k = m.buffer(16, 160, random_values(16 * 160, 72)),
+             v = m.buffer(16, 96, random_values(16 * 96, 73));
+      Buffer out = m.buffer(16, 96);
+      const std::vector<int32_t> block = {0};
+      const KvSegment segment{.blocks = block, .past = 0, .row_begin = 0, .rows = 16};
+      m.begin(16);
+      AttentionArgs args{};
+      args.rows = 16, args.q = &q, args.k = &k, args.v = &v, args.out = &out, args.rope = -1;
+      args.heads = args.kv_heads = 2, args.key_dim = 80, args.value_dim = 48, args.scale = 0.1f;
+      args.kv = {store.get(), 0, {&segment, 1}};
+      m->attention(args);
+      std::vector<std::byte> bytes(static_cast<size_t>(store->block_bytes()));
+      store->export_block(0, bytes);
+      if (first.empty()) first = bytes;
+      EXPECT_TRUE(bytes == first) << isa << " type " << static_cast<int>(type);
+    }
+  }
+}
+
 // ---- Latent
 
 TEST(CpuLatentAttention, AgreesWithTheReferenceAndWithItself) {

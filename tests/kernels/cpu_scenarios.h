@@ -122,9 +122,11 @@ struct AttentionTolerance {
 /// A step of q4 is larger, but values that lie so near to a border are as few.
 /// amx rounds queries, keys, values and weights to bf16: four errors of 2^-8 at most and 1.6e-3 by root mean square,
 /// 3.3e-3 together; the scores, of up to 40, multiply the first two. Single outputs that hang on two close scores
-/// differ most.
+/// differ most. Its queries are not rounded to int8 before, as those of the reference and of the other ISAs are for q8:
+/// that alone moves an output by up to 0.21 here.
 inline AttentionTolerance attention_tolerance(std::string_view isa, KvType type) {
-  if (isa == "amx" && (type == KvType::bf16 || type == KvType::q8)) return {1e-1, 1e-2};
+  if (isa == "amx" && type == KvType::bf16) return {1e-1, 1e-2};
+  if (isa == "amx" && type == KvType::q8) return {3e-1, 3e-2};
   const double one = type == KvType::f32 ? 1e-4 : 2e-2;
   return {one, one};
 }

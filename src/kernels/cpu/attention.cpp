@@ -76,7 +76,7 @@ void CpuBackend::finish_tile(const AttentionTask& task, const AttentionTile& til
   for (int n = 0; n < tile.rows * task.group; ++n) {
     const int64_t column = (tile.kv_head * task.group + n % task.group) * task.value_dim;
     float* from = worker.out + n * width;
-    if (layout.rotated()) rotate_kv(from, width);
+    if (layout.rotated()) isa_.hadamard(from, width / kScaleGroup, from);
     // + 0: a sum that was flushed to -0 becomes +0 when tokens of weight 0 follow it, which depends on the tile.
     isa_.divide(from, worker.sum[n], task.value_dim,
                 codes ? from : task.out + (first_row + n / task.group) * task.out_stride + column);

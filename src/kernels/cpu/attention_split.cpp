@@ -100,28 +100,26 @@ bool CpuBackend::in_tiles(const KvLayout& layout) const {
 void CpuBackend::load_queries(const AttentionTask& task, const AttentionTile& tile, Worker& worker) const {
   const KvSegment& segment = task.segments[static_cast<size_t>(tile.segment)];
   const KvLayout& layout = task.store->layout(task.layer);
-  const int64_t padded = query_stride(layout), groups = padded / kScaleGroup;
+  const int64_t padded = query_stride(layout), groups = padded / kScaleGroup, rotated = layout.rotated_keys();
   const bool tiles = in_tiles(layout);
-  for (int n = 0; n < tile.rows * task.group; ++n) {
+  const int queries = tile.rows * task.group;
+  for (int n = 0; n < queries; ++n) {
     const int64_t row = segment.row_begin + tile.first + n / task.group - tile.before;
     const float* from = task.q + row * task.q_stride + (tile.kv_head * task.group + n % task.group) * task.key_dim;
-    if (layout.integer_keys() && !tiles && !layout.rotated() && padded == task.key_dim) {
-      isa_.quantize_query(from, groups, worker.q_codes + n * groups);
-      continue;
-    }
     float* to = worker.q + (tiles ? 0 : n * padded);
-    std::copy_n(from, task.key_dim, to);
-    std::fill(to + task.key_dim, to + padded, 0.0f);
-    if (layout.rotated()) rotate_kv(to, padded);
-    if (tiles) {
-      for (int64_t i = 0; i < task.key_dim; ++i) to[i] *= task.scale * kLog2E;
-      uint16_t* lines = worker.q_tiles + (n / 16 * groups * 16 + n % 16) * kScaleGroup;
-      for (int64_t g = 0; g < groups; ++g)
-        isa_.to_bf16(to + g * kScaleGroup, kScaleGroup, lines + g * 16 * kScaleGroup);
-    } else if (layout.integer_keys()) {
-      isa_.quantize_query(to, groups, worker.q_codes + n * groups);
+    if (rotated == task.key_dim) {
+      isa_.hadamard(from, groups, to);
+    } else {
+      std::copy_n(from, task.key_dim, to);
+      std::fill(to + task.key_dim, to + padded, 0.0f);
+      isa_.hadamard(to, rotated / kScaleGroup, to);
     }
+    if (!tiles) continue;
+    for (int64_t i = 0; i < padded; ++i) to[i] *= task.scale * kLog2E;
+    uint16_t* lines = worker.q_tiles + (n / 16 * groups * 16 + n % 16) * kScaleGroup;
+    for (int64_t g = 0; g < groups; ++g) isa_.to_bf16(to + g * kScaleGroup, kScaleGroup, lines + g * 16 * kScaleGroup);
   }
+  if (!tiles && layout.integer_keys()) isa_.quantize(worker.q, queries * groups, worker.q_codes, queries * groups, 0);
 }
 
 /// Scores of blocks [first, end) of a split.

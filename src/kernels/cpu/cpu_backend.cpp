@@ -172,7 +172,7 @@ void CpuBackend::keep_rows(const KeepRowsArgs& args) {
 int64_t CpuBackend::kv_block_bytes(std::span<const KvLayerSpec> layers) const { return kv_bytes(layers); }
 
 std::unique_ptr<KvStore> CpuBackend::make_kv(std::span<const KvLayerSpec> layers, int64_t blocks) {
-  return std::make_unique<CpuKvStore>(layers, blocks, isa_.quantize, filler_);
+  return std::make_unique<CpuKvStore>(layers, blocks, isa_, filler_);
 }
 
 // ---- Scratch
@@ -273,7 +273,7 @@ void CpuBackend::place_workers() {
     }
     w.row = carver.take<float>(worker_row(limits_));
     w.q = carver.take<float>(queries * round_up(head, kScaleGroup));
-    w.q_codes = carver.take<QueryGroup>(queries * round_up(head, kScaleGroup) / kScaleGroup);
+    w.q_codes = carver.take<ActGroup>(queries * round_up(head, kScaleGroup) / kScaleGroup);
     if (isa_.attend != nullptr) {
       w.q_tiles = carver.take<uint16_t>(queries * round_up(head, kScaleGroup));
       w.key_tiles = carver.take<uint16_t>(kSplitTokens * round_up(head, kScaleGroup));

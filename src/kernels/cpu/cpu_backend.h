@@ -69,9 +69,9 @@ struct Worker {
   float* tile[2] = {};          // [kChunk][32] products
   float* row = nullptr;         // [widest]
   // Attention, for at most `queries` queries:
-  float* q = nullptr;             // [queries][key_dim, rounded up to 32]
-  QueryGroup* q_codes = nullptr;  // [queries][key groups]: q against q8 keys
-  uint16_t* q_tiles = nullptr;    // the tiles of AttendArgs, where the ISA has attend()
+  float* q = nullptr;           // [queries][key_dim, rounded up to 32]
+  ActGroup* q_codes = nullptr;  // [queries][key groups]: q against q8 and q4 keys
+  uint16_t* q_tiles = nullptr;  // the tiles of AttendArgs, where the ISA has attend()
   uint16_t* key_tiles = nullptr;
   uint16_t* value_tiles = nullptr;
   float* scores = nullptr;    // [queries][kSplitTokens]

@@ -43,15 +43,6 @@ struct alignas(64) ActTile {
 };
 static_assert(sizeof(ActTile) == 640);
 
-/// 32 columns of a query that meets q8 keys, as int16. Four columns, a "quad", are stored as 0, 2, 1, 3: products are
-/// added in pairs, and the even and the odd bytes of a quad of keys are pairs as they are.
-struct QueryGroup {
-  int16_t codes[32];
-  float scale;    // value = scale * code
-  int32_t start;  // -128 * (sum of the codes), because keys are stored with 128 added
-};
-static_assert(sizeof(QueryGroup) == 72);
-
 /// How a panel stores the codes of 32 columns of 32 rows: unsigned, code + zero point. Four columns of a row are a
 /// "quad", 4 adjacent bytes; a quad of all rows is a line of 128 bytes; quads 0..7 make up a group. Low bits come
 /// first:
@@ -205,7 +196,7 @@ struct Ahead {
 enum class KvCode : uint8_t { f32, f16, bf16, q8, q4 };
 
 /// Dot products of nq queries with the keys of some blocks of 16: out[q][j] = scale * (q . key_j). With q8 and q4 a
-/// query is int16 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
+/// query is int8 codes, sums over a group of 32 columns are exact integers, and groups are added in ascending order.
 struct ScoreArgs {
   KvCode code = KvCode::f32;
   const void* const* keys = nullptr;        // one pointer a block
@@ -214,7 +205,7 @@ struct ScoreArgs {
   int dim = 0;               // a multiple of 4, q4: of 32 (queries are padded with zeros)
   const float* q = nullptr;  // f32, f16 and bf16
   int64_t q_stride = 0;
-  const QueryGroup* q_codes = nullptr;  // q8 and q4: [nq][groups]
+  const ActGroup* q_codes = nullptr;  // q8 and q4: [nq][groups]
   int nq = 0;
   float scale = 1.0f;
   Ahead* ahead = nullptr;  // q8 and q4: some of it is asked for
@@ -329,7 +320,8 @@ struct IsaTable {
   void (*quantize)(const float* x, int64_t groups, ActGroup* out, int64_t in_row, int64_t stride);
   /// The same, and what it leaves over (x - scale * code) quantized in its turn.
   void (*quantize_twice)(const float* x, int64_t groups, ActGroup* high, ActGroup* low);
-  void (*quantize_query)(const float* x, int64_t groups, QueryGroup* out);
+  /// out = each of the groups turned by the matrix of rotate_kv() (kernels/quantize.h). In place allowed.
+  void (*hadamard)(const float* x, int64_t groups, float* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   /// out = x / sqrt(mean(x^2) + eps) * weight (null: 1). In place allowed.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

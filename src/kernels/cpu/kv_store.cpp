@@ -43,16 +43,6 @@ void store_f16(const float* x, int n, uint8_t* to, int stride = 1) {
   }
 }
 
-/// f(g, x) for each rotated group of a row; `scratch` holds the row, padded.
-template <typename F>
-void for_rotated(const float* x, int n, float* scratch, F&& f) {
-  const int groups = groups_of(n);
-  std::copy_n(x, n, scratch);
-  std::fill(scratch + n, scratch + groups * kScaleGroup, 0.0f);
-  rotate_kv(scratch, groups * kScaleGroup);
-  for (int g = 0; g < groups; ++g) f(g, scratch + g * kScaleGroup);
-}
-
 }  // namespace
 
 KvLayout::KvLayout(const KvLayerSpec& kv) : spec(kv) {
@@ -80,9 +70,9 @@ int64_t kv_bytes(std::span<const KvLayerSpec> layers) {
   return bytes;
 }
 
-CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize,
+CpuKvStore::CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, const IsaTable& isa,
                        const std::shared_ptr<PageFiller>& filler)
-    : quantize_(quantize), blocks_(blocks) {
+    : isa_(isa), blocks_(blocks) {
   for (const KvLayerSpec& spec : layers) {
     KvLayout layout(spec);
     layout.offset = block_bytes_;
@@ -131,18 +121,30 @@ void CpuKvStore::import_block(int32_t block, std::span<const std::byte> in) {
   });
 }
 
-/// A row in q8 (kernels/quantize.h); the scale of group g goes to scales + 16 * 4 * g.
-const ActGroup* CpuKvStore::round_row(const float* x, int n, float* scratch, uint8_t* scales) const {
+/// f(g, x) for each rotated group of a row; `scratch` holds the row, padded.
+template <typename F>
+void CpuKvStore::for_rotated(const float* x, int n, float* scratch, F&& f) const {
+  const int groups = groups_of(n);
+  std::copy_n(x, n, scratch);
+  std::fill(scratch + n, scratch + groups * kScaleGroup, 0.0f);
+  isa_.hadamard(scratch, groups, scratch);
+  for (int g = 0; g < groups; ++g) f(g, scratch + g * kScaleGroup);
+}
+
+/// A row in q8 (kernels/quantize.h), whose first columns are rotated before; the scale of group g goes to
+/// scales + 16 * 4 * g.
+const ActGroup* CpuKvStore::round_row(const float* x, int n, int rotated, float* scratch, uint8_t* scales) const {
   const int groups = groups_of(n);
   auto* codes = reinterpret_cast<ActGroup*>(scratch);  // half a float a column
   static_assert(sizeof(ActGroup) == 2 * kScaleGroup);
-  if (n % kScaleGroup != 0) {
-    float* padded = scratch + round_up(n, kScaleGroup) / 2;
-    std::copy_n(x, n, padded);
-    std::fill(padded + n, padded + round_up(n, kScaleGroup), 0.0f);
+  if (n % kScaleGroup != 0 || rotated > 0) {
+    float* padded = scratch + groups * kScaleGroup / 2;
+    isa_.hadamard(x, rotated / kScaleGroup, padded);
+    std::copy(x + rotated, x + n, padded + rotated);
+    std::fill(padded + n, padded + groups * kScaleGroup, 0.0f);
     x = padded;
   }
-  quantize_(x, groups, codes, groups, 0);
+  isa_.quantize(x, groups, codes, groups, 0);
   for (int g = 0; g < groups; ++g) std::memcpy(scales + g * kBlockTokens * 4, &codes[g].scale, 4);
   return codes;
 }
@@ -161,7 +163,7 @@ void CpuKvStore::store_rows(const KvLayout& l, const float* x, int n, uint8_t* t
       store_bf16(x, n, to);
       return;
     case KvType::q8: {
-      const ActGroup* codes = round_row(x, n, scratch, scales);
+      const ActGroup* codes = round_row(x, n, 0, scratch, scales);
       for (int i = 0; i < n; i += kScaleGroup, ++codes) {
         std::memcpy(to + i, codes->codes, static_cast<size_t>(std::min(kScaleGroup, n - i)));
       }
@@ -196,7 +198,7 @@ void CpuKvStore::append(int layer, int32_t block, int slot, int head_index, cons
       for (int i = 0; i < n; i += 2) store_bf16(key + i, std::min(2, n - i), base + (i * kBlockTokens + 2 * slot) * 2);
       break;
     case KvType::q8: {  // four columns
-      const ActGroup* codes = round_row(key, n, scratch, scales);
+      const ActGroup* codes = round_row(key, n, l.rotated_keys(), scratch, scales);
       for (int i = 0; i < l.padded_key; i += 4) {
         uint32_t quad;
         std::memcpy(&quad, codes[i / kScaleGroup].codes + i % kScaleGroup, 4);

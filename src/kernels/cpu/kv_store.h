@@ -40,8 +40,12 @@ struct KvLayout {
   }
   /// Whether scores are integer products of codes.
   bool integer_keys() const { return (spec.type == KvType::q8 || spec.type == KvType::q4) && !latent(); }
-  /// Whether keys and values are rotated (kernels/quantize.h).
+  /// Whether values, and latent rows, are rotated (kernels/quantize.h); q4 keys are too, padded to whole groups.
   bool rotated() const { return spec.type == KvType::q4; }
+  /// Columns of a key, and of the queries that meet it, that are rotated: of q8 those that make up whole groups.
+  int rotated_keys() const {
+    return rotated() ? key_groups * kScaleGroup : integer_keys() ? spec.key_dim / kScaleGroup * kScaleGroup : 0;
+  }
   bool latent() const { return spec.kind == KvLayerSpec::Kind::latent; }
   KvCode code() const { return static_cast<KvCode>(spec.type); }
 };
@@ -50,9 +54,7 @@ struct KvLayout {
 /// the hardware prefetches. An exported block is all layers and heads in order.
 class CpuKvStore final : public KvStore {
  public:
-  using Quantize = decltype(IsaTable::quantize);
-
-  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, Quantize quantize,
+  CpuKvStore(std::span<const KvLayerSpec> layers, int64_t blocks, const IsaTable& isa,
              const std::shared_ptr<PageFiller>& filler);
 
   int64_t blocks() const override { return blocks_; }
@@ -75,10 +77,12 @@ class CpuKvStore final : public KvStore {
   /// f(piece, offset in an exported block) for each head of each layer.
   template <typename F>
   void for_pieces(int32_t block, F&& f) const;
-  const ActGroup* round_row(const float* x, int n, float* scratch, uint8_t* scales) const;
+  template <typename F>
+  void for_rotated(const float* x, int n, float* scratch, F&& f) const;
+  const ActGroup* round_row(const float* x, int n, int rotated, float* scratch, uint8_t* scales) const;
   void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, uint8_t* scales, float* scratch) const;
 
-  Quantize quantize_;
+  const IsaTable& isa_;
   std::vector<KvLayout> layers_;
   int64_t blocks_ = 0;
   int64_t block_bytes_ = 0;

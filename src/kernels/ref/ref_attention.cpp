@@ -82,7 +82,8 @@ void RefBackend::attention(const AttentionArgs& args) {
         float* query = row_of(*args.q, place) + h * args.key_dim;
         normalize(args.q_norm, query, args.key_dim);
         rotate(args.rope, row, query);
-        const Attend one{query, segment.past + r, args.scale, args.softcap, args.window, args.value_dim};
+        const std::vector<float> rounded = store.query(layer, query);
+        const Attend one{rounded.data(), segment.past + r, args.scale, args.softcap, args.window, args.value_dim};
         const std::vector<double> out = attend(
             one, [&](int64_t p) { return store.key(layer, segment, p, h / group); },
             [&](int64_t p) { return store.value(layer, segment, p, h / group); });

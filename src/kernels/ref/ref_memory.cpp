@@ -43,6 +43,18 @@ void encode_q4(Group (*quantize)(const float*), const float* values, int64_t n, 
   }
 }
 
+/// Codes, then the scales. Of keys, whole groups are rotated.
+void encode_q8(bool keys, const float* values, int64_t n, std::byte* out) {
+  std::vector<float> row(values, values + n);
+  if (keys) rotate_kv(row.data(), n / kKvGroup * kKvGroup);
+  for (int64_t g = 0; g < kv_groups(n); ++g) {
+    const int64_t at = g * kKvGroup;
+    const float scale =
+        quantize_row(row.data() + at, std::min<int64_t>(kKvGroup, n - at), reinterpret_cast<int8_t*>(out) + at);
+    std::memcpy(out + n + 4 * g, &scale, 4);
+  }
+}
+
 void encode(KvType type, bool keys, const float* values, int64_t n, std::byte* out) {
   if (type == KvType::f32) {
     std::memcpy(out, values, static_cast<size_t>(4 * n));
@@ -56,12 +68,7 @@ void encode(KvType type, bool keys, const float* values, int64_t n, std::byte* o
   } else if (type == KvType::q4) {
     encode_q4(quantize_kv, values, n, out);
   } else {
-    for (int64_t g = 0; g < kv_groups(n); ++g) {
-      const int64_t at = g * kKvGroup;
-      const float scale =
-          quantize_row(values + at, std::min<int64_t>(kKvGroup, n - at), reinterpret_cast<int8_t*>(out) + at);
-      std::memcpy(out + n + 4 * g, &scale, 4);
-    }
+    encode_q8(keys, values, n, out);
   }
 }
 
@@ -93,6 +100,7 @@ std::vector<float> decode(KvType type, bool keys, const std::byte* in, int64_t n
       values[i] = type == KvType::f16 ? f16_to_f32(bits) : bf16_to_f32(bits);
     }
   }
+  if (type == KvType::q8 && keys) rotate_kv(values.data(), n / kKvGroup * kKvGroup);
   return values;
 }
 
@@ -215,6 +223,20 @@ void RefKv::write_value(int layer, const KvSegment& segment, int64_t position, i
 std::vector<float> RefKv::key(int layer, const KvSegment& segment, int64_t position, int head) const {
   const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
   return decode(spec.type, has_keys(spec), place(layer, segment, position, head, false), spec.key_dim);
+}
+
+std::vector<float> RefKv::query(int layer, const float* query) const {
+  const KvLayerSpec& spec = layers_[static_cast<size_t>(layer)];
+  const int64_t n = spec.key_dim;
+  if (!has_keys(spec) || (spec.type != KvType::q8 && spec.type != KvType::q4)) return {query, query + n};
+  const int64_t padded = spec.type == KvType::q4 ? kv_groups(n) * kKvGroup : n;
+  std::vector<float> row(query, query + n);
+  row.resize(static_cast<size_t>(padded));
+  std::vector<std::byte> codes(static_cast<size_t>(encoded_bytes(KvType::q8, true, padded)));
+  encode_q8(true, row.data(), padded, codes.data());
+  row = decode(KvType::q8, true, codes.data(), padded);
+  row.resize(static_cast<size_t>(n));
+  return row;
 }
 
 std::vector<float> RefKv::value(int layer, const KvSegment& segment, int64_t position, int head) const {

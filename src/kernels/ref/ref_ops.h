@@ -66,6 +66,8 @@ class RefKv final : public KvStore {
   void write_key(int layer, const KvSegment& segment, int64_t position, int head, const float* key);
   void write_value(int layer, const KvSegment& segment, int64_t position, int head, const float* value);
   std::vector<float> key(int layer, const KvSegment& segment, int64_t position, int head) const;
+  /// A query as it meets the keys of this layer: rounded where they are met as integers (kernels/quantize.h).
+  std::vector<float> query(int layer, const float* query) const;
   std::vector<float> value(int layer, const KvSegment& segment, int64_t position, int head) const;
 
  private:

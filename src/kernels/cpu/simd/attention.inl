@@ -48,15 +48,6 @@ AUTOGLM_INLINE void float_scores(const ScoreArgs& args, int block, int first, in
   }
 }
 
-constexpr int kExpandedKeys = 256;  // columns of the longest keys that are expanded
-
-/// Codes of keys as pairs of int16, for W tokens from (block, j) on: [quads][columns 0 and 2, columns 1 and 3].
-struct KeyPairs {
-  alignas(64) int32_t pairs[kExpandedKeys / 2][kScoreVectors * W];
-};
-AUTOGLM_INLINE I even_bytes(I quads) { return quads & splat_int(0x00ff00ff); }
-AUTOGLM_INLINE I odd_bytes(I quads) { return (quads >> 8) & splat_int(0x00ff00ff); }
-
 /// Scales [at, at + W) of a block's keys or values.
 template <KvCode code>
 AUTOGLM_INLINE F scale_lanes(const void* scales, int at) {
@@ -119,8 +110,15 @@ struct KeyRows {
   }
 };
 
+constexpr int kUnpackedKeys = 256;  // columns of the longest keys that are unpacked
+
+/// Quads of the keys of W tokens from (block, j) on, side by side.
+struct KeyQuads {
+  alignas(64) int32_t quads[kUnpackedKeys / 4][kScoreVectors * W];
+};
+
 template <KvCode code, int NV>
-AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out) {
+AUTOGLM_INLINE void unpack_keys(const ScoreArgs& args, int token, KeyQuads& out) {
   const KeyRows<NV> rows(args, token);
   for (int g = 0; g * kScaleGroup < args.dim; ++g) {
     const int64_t at = static_cast<int64_t>(g) * kKeyLines<code> * kKeyLine;
@@ -129,52 +127,47 @@ AUTOGLM_INLINE void expand_keys(const ScoreArgs& args, int token, KeyPairs& out)
       if (half.value == 0) ask(*args.ahead, 1);
       AUTOGLM_UNROLL
       for (int v = 0; v < NV; ++v) {
-        const I quad = key_quad<code, half.value>(rows.keys[v] + at, line);
-        int32_t(*pairs)[kScoreVectors * W] = out.pairs + 2 * (8 * g + i);
-        *reinterpret_cast<IntUnaligned*>(pairs[0] + v * W) = even_bytes(quad);
-        *reinterpret_cast<IntUnaligned*>(pairs[1] + v * W) = odd_bytes(quad);
+        *reinterpret_cast<IntUnaligned*>(out.quads[8 * g + i] + v * W) =
+            key_quad<code, half.value>(rows.keys[v] + at, line);
       }
     });
   }
 }
 
-/// NQ queries x NV vectors of tokens from codes: exact sums a group of 32 columns. `expanded`: null, or these keys.
-template <KvCode code, int NQ, int NV, bool has_pairs>
-AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, const KeyPairs* expanded) {
+/// NQ queries x NV vectors of tokens from codes: exact sums a group of 32 columns. `unpacked`: null, or these keys.
+template <KvCode code, int NQ, int NV, bool is_unpacked>
+AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, const KeyQuads* unpacked) {
   const int groups = (args.dim + kScaleGroup - 1) / kScaleGroup;
-  const QueryGroup* q = args.q_codes + first * groups;
+  const ActGroup* q = args.q_codes + first * groups;
   const KeyRows<NV> rows(args, token);
   F total[NQ][NV] = {};
   for (int g = 0; g < groups; ++g) {
-    I sum[NQ][NV];
+    Sum sum[NQ][NV];
+    I zero[NQ];
     AUTOGLM_UNROLL
     for (int n = 0; n < NQ; ++n) {
+      zero[n] = splat_int(q[n * groups + g].neg_sum128);
       AUTOGLM_UNROLL
-      for (int v = 0; v < NV; ++v) sum[n][v] = splat_int(q[n * groups + g].start);
+      for (int v = 0; v < NV; ++v) sum[n][v] = start<8>(zero[n]);
     }
     const int64_t at = static_cast<int64_t>(g) * kKeyLines<code> * kKeyLine;
     const int left = args.dim / 4 - g * 8;
     for_quads<code>(left < 8 ? left : 8,
                     [&]([[maybe_unused]] int line, auto half, int i) __attribute__((always_inline)) {
-                      if (!has_pairs && half.value == 0) ask(*args.ahead, 1);
+                      if (!is_unpacked && half.value == 0) ask(*args.ahead, 1);
+                      Codes k[NV];
                       AUTOGLM_UNROLL
-                      for (int odd = 0; odd < 2; ++odd) {
-                        I k[NV];
+                      for (int v = 0; v < NV; ++v) {
+                        k[v] = codes_of<8>(is_unpacked ? load_int(unpacked->quads[8 * g + i] + v * W)
+                                                       : key_quad<code, half.value>(rows.keys[v] + at, line));
+                      }
+                      AUTOGLM_UNROLL
+                      for (int n = 0; n < NQ; ++n) {
+                        const Quad four = load_quad(q[n * groups + g].codes + 4 * i);
                         AUTOGLM_UNROLL
                         for (int v = 0; v < NV; ++v) {
-                          if constexpr (has_pairs) {
-                            k[v] = load_int(expanded->pairs[2 * (8 * g + i) + odd] + v * W);
-                          } else {
-                            const I quad = key_quad<code, half.value>(rows.keys[v] + at, line);
-                            k[v] = odd ? odd_bytes(quad) : even_bytes(quad);
-                          }
-                        }
-                        AUTOGLM_UNROLL
-                        for (int n = 0; n < NQ; ++n) {
-                          int32_t two;
-                          __builtin_memcpy(&two, q[n * groups + g].codes + 4 * i + 2 * odd, 4);
-                          AUTOGLM_UNROLL
-                          for (int v = 0; v < NV; ++v) sum[n][v] = dot_pairs(sum[n][v], k[v], splat_int(two));
+                          sum[n][v] = dot<8>(sum[n][v], k[v], four);
+                          if (fold_quads(8) == 1) sum[n][v] = fold(sum[n][v]);
                         }
                       }
                     });
@@ -183,7 +176,8 @@ AUTOGLM_INLINE void integer_scores(const ScoreArgs& args, int token, int first, 
       const F scale = scale_lanes<code>(rows.scales[v], g * kBlockTokens + rows.first[v]);
       AUTOGLM_UNROLL
       for (int n = 0; n < NQ; ++n) {
-        total[n][v] = fma(to_float(sum[n][v]) * splat(q[n * groups + g].scale), scale, total[n][v]);
+        const F products = to_float(finish<8>(sum[n][v], zero[n]));
+        total[n][v] = fma(products * splat(q[n * groups + g].scale), scale, total[n][v]);
       }
     }
   }
@@ -236,17 +230,19 @@ void scores_of(const ScoreArgs& args) {
 
 template <KvCode code, int NV>
 AUTOGLM_INLINE void score_tokens(const ScoreArgs& args, int token) {
-  KeyPairs pairs;
-  const bool expand = args.nq > 2 * kScoreQueries && args.dim <= kExpandedKeys;
-  if (expand) expand_keys<code, NV>(args, token, pairs);
+  KeyQuads quads;
+  const bool unpack = code == KvCode::q4 && args.nq > 2 * kScoreQueries && args.dim <= kUnpackedKeys;
+  if (unpack) unpack_keys<code, NV>(args, token, quads);
   for_query_tiles<kScoreQueries>(args.nq, [&](int first, auto count) {
-    if (expand) {
-      integer_scores<code, count.value, NV, true>(args, token, first, &pairs);
+    if (unpack) {
+      integer_scores<code, count.value, NV, true>(args, token, first, &quads);
     } else {
       integer_scores<code, count.value, NV, false>(args, token, first, nullptr);
     }
   });
 }
+
+static_assert(fold_quads(8) == 1 || fold_quads(8) == 8, "a group's quads are folded one by one, or not at all");
 
 template <KvCode code>
 void integer_scores_of(const ScoreArgs& args) {

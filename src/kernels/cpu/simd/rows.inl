@@ -150,31 +150,38 @@ void quantize_twice(const float* x, int64_t groups, ActGroup* high, ActGroup* lo
   }
 }
 
-/// Lanes 0, 2, 1, 3 of every four.
-template <int... i>
-AUTOGLM_INLINE I swap_middles(I v, Lanes<i...>) {
-  return __builtin_shufflevector(v, v, ((i & ~3) + (i & 1) * 2 + (i >> 1 & 1))...);
+/// A step of the matrix: lanes i and i ^ step become their sum and their difference.
+template <int step>
+AUTOGLM_INLINE void add_and_subtract(F (&v)[32 / W], F sign) {
+  AUTOGLM_UNROLL
+  for (F& part : v) part = swap_lanes<step>(part) + part * sign;
 }
 
-void quantize_query(const float* x, int64_t groups, QueryGroup* out) {
-  for (int64_t g = 0; g < groups; ++g, x += 32, ++out) {
-    I largest = {}, sum = {};
-    for (int i = 0; i < 32; i += W) {
-      const I bits = load_int(x + i) & splat_int(0x7fffffff);
-      largest = bits > largest ? bits : largest;
+/// rotate_kv() of kernels/quantize.h, the same bits: the same sums in the same order.
+void hadamard(const float* x, int64_t groups, float* out) {
+  constexpr int V = 32 / W;
+  F signs[4];  // of steps 1, 2, 4 and 8: -1 in the lanes of the differences
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < W; ++i) signs[k][i] = i >> k & 1 ? -1.0f : 1.0f;
+  }
+  for (int64_t g = 0; g < groups; ++g, x += 32, out += 32) {
+    F v[V];
+    AUTOGLM_UNROLL
+    for (int i = 0; i < V; ++i) v[i] = load(x + i * W) * splat(0.17677669529663687f);  // 1 / sqrt(32)
+    add_and_subtract<1>(v, signs[0]);
+    add_and_subtract<2>(v, signs[1]);
+    if constexpr (W >= 8) add_and_subtract<4>(v, signs[2]);
+    if constexpr (W >= 16) add_and_subtract<8>(v, signs[3]);
+    AUTOGLM_UNROLL
+    for (int step = 1; step < V; step *= 2) {
+      F to[V];
+      AUTOGLM_UNROLL
+      for (int i = 0; i < V; ++i) to[i] = (i & step) != 0 ? v[i ^ step] - v[i] : v[i] + v[i ^ step];
+      AUTOGLM_UNROLL
+      for (int i = 0; i < V; ++i) v[i] = to[i];
     }
-    const int32_t bits = max_lane(largest);
-    const float amax = bits_to_float(splat_int(bits))[0];
-    const bool finite = bits < 0x7f800000, usable = finite && amax >= 1e-30f;
-    const F inverse = splat(usable ? 32767.0f / amax : 0.0f);
-    for (int i = 0; i < 32; i += W) {
-      const I code = usable ? __builtin_convertvector(round_even(load(x + i) * inverse), I) : I{};
-      *reinterpret_cast<WordsUnaligned*>(out->codes + i) =
-          __builtin_convertvector(swap_middles(code, typename LanesTo<W>::Type()), Words);
-      sum += code;
-    }
-    out->scale = usable ? amax / 32767.0f : finite ? 0.0f : __builtin_nanf("");
-    out->start = -128 * sum_lanes(sum);
+    AUTOGLM_UNROLL
+    for (int i = 0; i < V; ++i) store(out + i * W, v[i]);
   }
 }
 

@@ -13,7 +13,7 @@ static constexpr IsaTable plain_table(const char* name) {
       .gemm_bf16 = gemm_bf16,
       .quantize = quantize,
       .quantize_twice = quantize_twice,
-      .quantize_query = quantize_query,
+      .hadamard = hadamard,
       .to_bf16 = to_bf16,
       .rms_norm = rms_norm,
       .activate = activate,
