@@ -345,8 +345,10 @@ class PanelProduct {
   /// decoded to, expanded_bytes(weight).
   PanelProduct(const IsaTable& isa, const CpuWeight& weight, int64_t matrix, int64_t panel, int64_t rows,
                Worker& worker, uint8_t* room);
-  /// out[m][32] = rows index[first..first + m) of x (null: rows first.. of x) times the panel.
-  void multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const;
+  /// out[m][32] = rows index[first..first + m) of x (null: rows first.. of x) times the panel. `ahead`: what will be
+  /// decoded next, to be asked for meanwhile where that pays.
+  void multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out,
+                std::span<const uint8_t> ahead = {}) const;
   /// Output columns that exist: 32, or fewer in the last panel.
   int64_t width() const { return width_; }
 

@@ -140,7 +140,7 @@ struct QuantPanelArgs {
   int64_t tile_groups = 0;     // groups between two tiles of 16 rows
   int64_t prefetch = 8 << 10;  // bytes ahead that `far` weights are asked for
   bool more = false;           // out holds the sums of earlier groups, to be continued
-  /// gemm_signed: memory to ask for meanwhile, [ahead, ahead + ahead_bytes).
+  /// Of decoded panels: memory to ask for meanwhile, [ahead, ahead + ahead_bytes).
   const uint8_t* ahead = nullptr;
   int64_t ahead_bytes = 0;
 };

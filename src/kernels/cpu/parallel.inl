@@ -82,13 +82,21 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
       products[w][i] = PanelProduct(isa_, *weights[w], 0, begin + i, rows, worker, room);
     }
   }
+  // The packed panels after these, a share of each with every chunk of the rows.
+  const auto share_of = [rows](const CpuWeight& weight, int64_t panel, int64_t at, int64_t m) {
+    if (weight.kind != Kind::quant || panel >= weight.panels) return std::span<const uint8_t>();
+    const int64_t from = weight.panel_bytes * at / rows, last = weight.panel_bytes * (at + m) / rows;
+    return std::span(weight.panel(0, panel) + from, static_cast<size_t>(last - from));
+  };
   for_chunks(rows, blocking.rows, [&](int64_t at, int64_t m) {
     const int64_t first = range.begin + at;
     for (int64_t i = 0; i < end - begin; ++i) {
       const int64_t width = products[0][i].width();
       float* to = out.data + first * out.stride + (begin + i) * out.width;
       if (rows >= kBlockRows) own_lines(to, m, std::min(width, out.width), out.stride);
-      for (size_t w = 0; w < n; ++w) products[w][i].multiply(x, nullptr, first, m, worker.tile[w]);
+      for (size_t w = 0; w < n; ++w) {
+        products[w][i].multiply(x, nullptr, first, m, worker.tile[w], share_of(*weights[w], end + i, at, m));
+      }
       f(to, (begin + i) * kPanel, m, width);
     }
   });

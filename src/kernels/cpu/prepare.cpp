@@ -214,7 +214,8 @@ void PanelProduct::multiply_pieces(QuantPanelArgs args) const {
   }
 }
 
-void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out) const {
+void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t first, int64_t m, float* out,
+                            std::span<const uint8_t> ahead) const {
   const int32_t* rows = index != nullptr ? index + first : nullptr;
   const int64_t skip = index != nullptr ? 0 : first;  // rows of x before the first
   switch (weight_->kind) {
@@ -230,6 +231,10 @@ void PanelProduct::multiply(const Activations& x, const int32_t* index, int64_t 
         args.tile_groups = x.groups();
       }
       if (room_ != nullptr && room_ != data_) return multiply_pieces(args);
+      if (!signed_ && !far_) {  // tiles finish a panel too soon for it
+        args.ahead = ahead.data();
+        args.ahead_bytes = std::ssize(ahead);
+      }
       (signed_ ? isa_->gemm_signed : isa_->gemm_quant)(args);
       return;
     }

@@ -27,6 +27,7 @@ struct Span {
   const uint8_t* ahead = nullptr;  // what the next pass asks for
   int64_t part = 0;                // bytes of a pass
   int64_t step = 0;                // bytes between two requests; 0: these weights are near
+  const uint8_t* until = nullptr;  // near: a line is asked for with each group, up to here
 };
 
 /// What the zero point takes off the sums of a group, or of half a group.
@@ -39,7 +40,7 @@ AUTOGLM_INLINE I zero_of(const ActGroup& x, int half, ZeroShift shift) {
 /// RV vectors of rows x MT tokens over a span of groups, added to `out`. Integer sums are exact, so only the order over
 /// groups matters, and that is the same for every tile shape and span.
 template <QuantLayout L, int RV, int MT>
-AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, const Span& span,
+AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const (&x)[MT], int rv0, Span& span,
                                float* out) {
   constexpr int kBits = code_bits(L), kHalves = L.halves(), kQuads = 8 / kHalves;
   constexpr int kFold = fold_quads(kBits) < kQuads ? fold_quads(kBits) : kQuads;
@@ -61,6 +62,10 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
   int64_t g = span.group;
   for (const uint8_t* block = span.data; block != span.end; block += L.block_bytes()) {
     for (int j = 0; j < L.block_groups(); ++j, ++g) {
+      if (!kFar && ahead < span.until) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += 64;
+      }
       const uint8_t* group = block + L.codes_at() + j * L.code_bytes();
       AUTOGLM_UNROLL
       for (int half = 0; half < kHalves; ++half) {
@@ -115,6 +120,7 @@ AUTOGLM_INLINE void quant_tile(const QuantPanelArgs& args, const ActGroup* const
     AUTOGLM_UNROLL
     for (int t = 0; t < MT; ++t) store(out + t * kPanel + (rv0 + r) * W, total[r][t]);
   }
+  span.ahead = kFar ? span.ahead + span.part : ahead;
 }
 
 template <QuantLayout L, int MT>
@@ -127,7 +133,6 @@ __attribute__((noinline)) void quant_tokens(const QuantPanelArgs& args, int64_t 
   constexpr int RV = row_vectors(MT);
   for (int rv = 0; rv < kPanel / W; rv += RV) {
     quant_tile<L, RV, MT>(args, x, rv, span, args.out + first * kPanel);
-    span.ahead += span.part;
   }
 }
 
@@ -151,6 +156,7 @@ void quant_span(const QuantPanelArgs& args, Span span) {
   int64_t first = 0;
   while (first < args.m) {
     const int64_t take = next_tile(args.m - first);
+    if (!args.far) span.until = args.ahead + args.ahead_bytes * (first + take) / args.m;
     switch (take) {
       case 1:
         quant_tokens<L, 1>(args, first, span);
@@ -185,8 +191,9 @@ void quant_rows(const QuantPanelArgs& args) {
   int64_t group = 0;
   for (const uint8_t* data = args.panel; data != end; group += kBlocks * L.block_groups()) {
     const uint8_t* const last = end - data > step ? data + step : end;
-    Span span{data, last, group, data};
+    Span span{data, last, group, args.ahead};
     if (args.far) {
+      span.ahead = data;
       span.ahead += args.prefetch;
       span.part = (last - data) / passes;
       span.step = L.block_bytes() / L.block_groups() / kRequests<L> / passes;
