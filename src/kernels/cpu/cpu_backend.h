@@ -222,7 +222,8 @@ class CpuBackend final : public Backend {
   int64_t pool_size() const;
   /// Parts that the rows of a batch are cut into. Each is taken first by workers of its own, in every phase the same
   /// ones: what one phase writes to a row and the next one reads of it then mostly stays in one core's cache, which
-  /// counts where the cores share no cache.
+  /// counts where the cores share no cache. One part where products are so quick (tiles) that decoding every panel for
+  /// each part would count more.
   int64_t parts_of(int64_t rows) const;
   void fill_rope(const Rope& rope, int64_t row, std::span<const int32_t> positions) const;
 

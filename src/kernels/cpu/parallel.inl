@@ -103,6 +103,7 @@ void CpuBackend::multiply_panels(Worker& worker, const std::array<const CpuWeigh
 }
 
 inline int64_t CpuBackend::parts_of(int64_t rows) const {
+  if (isa_.gemm_signed != nullptr) return 1;
   return std::clamp<int64_t>(rows / kPartRows, 1, pool_.size());
 }
 
