@@ -82,7 +82,7 @@ class CpuKvStore final : public KvStore {
   const ActGroup* round_row(const float* x, int n, int rotated, float* scratch, uint8_t* scales) const;
   void store_rows(const KvLayout& l, const float* x, int n, uint8_t* to, uint8_t* scales, float* scratch) const;
 
-  const IsaTable& isa_;
+  const IsaTable isa_;
   std::vector<KvLayout> layers_;
   int64_t blocks_ = 0;
   int64_t block_bytes_ = 0;
