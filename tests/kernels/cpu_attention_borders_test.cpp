@@ -46,7 +46,7 @@ void expect_like_reference(const Shape& shape, const AttentionInput& input, cons
   }
 }
 
-// Dims below, at and beyond a vector, a group of 32, and the 256 columns whose keys are expanded for many queries;
+// Dims below, at and beyond a vector, a group of 32, and the 256 columns whose q4 keys are unpacked for many queries;
 // groups of heads beyond the queries of a tile (48).
 TEST(CpuAttentionBorders, HeadsOfEverySizeAndGroupsOfEveryNumber) {
   constexpr int kShapes[][4] = {{1, 1, 1, 1},     {2, 1, 2, 3},     {4, 1, 31, 31},   {4, 2, 32, 32},
