@@ -213,8 +213,8 @@ struct ScoreArgs {
   int64_t out_stride = 0;
 };
 
-/// Scores of nq queries in one split of the KV, turned into exp(s - max) in place. Query n sees [begin[n], end[n]); neither
-/// bound falls as n rises. What else lies in [first, last) becomes 0.
+/// Scores of nq queries in one split of the KV, turned into exp(s - max) in place. Query n sees [begin[n], end[n]);
+/// neither bound falls as n rises. What else lies in [first, last) becomes 0.
 struct SoftmaxArgs {
   float* scores = nullptr;  // [nq][kSplitTokens]
   int nq = 0;
