@@ -4,6 +4,7 @@
     python3 bench/compare.py                         # everything: about half an hour on two cores
     python3 bench/compare.py --only smollm2 --reps 3 # one model, some minutes
     python3 bench/compare.py --only 1.45b --prompt 128 --gen 16 --reps 2 --llama-bench ~/llama.cpp/build/bin/llama-bench
+    python3 bench/compare.py --isa avx2              # our kernels for AVX2 beside llama.cpp built for AVX2
 
 A round is ours, then each peer; a figure is the median of its rounds, a ratio the median of the rounds' ratios. Peers are
 set up once below build/peers, random models are written there once (the 9 B one takes 5.6 GB). Writes bench.json, bench.md
@@ -71,9 +72,10 @@ def prepare(subject, autoglm):
         raise peers.Unavailable(f"{file} is missing: run tools/fetch_test_data.sh")
 
 
-def ours(autoglm, subject, work):
+def ours(autoglm, subject, work, isa):
     command = [autoglm, "bench", str(subject.file), "--prompt", str(work.prompt), "--gen", str(work.gen), "--json"]
     command += ["--depth", str(work.depth), "--threads", str(work.threads), "--reps", "1", "--quiet"]
+    command += ["--isa", isa] if isa else []
     return json.loads(peers.run(command, timeout=peers.ROUND_LIMIT_S))
 
 
@@ -88,13 +90,13 @@ def open_peers(engines, subject, work, row):
     return runs
 
 
-def measure(autoglm, subject, work, engines, reps):
+def measure(autoglm, subject, work, engines, reps, isa):
     row = {"model": subject.name, "file_bytes": subject.file.stat().st_size, **asdict(work), "rounds": [], "peers": {}}
     runs = open_peers(engines, subject, work, row)
     try:
         for number in range(reps):
             peers.say(f"{subject.name}: round {number + 1} of {reps}")
-            entry = {"ours": ours(autoglm, subject, work)}
+            entry = {"ours": ours(autoglm, subject, work, isa)}
             for name in list(runs):
                 try:
                     entry[name] = runs[name].round()
@@ -171,9 +173,11 @@ def make_engines(arguments, trial_model):
 
     if arguments.llama_bench:
         add("llama.cpp", lambda: peers.Llama(arguments.llama_bench, f"as given: {arguments.llama_bench.name}"))
+    elif arguments.isa and not arguments.no_llama:
+        add("llama.cpp", lambda: peers.Llama(*peers.llama_bench_of(arguments.isa)))
     elif not arguments.no_llama:
         add("llama.cpp", lambda: peers.Llama(*peers.llama_bench(trial_model)))
-    if not arguments.no_openvino:
+    if not arguments.no_openvino and not arguments.isa:  # it chooses its own kernels
         add("OpenVINO", peers.OpenVino)
     return engines, notes
 
@@ -186,6 +190,7 @@ def parse():
     parser.add_argument("--gen", type=int, help="decode steps (64; 16 for GLM-4-9B)")
     parser.add_argument("--depth", type=int, default=0, help="tokens in the cache before either")
     parser.add_argument("--threads", type=int, help="for all engines (what autoglm takes by itself)")
+    parser.add_argument("--isa", choices=sorted(peers.SAME_ISA), help="our kernels, and llama.cpp built, for no more")
     parser.add_argument("--autoglm", type=pathlib.Path, default=ROOT / "build" / "bin" / "autoglm")
     parser.add_argument("--llama-bench", type=pathlib.Path, metavar="PATH", help="an existing one, instead of building")
     parser.add_argument("--no-llama", action="store_true")
@@ -209,7 +214,7 @@ def main():
         engines, notes = make_engines(arguments, ORACLE / "smollm2-135m-q4_1.gguf")
     result = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": peers.machine(autoglm),
+        "machine": peers.machine(autoglm) | ({"isa": arguments.isa} if arguments.isa else {}),
         "threads": threads,
         "peers": notes,
         "rows": [],
@@ -221,7 +226,7 @@ def main():
             with peers.alone():
                 prepare(subject, autoglm)
             if not arguments.setup_only:
-                result["rows"].append(measure(autoglm, subject, work, engines, arguments.reps))
+                result["rows"].append(measure(autoglm, subject, work, engines, arguments.reps, arguments.isa))
         except (peers.Unavailable, subprocess.TimeoutExpired) as error:
             sys.exit(f"bench: {subject.name}: {error}")
         if result["rows"]:  # after each model, so that an interrupted run leaves what it has

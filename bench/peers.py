@@ -68,15 +68,24 @@ def cpu_flags():
     return set()
 
 
+GGML_ISA = {
+    "SSE42": "sse4_2", "AVX": "avx", "F16C": "f16c", "FMA": "fma", "BMI2": "bmi2", "AVX2": "avx2",
+    "AVX_VNNI": "avx_vnni", "AVX512": "avx512bw", "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni",
+    "AVX512_BF16": "avx512_bf16",
+}  # fmt: skip
+
+# What `--isa` of ours may use, in the words of llama.cpp's build.
+SAME_ISA = {"generic": ["SSE42"], "avx2": ["SSE42", "AVX", "F16C", "FMA", "BMI2", "AVX2"]}
+
+
+def ggml_options(wanted):
+    return ["-DGGML_NATIVE=OFF"] + [f"-DGGML_{name}={'ON' if name in wanted else 'OFF'}" for name in GGML_ISA]
+
+
 def options_without_amx():
     """What GGML_NATIVE would choose, but AMX."""
-    wanted = {
-        "SSE42": "sse4_2", "AVX": "avx", "F16C": "f16c", "FMA": "fma", "BMI2": "bmi2", "AVX2": "avx2",
-        "AVX_VNNI": "avx_vnni", "AVX512": "avx512bw", "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni",
-        "AVX512_BF16": "avx512_bf16",
-    }  # fmt: skip
     flags = cpu_flags()
-    return ["-DGGML_NATIVE=OFF"] + [f"-DGGML_{k}={'ON' if v in flags else 'OFF'}" for k, v in wanted.items()]
+    return ggml_options([name for name, flag in GGML_ISA.items() if flag in flags])
 
 
 def llama_source():
@@ -128,6 +137,15 @@ def llama_bench(trial_model):
     except (Unavailable, subprocess.TimeoutExpired) as error:
         say(f"the native build of llama.cpp failed on a trial run: {error}")
     return build_llama(plain, options_without_amx()), "native but AMX, whose build crashed"
+
+
+def llama_bench_of(isa):
+    """The path of a llama-bench that is built for no more than our `--isa`, and how it was built."""
+    folder = PEERS / f"llama-{isa}"
+    program = folder / "bin" / "llama-bench"
+    if not program.exists():
+        build_llama(folder, ggml_options(SAME_ISA[isa]))
+    return program, "built for " + ", ".join(SAME_ISA[isa])
 
 
 class Llama:
