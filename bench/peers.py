@@ -148,6 +148,16 @@ def llama_bench_of(isa):
     return program, "built for " + ", ".join(SAME_ISA[isa])
 
 
+def llama_python(trial_model):
+    """What the environment of a Python that imports llama_cpp (llama-cpp-python) needs, PYTHON among it."""
+    program, _ = llama_bench(trial_model)
+    python = venv_python()
+    packages = ["numpy", "jinja2", "diskcache", "typing-extensions"]
+    run([python, "-m", "pip", "install", "-q"] + packages, log=PEERS / "llama-python.log")
+    package = str(llama_source().parents[1])
+    return {"PYTHON": python, "PYTHONPATH": package, "LLAMA_CPP_LIB_PATH": str(program.parent)}
+
+
 class Llama:
     name = "llama.cpp"
 

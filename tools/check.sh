@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The long check, run by hand before an issue is called done: format, full clang-tidy, then every test under the address
-# and undefined-behaviour sanitizers and the C++ tests under the thread sanitizer.
+# and undefined-behaviour sanitizers and the C++ tests under the thread sanitizer; then other people's programs that read
+# what ours writes and says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh check
@@ -23,6 +24,8 @@ build/sdk-venv/bin/pip -q --disable-pip-version-check install openai anthropic o
 build/sdk-venv/bin/python tests/server/sdk_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 build/sdk-venv/bin/python tests/server/otlp_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 python3 tests/server/pprof_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
+# What `quantize` writes, read by llama-cpp-python.
+python3 tests/compress/llama_test.py build/bin/autoglm build/oracle/smollm2-135m-q4_1.gguf
 # The files of deploy/, by those who read them: systemd, and Prometheus' own checker, unpacked beside the build.
 unit=$(mktemp -d)
 sed "s|^ExecStart=/usr/local/bin/|ExecStart=$PWD/build/bin/|" deploy/autoglm.service >"$unit/autoglm.service"

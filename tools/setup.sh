@@ -14,7 +14,7 @@ build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config python3 pyth
 test_packages=(git libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-format-19 clang-tidy-19 debootstrap patchelf
   locales-all qemu-user g++-12-aarch64-linux-gnu python3-jsonschema)
 bench_packages=(python3-venv python3-numpy g++)
-check_packages=(systemd libclang-rt-19-dev llvm-19 g++-12 python3-venv chromium fonts-noto-cjk)
+check_packages=(systemd libclang-rt-19-dev llvm-19 g++ g++-12 python3-venv chromium fonts-noto-cjk)
 
 packages=("${build_packages[@]}")
 case "$level" in
