@@ -1,6 +1,7 @@
 #include "compress/moments.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "compress/sums.h"
@@ -52,6 +53,32 @@ std::vector<float> Moments::diagonal() const {
 float Moments::product(int64_t i, int64_t j) const {
   const auto [low, high] = std::minmax(i, j);
   return products_[static_cast<size_t>(low * width_ + high)] / static_cast<float>(std::max<int64_t>(rows_, 1));
+}
+
+std::vector<float> coarse_rounding(std::span<const float> x, int64_t width) {
+  constexpr int64_t kCoarse = 256, kFine = 32;
+  if (width % kCoarse != 0 || x.empty()) return {};
+  const int64_t rows = std::ssize(x) / width;
+  std::vector<double> sums(static_cast<size_t>(width / kFine));  // of squared steps, in excess of the fine ones
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t block = 0; block < width / kCoarse; ++block) {
+      double largest[kCoarse / kFine] = {};
+      for (int64_t i = 0; i < kCoarse; ++i) {
+        double& of_fine = largest[i / kFine];
+        const auto at = static_cast<size_t>(r * width + block * kCoarse + i);
+        of_fine = std::max(of_fine, std::abs(static_cast<double>(x[at])));
+      }
+      const double coarse = *std::ranges::max_element(largest);
+      for (int64_t f = 0; f < kCoarse / kFine; ++f) {
+        sums[static_cast<size_t>(block * (kCoarse / kFine) + f)] += coarse * coarse - largest[f] * largest[f];
+      }
+    }
+  }
+  std::vector<float> out(static_cast<size_t>(width));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<float>(sums[i / kFine] / (127.0 * 127.0 * 12.0 * static_cast<double>(rows)));
+  }
+  return out;
 }
 
 }  // namespace autoglm

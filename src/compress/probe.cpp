@@ -61,7 +61,8 @@ void Probe::baseline() {
   const ArchSpec& spec = runner_.spec();
   Observer& observer = runner_.observer();
   base_ = runner_.embed(0, nullptr);
-  groups_.push_back({.maps = {.layer = -1, .tensors = {runner_.find(Role::token_embedding)}}, .importance = {}});
+  groups_.push_back(
+      {.maps = {.layer = -1, .tensors = {runner_.find(Role::token_embedding)}}, .importance = {}, .coarse = {}});
   std::vector<float> rows = base_;
   for (int index = 0; index < spec.layers; ++index) {
     RunnableLayer layer = runner_.load(index);
@@ -71,7 +72,9 @@ void Probe::baseline() {
         [&](int phase, std::span<const Weight* const> read, std::span<const float> x) {
           Moments moments(read.front()->cols, false);
           moments.add(*runtime_.pool, x);
-          groups_.push_back({.maps = maps[static_cast<size_t>(phase)], .importance = moments.diagonal()});
+          groups_.push_back({.maps = maps[static_cast<size_t>(phase)],
+                             .importance = moments.diagonal(),
+                             .coarse = coarse_rounding(x, moments.width())});
         },
         -1, false);
     step(layer, rows);
@@ -107,10 +110,12 @@ void Probe::baseline() {
   Moments moments(spec.hidden, false);
   moments.add(*runtime_.pool, rows);
   if (!spec.tied_head) {
-    groups_.push_back({.maps = head_group(runner_), .importance = {}});
+    groups_.push_back({.maps = head_group(runner_), .importance = {}, .coarse = {}});
     groups_.back().maps.layer = spec.layers;
   }
-  (spec.tied_head ? groups_.front() : groups_.back()).importance = moments.diagonal();
+  ProbeGroup& head = spec.tied_head ? groups_.front() : groups_.back();
+  head.importance = moments.diagonal();
+  head.coarse = coarse_rounding(rows, spec.hidden);
 }
 
 void Probe::load_head(const EncodedTensor* encoded) {

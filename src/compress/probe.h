@@ -9,10 +9,12 @@
 
 namespace autoglm {
 
-/// A set of maps, with what is known of their input: mean squares, one a column; empty for a table that is looked up.
+/// A set of maps, with what is known of their input: mean squares, one a column, and coarse_rounding() (moments.h);
+/// both empty for a table that is looked up.
 struct ProbeGroup {
   MapGroup maps;
   std::vector<float> importance;
+  std::vector<float> coarse;
 };
 
 class Probe {

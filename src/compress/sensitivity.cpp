@@ -65,9 +65,10 @@ EncodedTensor encode_probe(WorkerPool& pool, const LocatedTensor& t, const std::
   return out;
 }
 
-/// Weighted squared error of every type that the columns allow, by a sample of rows.
-std::map<Type, double> rounding_errors(WorkerPool& pool, const LocatedTensor& t, const std::vector<float>& importance) {
-  const std::vector<float> h = weights_of(t, importance);
+/// Squared error of the outputs at every type that the columns allow, by a sample of rows: of rounding the weights, and
+/// for types of 256 columns a block also what llama.cpp loses there by rounding the inputs more coarsely.
+std::map<Type, double> rounding_errors(WorkerPool& pool, const LocatedTensor& t, const ProbeGroup& group) {
+  const std::vector<float> h = weights_of(t, group.importance);
   const int64_t cols = t.shape.cols;
   const int64_t rows = t.shape.count * t.shape.rows;
   const int64_t samples = std::min(rows, kSampleRows);
@@ -76,6 +77,7 @@ std::map<Type, double> rounding_errors(WorkerPool& pool, const LocatedTensor& t,
   types.push_back(kProbe);
   for (const Type type : types) {
     if (cols % info(type).block_columns != 0) continue;
+    const bool coarse = info(type).block_columns == 256 && std::ssize(group.coarse) == cols;
     std::vector<double> sums(static_cast<size_t>(samples));
     for_rows(pool, t, samples, [&](int64_t i, const std::vector<float>& x) {
       std::vector<std::byte> blocks(static_cast<size_t>(row_bytes(type, cols)));
@@ -84,7 +86,10 @@ std::map<Type, double> rounding_errors(WorkerPool& pool, const LocatedTensor& t,
       info(type).decode(blocks.data(), back.data(), cols);
       for (size_t c = 0; c < x.size(); ++c) {
         const double difference = static_cast<double>(x[c]) - static_cast<double>(back[c]);
-        sums[static_cast<size_t>(i)] += static_cast<double>(h[c]) * difference * difference;
+        double error = static_cast<double>(h[c]) * difference * difference;
+        if (coarse)
+          error += static_cast<double>(group.coarse[c]) * static_cast<double>(x[c]) * static_cast<double>(x[c]);
+        sums[static_cast<size_t>(i)] += error;
       }
     });
     out[type] =
@@ -117,7 +122,7 @@ void add_costs(WorkerPool& pool, const ArchSpec& spec, const ProbeGroup& group, 
   std::vector<std::map<Type, double>> errors;
   double error = 0;
   for (const LocatedTensor* t : group.maps.tensors) {
-    errors.push_back(rounding_errors(pool, *t, group.importance));
+    errors.push_back(rounding_errors(pool, *t, group));
     error += errors.back().at(kProbe);
   }
   for (size_t i = 0; i < errors.size(); ++i) {
@@ -165,7 +170,7 @@ void measure_groups(Probe& probe, WorkerPool& pool, const SensitivityOptions& op
 std::vector<TensorCost> measure_sensitivity(const ModelSource& source, Runtime& runtime,
                                             const SensitivityOptions& options) {
   CostFile costs;
-  costs.key = hex_hash("sensitivity 2\n" + source_key(source, options.windows));
+  costs.key = hex_hash("sensitivity 3\n" + source_key(source, options.windows));
   if (!options.file.empty()) costs = read_costs(options.file, costs.key);
   if (!costs.tensors.empty()) return costs.tensors;
   Probe probe(source, runtime, options.windows, options.check);

@@ -100,6 +100,44 @@ TEST(Moments, AreTheDenseProductsWhateverTheThreads) {
   EXPECT_EQ(a.diagonal(), b.diagonal());
 }
 
+/// Squared error of rounding x to int8, one scale a block: what a quantized input loses, the plain way.
+double int8_error(std::span<const float> x, size_t block, size_t begin, size_t end) {
+  double sum = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const auto of_block = x.subspan(i / block * block, block);
+    double largest = 0;
+    for (const float v : of_block) largest = std::max(largest, std::fabs(static_cast<double>(v)));
+    const double step = largest / 127, value = static_cast<double>(x[i]);
+    const double difference = value - step * std::nearbyint(value / step);
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+TEST(Moments, CoarseRoundingIsWhatInt8Loses) {
+  constexpr int64_t kWidth = 512, kRows = 400;
+  std::mt19937 random(5);
+  std::normal_distribution<float> draw;
+  std::vector<float> x(kWidth * kRows);
+  for (float& v : x) v = draw(random);
+  for (int64_t r = 0; r < kRows; ++r) x[static_cast<size_t>(r * kWidth + 70)] *= 50.0f;
+  const std::vector<float> extra = coarse_rounding(x, kWidth);
+  ASSERT_EQ(std::ssize(extra), kWidth);
+  for (size_t begin = 0; begin < kWidth; begin += 32) {
+    double expected = 0;
+    for (int64_t r = 0; r < kRows; ++r) {
+      const std::span row = std::span(x).subspan(static_cast<size_t>(r) * kWidth, kWidth);
+      expected += int8_error(row, 256, begin, begin + 32) - int8_error(row, 32, begin, begin + 32);
+    }
+    expected /= 32.0 * kRows;
+    // The block with the large column has that step either way. Rounding errors of 12,800 values: 2 % of their mean;
+    // that they are uniform holds less where a step comes near the values themselves.
+    EXPECT_NEAR(static_cast<double>(extra[begin]), expected, 0.1 * expected + 1e-6) << begin;
+    EXPECT_EQ(extra[begin], extra[begin + 31]);
+  }
+  EXPECT_TRUE(coarse_rounding(x, 160).empty());
+}
+
 TEST(Gptq, FactorOfTheInverse) {
   WorkerPool pool({.threads = 2});
   const int64_t n = 96;

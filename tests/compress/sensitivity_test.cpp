@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 
+#include "compress/altered_model.h"
 #include "compress/cost_file.h"
 #include "compress/grid.h"
 #include "compress/probe.h"
@@ -160,6 +161,25 @@ TEST_F(Sensitivity, ChoosesFinerTypesForMoreBytes) {
   for (size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i].types[0].divergence, costs[i].types[0].divergence);
   again.windows[0][0] ^= 1;
   EXPECT_THROW(measure_sensitivity(*source, runtime, again), Error);
+}
+
+// llama.cpp rounds the inputs of such types with one scale for 256 columns: one large column costs all the others.
+TEST_F(Sensitivity, BlocksOf256ColumnsCostMoreWhereAnInputIsLarge) {
+  const auto random = test::random_source(test::tiny_llama(), Type::f32);
+  SensitivityOptions options;
+  options.windows = random_windows(256, 4);
+  const auto finer = [&](float large) {  // whether 6.6 bits cost less than 6
+    const test::AlteredModel model(*random, Type::f32, [&](const TensorEntry& tensor, std::vector<float>& values) {
+      if (tensor.name == "blk.0.ffn_norm.weight") values[5] *= large;
+    });
+    Runtime runtime = test::test_runtime("auto");
+    const std::vector<TensorCost> costs = measure_sensitivity(model, runtime, options);
+    const auto gate = std::ranges::find(costs, "blk.0.ffn_gate.weight", &TensorCost::name);
+    const auto of = [&](Type type) { return std::ranges::find(gate->types, type, &TypeCost::type)->divergence; };
+    return of(Type::q6_k) < of(Type::q5_1);
+  };
+  EXPECT_TRUE(finer(1.0f));
+  EXPECT_FALSE(finer(100.0f));
 }
 
 TEST_F(Sensitivity, GoesOnAfterAnInterruption) {
