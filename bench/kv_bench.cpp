@@ -94,7 +94,7 @@ int run(int argc, char** argv) {
   Attention attention(pool, isa);
   std::vector<int32_t> apart(kBlocks), near(kBlocks);
   std::iota(apart.begin(), apart.end(), 0);
-  // 32 tokens again and again: 16 KB a layer and head so that a layer's lie in the second-level cache.
+  // 32 tokens again and again: two blocks of 2,304 bytes a head, so that a layer's lie in the second-level cache.
   for (size_t i = 0; i < near.size(); ++i) near[i] = static_cast<int32_t>(i % 2);
   const auto gigabytes = static_cast<double>(attention.bytes()) * 1e-9;
   std::vector<double> shares, cached_shares;

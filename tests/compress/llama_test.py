@@ -87,7 +87,7 @@ class SameAnswers(unittest.TestCase):
         self.assertEqual(len(ours), len(theirs))
         mean = sum(abs(a - b) for a, b in zip(ours, theirs)) / len(ours)
         drift = sum(a - b for a, b in zip(ours, theirs)) / len(ours)
-        print(f"{what}: {mean:.4f} nats a token apart on average, {drift:+.4f} in sum", flush=True)
+        print(f"{what}: {mean:.4f} nats a token apart on average, {drift:+.4f} on balance", flush=True)
         # Both round activations to 8 bits, each in its own way, which moves a token by some 0.05 nats either way.
         # llama.cpp does it 256 columns at a time where the type has such blocks: with Q2_K that puts it 0.17 nats from
         # the exact answer and makes the text 0.11 less likely; with ours it is 0.08 and 0.01.
