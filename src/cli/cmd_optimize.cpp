@@ -103,6 +103,22 @@ std::vector<TunedField> fields_of(const Context& context, const OptimizeOptions&
   return fields;
 }
 
+// With each field at the value that takes the most memory.
+LoadOptions largest_options(const Settings& given, const std::vector<TunedField>& fields, const ModelSource& source,
+                            const Runtime& runtime) {
+  Settings largest = given;
+  for (const TunedField& field : fields) {
+    const std::string_view key = field.setting->key;
+    std::pair<int64_t, std::string> most{-1, field.values.front()};
+    for (const std::string& value : field.values) {
+      largest.set(key, value, Origin::flag, "tried");
+      most = std::max(most, {Model::plan(source, runtime, workload_load_options(largest)).total_bytes, value});
+    }
+    largest.set(key, most.second, Origin::flag, "tried");
+  }
+  return workload_load_options(largest);
+}
+
 /// A line of progress for each label.
 class Line {
  public:
@@ -165,11 +181,14 @@ int run(Context& context) {
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(*source);
   OptimizeOptions options = optimize_options(context, *source);
   check_optimize_folder(options.folder);
-  ChildRuns runs(child_run(context, options), fields_of(context, options));
+  const std::vector<TunedField> fields = fields_of(context, options);
+  ChildRuns runs(child_run(context, options), fields);
   // --memory-limit is what the result may take; the work itself takes what the machine has.
   Runtime runtime = open_runtime(context, context.machine().usable_memory());
   options.int8_gops = probe_int8_gops(*runtime.pool, runtime.backend->name());
   options.read_gbps = probe_read_gbps(*runtime.pool, runtime.backend->name(), probe_read_bytes(0));
+  options.run = workload_load_options(context.settings());
+  options.tried = largest_options(context.settings(), fields, *source, runtime);
   const OptimizeInputs inputs{source, tokenizer.get(), &runtime, &runs};
   if (context.settings().boolean("optimize.dry_run")) return print_plan(context, plan_optimize(inputs, options, false));
   Line line(context);

@@ -183,30 +183,51 @@ EngineShape engine_shape(const Settings& settings, int64_t sequences) {
           .prefix_cache = settings.boolean("kv_cache.prefix_cache")};
 }
 
-LoadOptions load_options(const Context& context, int64_t sequences) {
-  const Settings& settings = context.settings();
-  const std::string_view command = context.command().name;
+namespace {
+
+LoadOptions model_options(const Settings& settings, int64_t sequences) {
   LoadOptions options;
   options.batch_sequences = sequences;
   options.most_context = most_context(settings);
-  if (takes(command, *find_setting("context"))) options.context = settings.integer_if("context").value_or(0);
   options.precision = settings.text("precision.strategy") == "f32" ? Precision::f32 : Precision::automatic;
   options.kv_type = kv_type_of(settings);
+  const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
+  options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;
+  return options;
+}
+
+void add_server(LoadOptions& options, const Settings& settings) {
+  EngineShape shape = engine_shape(settings, options.batch_sequences);
+  shape.serves = true;
+  add_engine(options, shape);
+  options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
+}
+
+}  // namespace
+
+LoadOptions workload_load_options(const Settings& settings) {
+  LoadOptions options = model_options(settings, settings.integer("batching.max_batch_size"));
+  add_server(options, settings);
+  return options;
+}
+
+LoadOptions load_options(const Context& context, int64_t sequences) {
+  const Settings& settings = context.settings();
+  const std::string_view command = context.command().name;
+  LoadOptions options = model_options(settings, sequences);
+  if (takes(command, *find_setting("context"))) options.context = settings.integer_if("context").value_or(0);
   const bool workload = command == "bench" && settings.is_set("workload.name");
   // What inspect says is what run will plan.
-  if (workload || command == "inspect" || (takes(command, *find_setting("speculation")) && command != "bench")) {
-    EngineShape shape = engine_shape(settings, sequences);
-    shape.serves = workload || command == "serve";
-    add_engine(options, shape);
-    if (shape.serves) options.kv_max_bytes = settings.bytes_if("kv_cache.max_bytes").value_or(0);
+  if (workload || command == "serve") {
+    add_server(options, settings);
+  } else if (command == "inspect" || (takes(command, *find_setting("speculation")) && command != "bench")) {
+    add_engine(options, engine_shape(settings, sequences));
   }
   if (const auto folder = prefix_folder(context)) {
     options.cache_bytes = [most = prefix_max_bytes(settings, *folder)](int64_t block_bytes) {
       return PrefixStore::bytes_for(block_bytes, most);
     };
   }
-  const bool own = settings.text_if("runtime.weights").value_or("shared") == "own";
-  options.weights_memory = own ? WeightsMemory::own : WeightsMemory::shared;
   return options;
 }
 

@@ -57,6 +57,9 @@ void add_engine(LoadOptions& options, const EngineShape& shape);
 /// computed together, whose keys and values share --kv-max-bytes.
 LoadOptions load_options(const Context& context, int64_t sequences = 1);
 
+/// What load_options() of `bench --workload` are with these settings.
+LoadOptions workload_load_options(const Settings& settings);
+
 /// Packs on disk as --cache, --cache-dir and --cache-max-bytes say; null if the user wants none, or (with a note) if
 /// there is no place for them. Its thread must start before a pool runs and pins this one.
 std::unique_ptr<PackStore> open_packs(const Context& context);

@@ -53,9 +53,10 @@ std::vector<int32_t> column_order(const std::vector<float>& moments, int columns
   return order;
 }
 
+constexpr int64_t kPanel = 64;  // rows of a matrix that are worked on together
+
 // A = V^T V with V upper triangular, in place of A's upper triangle. False if A is not positive definite.
 bool cholesky(WorkerPool& pool, Matrix& a, int64_t n) {
-  constexpr int64_t kPanel = 32;
   for (int64_t first = 0; first < n; first += kPanel) {
     const int64_t last = std::min(first + kPanel, n);
     for (int64_t k = first; k < last; ++k) {
@@ -65,11 +66,11 @@ bool cholesky(WorkerPool& pool, Matrix& a, int64_t n) {
       for (int64_t j = k; j < n; ++j) row[j] *= inverse;
       for (int64_t i = k + 1; i < last; ++i) subtract_scaled(a.data() + i * n + i, row + i, row[i], n - i);
     }
-    pool.parallel_for(n - last, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t i = last + begin; i < last + end; ++i) {
-        const double* panel = a.data() + first * n + i;
-        subtract_rows(a.data() + i * n + i, panel, n, panel, n, last - first, n - i);
-      }
+    // Some rows together, each from the first one's column on: what is written below the diagonal is never read.
+    pool.parallel_for(n - last, kPanel, [&](int64_t begin, int64_t end) {
+      const int64_t i = last + begin;
+      const double* panel = a.data() + first * n + i;
+      subtract_product({a.data() + i * n + i, n, end - begin, n - i}, {panel, 1, n}, panel, n, last - first);
     });
   }
   return true;
@@ -82,17 +83,22 @@ Matrix inverse_of(WorkerPool& pool, const Matrix& v, int64_t n) {
   pool.parallel_for((n + kColumns - 1) / kColumns, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kColumns;
     const int64_t last = std::min(end * kColumns, n);
-    for (int64_t i = last - 1; i >= 0; --i) {
-      double* row = w.data() + i * n;
-      const int64_t from = std::max(i, first);
-      if (i >= first) row[i] = 1.0;
-      // Below its diagonal W is zero, so starting each row at `from` changes nothing.
-      if (i + 1 < last) {
-        subtract_rows(row + from, v.data() + i * n + i + 1, 1, w.data() + (i + 1) * n + from, n, last - i - 1,
-                      last - from);
+    // Rows from the last on, some together: first what the rows after them give to all, then one by one.
+    for (int64_t below = last; below > 0;) {
+      const int64_t top = std::max<int64_t>(0, (below - 1) / kPanel * kPanel);
+      subtract_product({w.data() + top * n + first, n, below - top, last - first}, {v.data() + top * n + below, n, 1},
+                       w.data() + below * n + first, n, last - below);
+      for (int64_t i = below - 1; i >= top; --i) {
+        double* row = w.data() + i * n;
+        if (i >= first) row[i] += 1.0;
+        // Below its diagonal W is zero.
+        const int64_t from = std::max(i, first);
+        subtract_product({row + from, n, 1, last - from}, {v.data() + i * n + i + 1, n, 1},
+                         w.data() + (i + 1) * n + from, n, below - i - 1);
+        const double scale = 1.0 / v[static_cast<size_t>(i * n + i)];
+        for (int64_t j = from; j < last; ++j) row[j] *= scale;
       }
-      const double scale = 1.0 / v[static_cast<size_t>(i * n + i)];
-      for (int64_t j = from; j < last; ++j) row[j] *= scale;
+      below = top;
     }
   });
   return w;
@@ -156,7 +162,7 @@ void GptqFactor::scale(std::span<const float> columns) {
 
 namespace {
 
-constexpr int64_t kRows = 8;  // rounded together: a row of U is read once for all of them
+constexpr int64_t kRows = 16;  // rounded together: a row of U is read once for all of them
 
 /// One row on its way. `x` is in the factor's order; a block's own arrays are in the row's.
 class RowRounder {
@@ -233,10 +239,9 @@ double round_rows(const Grid& grid, const GptqFactor& factor, const float* weigh
                            errors.data() + r * grid.columns, out + r * stride);
     }
     const int64_t next = first + grid.columns;
-    for (int64_t r = 0; r < rows && next < n; ++r) {
-      subtract_rows(x.data() + r * n + next, errors.data() + r * grid.columns, 1, factor.factor(first) + next, n,
-                    grid.columns, n - next);
-    }
+    if (next == n) break;
+    subtract_product({x.data() + next, n, rows, n - next}, {errors.data(), grid.columns, 1},
+                     factor.factor(first) + next, n, grid.columns);
   }
   return sum;
 }

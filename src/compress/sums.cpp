@@ -1,5 +1,6 @@
 #include "compress/sums.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "format/types/iq4_nl.h"
@@ -15,6 +16,68 @@ float total(float* lanes) {
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   }
   return lanes[0];
+}
+
+constexpr int64_t kPanelRows = 256;  // rows of x at a time
+constexpr int64_t kTargetRows = 32;  // of y
+
+// kTall rows of y and kWide columns stay in registers. Inlined, so that it is compiled for its caller's target.
+template <int kTall, int kWide, typename Value>
+[[gnu::always_inline]] inline void subtract_tile(Value* y, int64_t y_stride, const Value (*by)[kPanelRows],
+                                                 const Value* x, int64_t x_stride, int64_t run) {
+  Value kept[kTall][kWide];
+  for (int r = 0; r < kTall; ++r) {
+    for (int l = 0; l < kWide; ++l) kept[r][l] = y[r * y_stride + l];
+  }
+  for (int64_t k = 0; k < run; ++k) {
+    for (int r = 0; r < kTall; ++r) {
+      for (int l = 0; l < kWide; ++l) kept[r][l] -= by[r][k] * x[k * x_stride + l];
+    }
+  }
+  for (int r = 0; r < kTall; ++r) {
+    for (int l = 0; l < kWide; ++l) y[r * y_stride + l] = kept[r][l];
+  }
+}
+
+// What several rows of y use is copied first: columns of a matrix whose rows are a power of two long would all fall
+// into the same few places of the cache.
+template <int kWide, typename Value>
+[[gnu::always_inline]] inline void subtract_panels(const Target<Value>& y, const Factors<Value>& factors,
+                                                   const Value* x, int64_t stride, int64_t count) {
+  constexpr int kTall = 4;
+  Value by[kTargetRows][kPanelRows];
+  Value copied[kPanelRows * kWide];
+  for (int64_t top = 0; top < y.rows; top += kTargetRows) {
+    const int64_t rows = std::min(kTargetRows, y.rows - top);
+    for (int64_t first = 0; first < count; first += kPanelRows) {
+      const int64_t run = std::min(kPanelRows, count - first);
+      for (int64_t r = 0; r < rows; ++r) {
+        const Value* factor = factors.data + (top + r) * factors.row + first * factors.step;
+        for (int64_t k = 0; k < run; ++k) by[r][k] = factor[k * factors.step];
+      }
+      int64_t i = 0;
+      for (; i + kWide <= y.cols; i += kWide) {
+        const Value* from = x + first * stride + i;
+        int64_t from_stride = stride;
+        if (rows >= kTall) {
+          for (int64_t k = 0; k < run; ++k) std::copy_n(from + k * stride, kWide, copied + k * kWide);
+          from = copied;
+          from_stride = kWide;
+        }
+        Value* to = y.y + top * y.stride + i;
+        int64_t r = 0;
+        for (; r + kTall <= rows; r += kTall) {
+          subtract_tile<kTall, kWide>(to + r * y.stride, y.stride, by + r, from, from_stride, run);
+        }
+        for (; r < rows; ++r) subtract_tile<1, kWide>(to + r * y.stride, y.stride, by + r, from, from_stride, run);
+      }
+      for (; i < y.cols; ++i) {
+        for (int64_t r = 0; r < rows; ++r) {
+          subtract_tile<1, 1>(y.y + (top + r) * y.stride + i, y.stride, by + r, x + first * stride + i, stride, run);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -157,27 +220,15 @@ AUTOGLM_WIDEST void subtract_scaled(double* y, const double* x, double factor, i
   for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
 }
 
-#define AUTOGLM_SUBTRACT_ROWS(Value, kWidth)                                              \
-  int64_t i = 0;                                                                          \
-  for (; i + (kWidth) <= n; i += (kWidth)) {                                              \
-    Value kept[kWidth];                                                                   \
-    for (int l = 0; l < (kWidth); ++l) kept[l] = y[i + l];                                \
-    for (int64_t k = 0; k < count; ++k) {                                                 \
-      const Value factor = factors[k * step];                                             \
-      const Value* row = rows + k * stride + i;                                           \
-      for (int l = 0; l < (kWidth); ++l) kept[l] -= factor * row[l];                      \
-    }                                                                                     \
-    for (int l = 0; l < (kWidth); ++l) y[i + l] = kept[l];                                \
-  }                                                                                       \
-  for (; i < n; ++i) {                                                                    \
-    for (int64_t k = 0; k < count; ++k) y[i] -= factors[k * step] * rows[k * stride + i]; \
-  }
+AUTOGLM_WIDEST void subtract_product(const Target<float>& y, const Factors<float>& factors, const float* x,
+                                     int64_t stride, int64_t count) {
+  subtract_panels<32>(y, factors, x, stride, count);
+}
 
-AUTOGLM_WIDEST void subtract_rows(float* y, const float* factors, int64_t step, const float* rows, int64_t stride,
-                                  int64_t count, int64_t n){AUTOGLM_SUBTRACT_ROWS(float, 64)}
-
-AUTOGLM_WIDEST void subtract_rows(double* y, const double* factors, int64_t step, const double* rows, int64_t stride,
-                                  int64_t count, int64_t n){AUTOGLM_SUBTRACT_ROWS(double, 32)}
+AUTOGLM_WIDEST void subtract_product(const Target<double>& y, const Factors<double>& factors, const double* x,
+                                     int64_t stride, int64_t count) {
+  subtract_panels<16>(y, factors, x, stride, count);
+}
 
 // Lanes of doubles: logits are large beside the differences that are looked for.
 AUTOGLM_WIDEST double dot(const float* x, const float* y, int64_t n) {
@@ -263,7 +314,6 @@ AUTOGLM_WIDEST void add_moments(const float* x, int64_t rows, int64_t width, int
   }
 }
 
-#undef AUTOGLM_SUBTRACT_ROWS
 #undef AUTOGLM_EXP
 #undef AUTOGLM_NEAREST
 #undef AUTOGLM_TABLE_NEAREST

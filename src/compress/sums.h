@@ -42,12 +42,26 @@ float table_error(const float* x, const float* h, int n, float scale);
 void subtract_scaled(float* y, const float* x, float factor, int64_t n);
 void subtract_scaled(double* y, const double* x, double factor, int64_t n);
 
-/// The same for `count` rows of `stride` values one after the other: y[i] -= factors[k * step] * rows[k * stride + i].
-/// y is read and written once for all of them.
-void subtract_rows(float* y, const float* factors, int64_t step, const float* rows, int64_t stride, int64_t count,
-                   int64_t n);
-void subtract_rows(double* y, const double* factors, int64_t step, const double* rows, int64_t stride, int64_t count,
-                   int64_t n);
+/// Where y[r * stride + i] lies, for r < rows and i < cols.
+template <typename Value>
+struct Target {
+  Value* y;
+  int64_t stride;
+  int64_t rows, cols;
+};
+/// Factor k of row r lies at data[r * row + k * step].
+template <typename Value>
+struct Factors {
+  const Value* data;
+  int64_t row, step;
+};
+
+/// A product of matrices taken away: y[r][i] -= factor[r][k] * x[k * stride + i], for k < count one after the other,
+/// so that no element depends on how many others there are. y must not overlap what it is computed from.
+void subtract_product(const Target<float>& y, const Factors<float>& factors, const float* x, int64_t stride,
+                      int64_t count);
+void subtract_product(const Target<double>& y, const Factors<double>& factors, const double* x, int64_t stride,
+                      int64_t count);
 
 /// The largest of x[i]^2 t[i] (n of them, a multiple of 16, t not negative), made smooth: the norm of power 8 over
 /// them. to[i] += that norm's derivative by log t[i]. 0, and nothing added, where all are 0 or one is not finite.

@@ -76,6 +76,11 @@ FoundSettings ChildRuns::search(const RunSubject& subject, OptimizeGoal, int64_t
   tuning.budget = seconds;
   tuning.clock = steady_now;
   tuning.note = [&](const std::string& line) { add_trial(line, out.trials); };
+  tuning.measure = [&](const ChildRun& run, const SettingWords& words) {
+    WorkloadFigures figures = run_in_child(run, words);
+    out.peak_rss_bytes = std::max(out.peak_rss_bytes, figures.peak_rss_bytes);
+    return figures;
+  };
   const TunedSettings tuned = tune_settings(tuning);
   SettingValues kept;
   for (const SettingChange& change : tuned.settings) {

@@ -7,10 +7,15 @@
 namespace autoglm {
 namespace {
 
-// Shares of the probed int8 rate that the work reaches, measured with SmolLM2-135M on a 2-core Zen 4 (AVX-512).
+// Shares of the probed int8 rate that the work reaches, measured with SmolLM2-135M and a shape of 1.45 B parameters on
+// two cores with AVX-512.
 constexpr double kExact = 0.06;              // float32 path, many rows
 constexpr double kFast = 0.35;               // int8 path, many rows
-constexpr double kRounding = 1.2e-3;         // a value whose scales are searched, in values a probed operation
+constexpr double kLayers = 0.2;              // BF16, layer by layer
+constexpr double kProducts = 0.05;           // sums of the inputs' products, one of each two
+constexpr double kFactor = 0.022;            // their inverse's factor, in doubles
+constexpr double kMoved = 0.08;              // errors that move on to later columns
+constexpr double kRounding = 8e-6;           // a value whose scales are searched, in values a probed operation
 constexpr double kRead = 0.6;                // of the read bandwidth, generating text
 constexpr double kWriteBytes = 300e6;        // a second
 constexpr double kLoadSeconds = 1.0;         // starting a program and its model, beside reading it
@@ -40,14 +45,12 @@ double evaluation_seconds(const WorkSize& size, int64_t windows) {
 double quantize_seconds(const WorkSize& size, const Effort& effort) {
   const auto rows = static_cast<double>(effort.calibration_windows * size.window);
   double seconds = rounding_seconds(size) + 2 * static_cast<double>(size.source_bytes) / 3 / kWriteBytes;
-  if (effort.method != QuantizeMethod::rtn) seconds += forward_seconds(size, kExact, rows, 0);
+  if (effort.method != QuantizeMethod::rtn) seconds += forward_seconds(size, kLayers, rows, 0);
   if (effort.method != QuantizeMethod::gptq) return seconds;
-  // A second walk through what is quantized, and the sums of inputs' products: a column by column product a row.
-  const double columns = static_cast<double>(size.hidden);
-  const double products = kMapsOfLayer * static_cast<double>(size.layers) * 2 * rows * columns * columns;
-  // Each row's error moves on to all later columns.
-  const double moved = static_cast<double>(size.linear_values) * columns * 1.5;
-  return seconds + forward_seconds(size, kExact, rows, 0) + (products + moved) / (0.5 * kExact * 1e9 * size.int8_gops);
+  // A second walk through what is quantized; a Cholesky factor and its inverse take n^3 / 3 operations each.
+  const double rate = 1e9 * size.int8_gops;
+  return seconds + forward_seconds(size, kLayers, rows, 0) + rows * size.input_squares / (kProducts * rate) +
+         2.0 / 3 * size.input_cubes / (kFactor * rate) + size.moved / (kMoved * rate);
 }
 
 double sensitivity_seconds(const WorkSize& size, const Effort& effort) {
@@ -56,7 +59,7 @@ double sensitivity_seconds(const WorkSize& size, const Effort& effort) {
   const auto scored = static_cast<double>(effort.sensitivity_windows * kSensitivityScored);
   // Each set of maps alone: half of the layers on average, then the head.
   const double sets = kMapsOfLayer * static_cast<double>(size.layers) + 2;
-  return sets * forward_seconds(size, kExact, rows / 2, scored) + 3 * rounding_seconds(size);
+  return sets * forward_seconds(size, kLayers, rows / 2, scored) + rounding_seconds(size);
 }
 
 int64_t generated_tokens(const WorkSize& size, const Effort& effort) {
@@ -171,7 +174,24 @@ void set_value(Effort& effort, What what, double value) {
 
 bool concerns_weights(What what) { return what != What::tuning && what != What::requests && what != What::pairs; }
 
+// Whether inputs are summed for this one: maps that read the same share them, and those of experts' second maps are not
+// seen (compress/layer_walk.h).
+bool has_own_input(Role role) {
+  constexpr Role kFirst[] = {Role::q,    Role::q_a,  Role::q_b,         Role::attention_output,
+                             Role::gate, Role::down, Role::expert_gate, Role::shared_down};
+  return std::ranges::find(kFirst, role) != std::end(kFirst);
+}
+
 }  // namespace
+
+void WorkSize::add_layer_matrix(Role role, const TensorShape& shape) {
+  linear_values += shape.elements();
+  const auto columns = static_cast<double>(shape.cols);
+  moved += static_cast<double>(shape.elements()) * columns;
+  if (!has_own_input(role)) return;
+  input_squares += columns * columns;
+  input_cubes += columns * columns * columns;
+}
 
 std::string_view name(Stage stage) {
   constexpr std::string_view kNames[] = {"baseline", "texts", "sensitivity", "forms", "tuning", "comparison"};
@@ -205,7 +225,8 @@ StageCosts predict(const WorkSize& size, const Effort& effort, double budget) {
   StageCosts out{};
   const auto at = [&](Stage stage) -> StageCost& { return out[static_cast<size_t>(stage)]; };
   const double runs = static_cast<double>(effort.requests) * size.request_seconds;
-  at(Stage::baseline) = {kLoadSeconds + runs, size.run_memory, 0};
+  const int64_t run_memory = size.own_memory + size.run_memory;
+  at(Stage::baseline) = {kLoadSeconds + runs, run_memory, 0};
   if (!size.settings_only) {
     at(Stage::texts) = {texts_seconds(size, effort) + evaluation_seconds(size, effort.evaluation_windows),
                         size.evaluation_memory, 0};
@@ -216,13 +237,14 @@ StageCosts predict(const WorkSize& size, const Effort& effort, double budget) {
       at(Stage::sensitivity).memory = size.source_bytes + 3 * logits + (size.layers + 8) * rows * size.hidden * 4;
     }
     // What is being made lies there tensor by tensor, then as a file, beside the best form so far.
-    at(Stage::forms) = {static_cast<double>(effort.forms) * form_seconds(size, effort), size.evaluation_memory,
-                        2 * size.source_bytes};
+    at(Stage::forms) = {static_cast<double>(effort.forms) * form_seconds(size, effort),
+                        std::max(size.evaluation_memory, run_memory), 2 * size.source_bytes};
   }
-  at(Stage::tuning) = {effort.tuning_share * budget, effort.tuning_share > 0 ? size.run_memory : 0, 0};
+  at(Stage::tuning) = {effort.tuning_share * budget, effort.tuning_share > 0 ? size.own_memory + size.tried_memory : 0,
+                       0};
   at(Stage::comparison) = {static_cast<double>(effort.pairs + 1) *
                                (2 * kLoadSeconds + 1.6 * static_cast<double>(effort.requests) * size.request_seconds),
-                           size.run_memory, 0};
+                           run_memory, 0};
   return out;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/language.h"
 #include "compress/quantize.h"
+#include "model/tensor_table.h"
 
 namespace autoglm {
 
@@ -34,8 +35,11 @@ struct Effort {
 
 /// What has to be known of model and machine.
 struct WorkSize {
-  int64_t linear_values = 0;  // of matrices in layers
+  int64_t linear_values = 0;  // of matrices in layers; this and the next three by add_layer_matrix()
   int64_t head_values = 0;    // of the matrix that gives logits
+  double input_squares = 0;   // columns^2, summed over the inputs of maps in layers
+  double input_cubes = 0;     // columns^3
+  double moved = 0;           // rows columns^2, summed over the matrices in layers
   int64_t layers = 1;
   int64_t hidden = 0;
   int64_t vocabulary = 0;
@@ -46,14 +50,18 @@ struct WorkSize {
   double request_seconds = 1;     // of the workload, on the source
   double int8_gops = 1000;        // probed
   double read_gbps = 20;          // probed
+  int64_t own_memory = 0;         // of this process while others run the workload
   int64_t run_memory = 0;         // of a run of the source, planned
+  int64_t tried_memory = 0;       // of one with those choices of the tuner that take the most, planned
   int64_t evaluation_memory = 0;  // both sides loaded, planned
   bool settings_only = false;     // the source is not quantized again
+
+  void add_layer_matrix(Role role, const TensorShape& shape);
 };
 
 struct StageCost {
   double seconds = 0;
-  int64_t memory = 0;  // peak
+  int64_t memory = 0;  // peak, of all processes
   int64_t disk = 0;    // while it runs
 };
 using StageCosts = std::array<StageCost, kStages>;

@@ -48,6 +48,7 @@ Json stages(const OptimizeReport& r) {
                    {"predicted_ms", 1e3 * s.predicted.seconds},
                    {"taken_ms", s.seconds ? Json(1e3 * *s.seconds) : Json()},
                    {"predicted_memory_bytes", s.predicted.memory},
+                   {"taken_memory_bytes", s.memory ? Json(*s.memory) : Json()},
                    {"predicted_disk_bytes", s.predicted.disk}});
   }
   return out;

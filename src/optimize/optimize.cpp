@@ -12,6 +12,7 @@
 #include "compress/quality_words.h"
 #include "compress/quantize.h"
 #include "compress/sensitivity.h"
+#include "hw/resident.h"
 #include "model/families/family.h"
 #include "model/tensor_table.h"
 #include "optimize/folder.h"
@@ -87,6 +88,7 @@ class Story {
     if (options_.check) options_.check();
   }
   int64_t tuned() const { return std::ssize(r_.settings) - std::ssize(options_.fixed); }
+  WorkloadFigures run_workload(const RunSubject& subject);
   double left() const { return r_.budget - since(begin_); }
   bool zh() const { return options_.language == Language::zh; }
   std::vector<ModelForm> known_forms() const;
@@ -109,16 +111,22 @@ class Story {
   int64_t beside_ = 0;  // bytes of a file that are no matrices
   int64_t least_ = 0;   // of the smallest form
   bool settings_only_ = false;
-  bool measured_ = false;  // the baseline
+  int64_t run_memory_ = 0;  // most that a run of this stage and this process took together
+  bool measured_ = false;   // the baseline
 };
 
 template <typename F>
 void Story::stage(Stage which, F&& body) {
   const auto begin = Clock::now();
   say(fmt::format("{} …", title(which).in(options_.language)));
+  const bool own = forget_resident_peak();
+  run_memory_ = 0;
   body();
+  const ResidentMemory memory = resident_memory();
   for (StageRecord& record : r_.stages) {
-    if (record.stage == which) record.seconds = since(begin);
+    if (record.stage != which) continue;
+    record.seconds = since(begin);
+    if (own) record.memory = std::max(memory.peak, run_memory_);
   }
 }
 
@@ -130,7 +138,7 @@ void Story::measure_bytes() {
     matrices_of.push_back({.name = t.name, .values = t.shape.elements(), .types = {}});
     source_.matrix_bytes += t.bytes();
     const bool tied = t.row->role == Role::token_embedding && spec_.tied_head;
-    if (t.layer >= 0) size_.linear_values += t.shape.elements();
+    if (t.layer >= 0) size_.add_layer_matrix(t.row->role, t.shape);
     if (t.row->role == Role::output || tied) size_.head_values += t.shape.elements();
   }
   for (const TensorEntry& tensor : in_.source->tensors()) all += std::ssize(tensor.data);
@@ -204,7 +212,9 @@ void Story::plan(bool measure) {
   size_.settings_only = settings_only_;
   size_.int8_gops = std::max(1.0, options_.int8_gops);
   size_.read_gbps = std::max(0.1, options_.read_gbps);
-  size_.run_memory = Model::plan(*in_.source, *in_.runtime, {}).total_bytes;
+  size_.own_memory = resident_memory().now;
+  size_.run_memory = Model::plan(*in_.source, *in_.runtime, options_.run).total_bytes;
+  size_.tried_memory = Model::plan(*in_.source, *in_.runtime, options_.tried).total_bytes;
   size_.evaluation_memory = settings_only_ ? 0 : judge_.memory();
   refuse_impossible();
   if (measure) {
@@ -222,7 +232,7 @@ void Story::plan(bool measure) {
     const auto stage = static_cast<Stage>(i);
     const bool weights = stage == Stage::texts || stage == Stage::sensitivity || stage == Stage::forms;
     if (settings_only_ && weights) continue;
-    r_.stages.push_back({stage, fitted.costs[i], std::nullopt});
+    r_.stages.push_back({stage, fitted.costs[i], std::nullopt, std::nullopt});
   }
   if (!fitted.fits) {
     const double needed = total_seconds(fitted.costs) / 0.95 + since(begin_);
@@ -252,8 +262,15 @@ SettingValues Story::found_settings() const {
 
 RunSubject Story::subject() const { return {kept_ ? best_ : r_.source_path, found_settings()}; }
 
+WorkloadFigures Story::run_workload(const RunSubject& subject) {
+  const int64_t own = resident_memory().now;
+  WorkloadFigures figures = in_.runs->run(subject, r_.effort.requests);
+  run_memory_ = std::max(run_memory_, own + figures.peak_rss_bytes);
+  return figures;
+}
+
 void Story::baseline() {
-  r_.before.run = in_.runs->run({r_.source_path, {}}, r_.effort.requests);
+  r_.before.run = run_workload({r_.source_path, {}});
   const WorkloadFigures& run = r_.before.run;
   FormFigures& figures = source_.figures;
   figures.bytes = r_.before.file_bytes;
@@ -319,7 +336,7 @@ void Story::make_form(FormRecord& form, const fs::path& file) {
   }
   figures.kld = quality.total.kld_mean;
   form.quality = quality.total;
-  const WorkloadFigures run = in_.runs->run({file, found_settings()}, r_.effort.requests);
+  const WorkloadFigures run = run_workload({file, found_settings()});
   figures.ms = run.end_to_end_ms.p50;
   figures.memory = run.peak_rss_bytes;
   form.run = run;
@@ -369,6 +386,7 @@ void Story::search_settings() {
   const double seconds = std::min(r_.effort.tuning_share * options_.budget, left() - reserve);
   if (seconds < 1) return;
   FoundSettings found = in_.runs->search(subject(), options_.goal, r_.effort.requests, seconds);
+  run_memory_ = std::max(run_memory_, resident_memory().now + found.peak_rss_bytes);
   r_.trials = std::move(found.trials);
   for (SettingRecord& record : found.settings) r_.settings.push_back(std::move(record));
 }
@@ -382,7 +400,7 @@ void Story::compare() {
   const auto cost = [&](int side) {
     check();
     if (options_.progress) options_.progress(zh() ? "对比" : "comparing", done++, 2 * r_.effort.pairs + 2);
-    runs[side].push_back(in_.runs->run(side == 0 ? before : after, r_.effort.requests));
+    runs[side].push_back(run_workload(side == 0 ? before : after));
     return std::max(1e-6, runs[side].back().end_to_end_ms.p50);
   };
   r_.comparison = compare_in_pairs(cost, static_cast<int>(r_.effort.pairs));

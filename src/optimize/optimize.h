@@ -14,6 +14,7 @@
 
 #include "compress/quality_texts.h"
 #include "format/model_source.h"
+#include "model/model.h"
 #include "model/runtime.h"
 #include "optimize/report.h"
 #include "optimize/runs.h"
@@ -38,7 +39,10 @@ struct OptimizeOptions {
   std::string calibration_file, calibration_text;
   std::vector<EvaluationText> evaluation;
   Language language = Language::en;
-  double int8_gops = 0, read_gbps = 0;                 // probed
+  double int8_gops = 0, read_gbps = 0;  // probed
+  /// How a run of the workload loads a model: on default settings, and with those choices of the tuner that take the
+  /// most memory. Memory is predicted by them.
+  LoadOptions run{}, tried{};
   std::function<void(const std::string& line)> say{};  // a line for people; may be empty
   std::function<void(const std::string& label, int64_t done, int64_t total)> progress{};  // may be empty
   std::function<void()> check{};                                                          // may throw (Ctrl-C)

@@ -55,6 +55,7 @@ struct StageRecord {
   Stage stage = Stage::baseline;
   StageCost predicted;
   std::optional<double> seconds;  // none: it was not run
+  std::optional<int64_t> memory;  // peak of all processes, as far as the system tells
 };
 
 struct TextRecord {

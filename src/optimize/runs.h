@@ -24,6 +24,7 @@ struct RunSubject {
 struct FoundSettings {
   std::vector<SettingRecord> settings;  // what is better than the default; none: the default
   std::vector<TrialRecord> trials;
+  int64_t peak_rss_bytes = 0;  // of the run that took the most memory
 };
 
 /// optimize/child_runs.h runs programs; tests make figures up.

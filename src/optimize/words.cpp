@@ -231,12 +231,12 @@ class Words {
         say("What was done", "完成的工作"),
         put("Budget {:.0f} s, taken {:.0f} s.", "时间预算 {:.0f} 秒，实际 {:.0f} 秒。", r_.budget, r_.seconds),
         {say("stage", "阶段"), say("predicted", "预计"), say("taken", "实际"), say("memory, predicted", "内存（预计）"),
-         say("disk, predicted", "磁盘（预计）")},
+         say("taken", "实际"), say("disk, predicted", "磁盘（预计）")},
         {}};
     for (const StageRecord& s : r_.stages) {
       out.rows.push_back({std::string(title(s.stage).in(language_)), fmt::format("{:.0f} s", s.predicted.seconds),
                           s.seconds ? fmt::format("{:.0f} s", *s.seconds) : "-", format_bytes(s.predicted.memory),
-                          format_bytes(s.predicted.disk)});
+                          s.memory ? format_bytes(*s.memory) : "-", format_bytes(s.predicted.disk)});
     }
     return out;
   }

@@ -42,6 +42,19 @@ class OptimizeTest(unittest.TestCase):
         code, plan = run("-o", self.out, "--dry-run", "--time-budget", "24h", "--requantize")
         self.assertEqual(len(plan["stages"]), 6)
 
+    def test_memory_is_predicted_for_the_run_as_it_will_be(self):
+        run_alone = subprocess.run(
+            [AUTOGLM, "bench", MODEL, "--workload", "chat", "--requests", "1", "--scale", "0.1", "--tuned", "none"]
+            + ["--no-probe", "--json"], capture_output=True, text=True, check=True)
+        planned = json.loads(run_alone.stdout)["planned_bytes"]
+        _, plan = run("-o", self.out, "--dry-run", "--time-budget", "24h")
+        baseline, tuning, comparison = (stage["predicted_memory_bytes"] for stage in plan["stages"])
+        # Beside the run there is only this program, which has the model's file open.
+        self.assertGreater(baseline, planned)
+        self.assertLess(baseline, planned + pathlib.Path(MODEL).stat().st_size + (64 << 20))
+        self.assertEqual(baseline, comparison)
+        self.assertGreater(tuning, baseline, "keys and values in BF16 are tried, too")
+
     def refused(self, *arguments, message):
         code, answer = run(*arguments)
         self.assertEqual(code, 2, answer)

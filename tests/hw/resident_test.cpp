@@ -15,6 +15,7 @@ TEST(Resident, ReadsWhatTheSystemSays) {
              "Name:\tautoglm\nVmPeak:\t  900 kB\nVmHWM:\t  700 kB\nVmRSS:\t 600 kB\nRssAnon:\t 250 kB\n");
   const ResidentMemory memory = resident_memory(root.path());
   EXPECT_EQ(memory.peak, 700 * 1024);
+  EXPECT_EQ(memory.now, 600 * 1024);
   EXPECT_EQ(memory.anonymous, 250 * 1024);
 }
 
@@ -27,6 +28,9 @@ TEST(Resident, APeakStaysWhenMemoryIsGivenBack) {
     EXPECT_GE(resident_memory().anonymous, before + static_cast<int64_t>(kBytes) / 2);
   }
   EXPECT_GE(resident_memory().peak, before + static_cast<int64_t>(kBytes) / 2);
+  ASSERT_TRUE(forget_resident_peak());
+  const ResidentMemory memory = resident_memory();
+  EXPECT_LE(memory.peak, memory.now + (static_cast<int64_t>(kBytes) / 4)) << "what was given back is forgotten";
 }
 
 }  // namespace

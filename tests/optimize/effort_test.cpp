@@ -10,7 +10,15 @@ namespace {
 
 WorkSize smollm2() {
   WorkSize size;
-  size.linear_values = 106'000'000;
+  for (int layer = 0; layer < 30; ++layer) {
+    size.add_layer_matrix(Role::q, {1, 576, 576});
+    size.add_layer_matrix(Role::k, {1, 192, 576});
+    size.add_layer_matrix(Role::v, {1, 192, 576});
+    size.add_layer_matrix(Role::attention_output, {1, 576, 576});
+    size.add_layer_matrix(Role::gate, {1, 1536, 576});
+    size.add_layer_matrix(Role::up, {1, 1536, 576});
+    size.add_layer_matrix(Role::down, {1, 576, 1536});
+  }
   size.head_values = 28'000'000;
   size.layers = 30;
   size.hidden = 576;
@@ -77,13 +85,29 @@ TEST(Effort, StagesThatChangeNoWeightsAreAllThatAQuantizedSourceGets) {
 TEST(Effort, MoreWorkIsPredictedToTakeLonger) {
   const WorkSize size = smollm2();
   const double before = total_seconds(predict(size, {}, 600));
-  for (const auto change : {+[](WorkSize& s) { s.linear_values *= 2; }, +[](WorkSize& s) { s.int8_gops /= 2; },
-                            +[](WorkSize& s) { s.request_seconds *= 2; }, +[](WorkSize& s) { s.layers *= 2; }}) {
+  for (const auto change :
+       {+[](WorkSize& s) { s.add_layer_matrix(Role::v, {1, 4096, 4096}); }, +[](WorkSize& s) { s.int8_gops /= 2; },
+        +[](WorkSize& s) { s.request_seconds *= 2; }, +[](WorkSize& s) { s.layers *= 2; }}) {
     WorkSize larger = size;
     change(larger);
     EXPECT_GT(total_seconds(predict(larger, {}, 600)), before);
   }
   EXPECT_GT(predict(size, {}, 600)[static_cast<size_t>(Stage::forms)].disk, size.source_bytes);
+}
+
+TEST(Effort, WideInputsCostGptqWithTheirCube) {
+  EXPECT_EQ(smollm2().linear_values, 106'168'320);
+  // Of one window, so that the sums of its products are little beside their factor.
+  const Effort gptq{.calibration_windows = 1, .method = QuantizeMethod::gptq};
+  const Effort importance{.calibration_windows = 1, .method = QuantizeMethod::importance};
+  const auto beyond = [&](const WorkSize& size) { return form_seconds(size, gptq) - form_seconds(size, importance); };
+  const auto with = [&](Role role, int64_t rows, int64_t cols) {
+    WorkSize size = smollm2();
+    size.add_layer_matrix(role, {1, rows, cols});
+    return beyond(size) - beyond(smollm2());
+  };
+  EXPECT_GT(with(Role::down, 1, 32768), 7 * with(Role::down, 1, 16384));
+  EXPECT_GT(with(Role::gate, 1, 16384), 100 * with(Role::up, 1, 16384)) << "up reads what gate reads";
 }
 
 }  // namespace

@@ -121,7 +121,10 @@ TEST_F(Pipeline, GivesASmallerModelAConfigurationAndTheProof) {
   }
   // Every stage was predicted before it was run.
   EXPECT_THAT(said_.front(), HasSubstr("plan"));
-  for (const auto& stage : json["stages"]) EXPECT_FALSE(stage["taken_ms"].is_null()) << stage;
+  for (const auto& stage : json["stages"]) {
+    EXPECT_FALSE(stage["taken_ms"].is_null()) << stage;
+    EXPECT_GT(stage["taken_memory_bytes"], 1'000'000) << stage;
+  }
 }
 
 TEST_F(Pipeline, TheConfigurationIsReadBackWhereverTheFolderLies) {
@@ -287,6 +290,24 @@ TEST_F(Pipeline, APlanAloneWritesNothing) {
   for (const Language language : {Language::en, Language::zh}) {
     EXPECT_EQ(plan_words(got, language).size(), 1 + kStages + got.shrunk.size());
   }
+}
+
+TEST_F(Pipeline, MemoryIsPredictedFromHowTheWorkloadIsRun) {
+  const auto planned = [&] { return plan_optimize({source_, tokenizer_.get(), &runtime_, &runs_}, options_, false); };
+  const auto memory = [](const OptimizeReport& report, Stage stage) {
+    return std::ranges::find(report.stages, stage, &StageRecord::stage)->predicted.memory;
+  };
+  const OptimizeReport one = planned();
+  options_.run.batch_sequences = options_.tried.batch_sequences = 200;
+  options_.tried.kv_type = KvType::f32;
+  const OptimizeReport many = planned();
+  const int64_t more =
+      Model::plan(*source_, runtime_, options_.run).total_bytes - Model::plan(*source_, runtime_, {}).total_bytes;
+  ASSERT_GT(more, 1 << 20);
+  EXPECT_NEAR(static_cast<double>(memory(many, Stage::baseline) - memory(one, Stage::baseline)),
+              static_cast<double>(more), 64 << 10);
+  EXPECT_EQ(memory(many, Stage::baseline), memory(many, Stage::comparison));
+  EXPECT_GT(memory(many, Stage::tuning), memory(many, Stage::baseline));
 }
 
 TEST_F(Pipeline, ReportsStandAloneInBothLanguages) {
