@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/mmap.h"
 #include "base/settings.h"
 #include "compress/quality_words.h"
 #include "compress/quantize.h"
@@ -72,6 +73,7 @@ class Story {
   void find_forms();
   void make_forms();
   void make_form(FormRecord& form, const fs::path& file);
+  void note_more_forms(int64_t made);
   void search_settings();
   void compare();
   void settle();
@@ -348,19 +350,33 @@ void Story::make_form(FormRecord& form, const fs::path& file) {
   r_.quality = std::move(quality);
 }
 
+// The report says what was shrunk in the end.
+void Story::note_more_forms(int64_t made) {
+  r_.effort.forms = made;
+  for (Shrunk& shrunk : r_.shrunk) {
+    if (shrunk.what == Shrunk::What::forms) shrunk.to = static_cast<double>(made);
+  }
+  std::erase_if(r_.shrunk, [](const Shrunk& shrunk) { return shrunk.to == shrunk.from; });
+}
+
 void Story::make_forms() {
   const fs::path file = folder_->scratch() / "form.gguf";
   best_ = folder_->scratch() / "best.gguf";
-  const StageCosts costs = predict(size_, r_.effort, options_.budget);
+  const double comparison = predict(size_, r_.effort, options_.budget)[static_cast<size_t>(Stage::comparison)].seconds;
+  const double tuning = r_.effort.tuning_share * options_.budget;
+  const int64_t planned = r_.effort.forms;
   double slowest = 0;
-  for (int64_t made = 0; made < r_.effort.forms; ++made) {
+  for (int64_t made = 0; made < options_.full.forms; ++made) {
     const auto next = next_form(known_forms(), source_figures(), options_.limits, options_.goal);
     if (!next) break;
-    const double rest = costs[static_cast<size_t>(Stage::comparison)].seconds;
+    // Work that went faster than predicted leaves time for forms beyond the plan; tuning's part of it only where no
+    // form obeys the limits yet, since settings alone gain less.
+    const double rest = comparison + (made >= planned && kept_ ? tuning : 0);
     if (made > 0 && left() < slowest + rest) {
       say(zh() ? "时间预算不足以再做一个候选" : "the time budget has no room for another form");
       break;
     }
+    if (made >= planned) note_more_forms(made + 1);
     const auto begin = Clock::now();
     FormRecord& form = r_.forms[*next];
     try {
@@ -379,6 +395,8 @@ void Story::make_forms() {
                       format_bytes(m.memory), kept_ && &r_.forms[*kept_] == &form ? " *" : ""));
     }
   }
+  // Runs of the workload are processes of their own, and take memory beside what was read here.
+  for (const WeightFile& weights : in_.source->weight_files()) forget_pages(weights.bytes);
 }
 
 void Story::search_settings() {

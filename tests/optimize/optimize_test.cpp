@@ -310,6 +310,32 @@ TEST_F(Pipeline, MemoryIsPredictedFromHowTheWorkloadIsRun) {
   EXPECT_GT(memory(many, Stage::tuning), memory(many, Stage::baseline));
 }
 
+// A plan for one form because the machine was taken for slow; the work goes faster, and what is left makes the others.
+TEST_F(Pipeline, TimeThatIsLeftMakesMoreForms) {
+  const auto count_made = [](const OptimizeReport& report) {
+    return std::ranges::count_if(report.forms, [](const FormRecord& form) { return form.form.measured.has_value(); });
+  };
+  const auto forms_given_up = [](const OptimizeReport& report) {
+    return std::ranges::any_of(report.shrunk, [](const Shrunk& shrunk) { return shrunk.what == Shrunk::What::forms; });
+  };
+  options_.limits.max_kld = 0.02;
+  const OptimizeReport roomy = run();
+  ASSERT_GE(count_made(roomy), 2);
+  options_.int8_gops = 1;
+  const OptimizeInputs inputs{source_, tokenizer_.get(), &runtime_, &runs_};
+  OptimizeReport plan;
+  for (options_.budget = 600; options_.budget > 1; options_.budget *= 0.95) {
+    plan = plan_optimize(inputs, options_, false);
+    if (plan.effort.forms == 1) break;
+  }
+  ASSERT_EQ(plan.effort.forms, 1);
+  ASSERT_TRUE(forms_given_up(plan));
+  const OptimizeReport got = run();
+  EXPECT_EQ(count_made(got), count_made(roomy)) << optimize_markdown(got, Language::en);
+  EXPECT_EQ(got.effort.forms, std::max<int64_t>(1, count_made(got)));
+  EXPECT_EQ(forms_given_up(got), count_made(got) < options_.full.forms);
+}
+
 TEST_F(Pipeline, ReportsStandAloneInBothLanguages) {
   options_.source_name = "<script>alert(1)</script>|";
   const OptimizeReport got = run();
