@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 namespace autoglm {
 namespace {
@@ -103,6 +104,9 @@ constexpr Step kSteps[] = {
     {What::pairs, 3},       {What::evaluation, 2},
     {What::pairs, 2},       {What::requests, 1},
 };
+
+constexpr What kThings[] = {What::pairs,    What::forms,  What::evaluation,  What::calibration,
+                            What::requests, What::tuning, What::sensitivity, What::method};
 
 double value_of(const Effort& effort, What what) {
   switch (what) {
@@ -235,6 +239,7 @@ StageCosts predict(const WorkSize& size, const Effort& effort, double budget) {
 FittedEffort fit_effort(const WorkSize& size, const Effort& full, double budget) {
   FittedEffort out{.effort = full, .shrunk = {}, .costs = predict(size, full, budget), .fits = false};
   const auto fits = [&] { return total_seconds(out.costs) <= (1 - kSpareTime) * budget; };
+  std::vector<Step> undo;
   for (const Step& step : kSteps) {
     if (fits()) break;
     if (size.settings_only && concerns_weights(step.what)) continue;
@@ -242,14 +247,20 @@ FittedEffort fit_effort(const WorkSize& size, const Effort& full, double budget)
     if (step.to >= before) continue;
     set_value(out.effort, step.what, step.to);
     out.costs = predict(size, out.effort, budget);
-    const auto known = std::ranges::find(out.shrunk, step.what, &Shrunk::what);
-    if (known != out.shrunk.end()) {
-      known->to = step.to;
-    } else {
-      out.shrunk.push_back({step.what, before, step.to});
-    }
+    undo.push_back({step.what, before});
   }
   out.fits = fits();
+  // The last step may have made far more room than was needed: what was given up last comes back first.
+  for (const Step& step : std::views::reverse(undo)) {
+    const FittedEffort smaller = out;
+    set_value(out.effort, step.what, step.to);
+    out.costs = predict(size, out.effort, budget);
+    if (!out.fits || !fits()) out = smaller;
+  }
+  for (const What what : kThings) {
+    const double from = value_of(full, what), to = value_of(out.effort, what);
+    if (to < from) out.shrunk.push_back({what, from, to});
+  }
   return out;
 }
 

@@ -110,5 +110,24 @@ TEST(Effort, WideInputsCostGptqWithTheirCube) {
   EXPECT_GT(with(Role::gate, 1, 16384), 100 * with(Role::up, 1, 16384)) << "up reads what gate reads";
 }
 
+// GPTQ of wide inputs takes most of the time; the room that it leaves is not left empty.
+TEST(Effort, RoomThatOneStepMakesIsUsed) {
+  WorkSize wide = smollm2();
+  for (int layer = 0; layer < 20; ++layer) wide.add_layer_matrix(Role::down, {1, 2048, 16384});
+  int given_up = 0;
+  for (double budget = 2000; budget > 300; budget *= 0.9) {
+    const FittedEffort fitted = fit_effort(wide, {}, budget);
+    if (!fitted.fits || fitted.effort.method == QuantizeMethod::gptq) continue;
+    ++given_up;
+    for (const Shrunk& shrunk : fitted.shrunk) {
+      if (shrunk.what != Shrunk::What::forms || fitted.effort.forms >= 3) continue;
+      Effort more = fitted.effort;
+      ++more.forms;
+      EXPECT_GT(total_seconds(predict(wide, more, budget)), 0.95 * budget) << "room for another form in " << budget;
+    }
+  }
+  EXPECT_GE(given_up, 3);
+}
+
 }  // namespace
 }  // namespace autoglm
