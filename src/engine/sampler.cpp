@@ -5,6 +5,7 @@
 #include <cfloat>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <random>
 
 namespace autoglm {
@@ -337,23 +338,25 @@ Sampler::Cut Sampler::choose(const SamplingParams& params) {
     double total = 0.0;
     for (const double mass : bucket_mass_) total += mass;
     int64_t count = 0;
-    double mass = 0.0;
+    double mass = 0.0;  // of the buckets before `last`
     int last = 0;
     for (; last < kBuckets - 1; ++last) {
-      count += bucket_count_[static_cast<size_t>(last)];
-      mass += bucket_mass_[static_cast<size_t>(last)];
-      if (by_count ? count >= params.top_k : mass >= params.top_p * total) break;
+      const auto b = static_cast<size_t>(last);
+      if (by_count ? count + bucket_count_[b] >= params.top_k : mass + bucket_mass_[b] >= params.top_p * total) break;
+      count += bucket_count_[b];
+      mass += bucket_mass_[b];
     }
-    gather(last);
+    // By mass alone, everything before the last bucket is in.
+    gather(by_count ? 0 : last, last);
     size_t kept = candidates_.size();
     if (by_count) {
       kept = std::min(kept, static_cast<size_t>(params.top_k));
       std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(kept) - 1, candidates_.end(),
                        before);
-      total = 0.0;
+      mass = total = 0.0;
       for (size_t i = 0; i < kept; ++i) total += weight_[static_cast<size_t>(candidates_[i].id)];
     }
-    if (by_mass) kept = cut_mass(kept, params.top_p * total);
+    if (by_mass) kept = cut_mass(kept, params.top_p * total - mass);
     const Candidate worst =
         *std::max_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(kept), before);
     cut = {worst.x, worst.id};
@@ -363,11 +366,16 @@ Sampler::Cut Sampler::choose(const SamplingParams& params) {
   return cut;
 }
 
-void Sampler::gather(int last_bucket) {
-  candidates_.clear();
+// The branchless append keeps up with memory where every other token passes.
+void Sampler::gather(int first_bucket, int last_bucket) {
+  candidates_.resize(x_.size());
+  size_t n = 0;
   for (size_t i = 0; i < x_.size(); ++i) {
-    if (bucket_of(x_[i], kBuckets) <= last_bucket) candidates_.push_back({x_[i], static_cast<int32_t>(i)});
+    const int bucket = bucket_of(x_[i], kBuckets);
+    candidates_[n] = {x_[i], static_cast<int32_t>(i)};
+    n += static_cast<size_t>(bucket >= first_bucket && bucket <= last_bucket);
   }
+  candidates_.resize(n);
 }
 
 // Of the first `kept` candidates, brings the fewest best that weigh at least `mass` to the front and returns how many:
@@ -391,15 +399,39 @@ size_t Sampler::cut_mass(size_t kept, double mass) {
   return high;
 }
 
-int32_t Sampler::draw(const Cut& cut, double uniform) const {
-  const auto kept = [&](size_t i) { return x_[i] > cut.x || (x_[i] == cut.x && static_cast<int32_t>(i) <= cut.id); };
+int32_t Sampler::draw(const Cut& cut, double uniform) {
+  const size_t n = x_.size();
+  const size_t equals_end = std::min(static_cast<size_t>(cut.id) + 1, n);
+  for (size_t i = 0; i < equals_end; ++i) weight_[i] = x_[i] >= cut.x ? weight_[i] : 0.0f;
+  for (size_t i = equals_end; i < n; ++i) weight_[i] = x_[i] > cut.x ? weight_[i] : 0.0f;
+  // Several sums at once, which an addition's latency does not hold up.
+  constexpr size_t kLanes = 8, kStretch = 64 * kLanes;
+  const auto mass_from = [&](size_t begin) {
+    const size_t end = std::min(begin + kStretch, n);
+    std::array<double, kLanes> sums{};
+    size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += weight_[i + lane];
+    }
+    for (; i < end; ++i) sums[0] += weight_[i];
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  };
   double total = 0.0;
-  for (size_t i = 0; i < x_.size(); ++i) total += kept(i) ? static_cast<double>(weight_[i]) : 0.0;
+  for (size_t begin = 0; begin < n; begin += kStretch) total += mass_from(begin);
   const double goal = uniform * total;
-  double sum = 0.0;
+  double before = 0.0;
+  size_t stretch = 0;  // the one that the draw falls into
+  for (size_t begin = 0; begin < n; begin += kStretch) {
+    const double mass = mass_from(begin);
+    if (mass == 0.0) continue;
+    stretch = begin;
+    if (before + mass > goal) break;
+    before += mass;
+  }
+  double sum = before;
   int32_t last = 0;
-  for (size_t i = 0; i < x_.size(); ++i) {
-    if (!kept(i) || weight_[i] == 0.0f) continue;
+  for (size_t i = stretch; i < std::min(stretch + kStretch, n); ++i) {
+    if (weight_[i] == 0.0f) continue;
     last = static_cast<int32_t>(i);
     sum += weight_[i];
     if (sum > goal) break;

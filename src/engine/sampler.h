@@ -94,9 +94,9 @@ class Sampler {
   void mask_out(std::span<const float> logits, std::span<const uint64_t> allowed);
   void weigh(std::span<const float> logits, float best, float temperature);
   Cut choose(const SamplingParams& params);
-  void gather(int last_bucket);
+  void gather(int first_bucket, int last_bucket);
   size_t cut_mass(size_t kept, double mass);
-  int32_t draw(const Cut& cut, double uniform) const;
+  int32_t draw(const Cut& cut, double uniform);
 
   int64_t vocabulary_;
   std::vector<float> adjusted_;
