@@ -22,7 +22,7 @@ struct Outcome {
 struct RunOptions {
   std::string in{};                        // standard input, then end of file
   std::vector<std::string> environment{};  // NAME=value, beside the test's own, of which no AUTOGLM_* is kept
-  double seconds = 120;                    // a hang is a failure, not a wait
+  double seconds = 600;                    // a hang is a failure; sanitizers on a busy machine are not
   std::string interrupt_after{};           // SIGINT once stdout or stderr has this text
   std::function<void()> instead{};         // what to do then in place of SIGINT
   bool close_stdout = false;               // start without descriptor 1
