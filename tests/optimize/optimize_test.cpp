@@ -304,8 +304,9 @@ TEST_F(Pipeline, MemoryIsPredictedFromHowTheWorkloadIsRun) {
   const int64_t more =
       Model::plan(*source_, runtime_, options_.run).total_bytes - Model::plan(*source_, runtime_, {}).total_bytes;
   ASSERT_GT(more, 1 << 20);
+  // This process' own memory is part of both, and is not the same twice.
   EXPECT_NEAR(static_cast<double>(memory(many, Stage::baseline) - memory(one, Stage::baseline)),
-              static_cast<double>(more), 64 << 10);
+              static_cast<double>(more), 0.05 * static_cast<double>(more));
   EXPECT_EQ(memory(many, Stage::baseline), memory(many, Stage::comparison));
   EXPECT_GT(memory(many, Stage::tuning), memory(many, Stage::baseline));
 }
