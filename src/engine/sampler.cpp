@@ -419,16 +419,15 @@ int32_t Sampler::draw(const Cut& cut, double uniform) {
   double total = 0.0;
   for (size_t begin = 0; begin < n; begin += kStretch) total += mass_from(begin);
   const double goal = uniform * total;
-  double before = 0.0;
   size_t stretch = 0;  // the one that the draw falls into
+  double sum = 0.0;    // of what lies before it
   for (size_t begin = 0; begin < n; begin += kStretch) {
     const double mass = mass_from(begin);
     if (mass == 0.0) continue;
     stretch = begin;
-    if (before + mass > goal) break;
-    before += mass;
+    if (sum + mass > goal) break;
+    sum += mass;
   }
-  double sum = before;
   int32_t last = 0;
   for (size_t i = stretch; i < std::min(stretch + kStretch, n); ++i) {
     if (weight_[i] == 0.0f) continue;

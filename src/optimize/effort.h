@@ -72,7 +72,7 @@ double total_seconds(const StageCosts& costs);
 /// Seconds that making one form takes, and judging it.
 double form_seconds(const WorkSize& size, const Effort& effort);
 
-/// What was made smaller, from what to what; `what` as in effort_words().
+/// What was made smaller, from what to what; shrunk_words() says it.
 struct Shrunk {
   enum class What : uint8_t { forms, evaluation, calibration, sensitivity, tuning, requests, pairs, method };
   What what = What::forms;
